@@ -1,0 +1,37 @@
+# make test   everything that must hold before a commit, within minutes
+# make lint   ruff and mypy alone
+# Each target makes .venv itself, and installs the Debian packages it needs when run by root.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# ostree: the reference implementation, the judge of our formats; python3-gi: GLib's own GVariant; nginx: a real web server.
+DEBIAN_SETUP := python3-venv
+DEBIAN_TEST := $(DEBIAN_SETUP) ostree python3-gi nginx-light attr
+
+.PHONY: test lint setup test-setup clean
+
+test: test-setup
+	$(MAKE) --no-print-directory lint
+	$(BIN)/pytest -m "not slow"
+
+lint: setup
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
+	$(BIN)/mypy
+
+setup: $(VENV)/.made
+
+test-setup:
+	@sh tools/debian-packages $(DEBIAN_TEST)
+	@$(MAKE) --no-print-directory setup
+
+$(VENV)/.made: pyproject.toml
+	@sh tools/debian-packages $(DEBIAN_SETUP)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,3 @@
+"""larix: OSTree in Python."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,5 @@
+"""`python -m larix` is `larix`."""
+
+from larix.cli.main import run
+
+run()

@@ -1,0 +1,14 @@
+"""What can go wrong, as kinds a caller can act on.
+
+Every failure that larix foresees is an `Error`; foreign exceptions are turned into one where they come in. The message
+is one line for a person: what failed, which thing, and what to do when that is known. The command line prints it and
+exits with 1.
+"""
+
+
+class Error(Exception):
+    """Base of all foreseen failures."""
+
+
+class Invalid(Error):
+    """Something given to us (an argument, a name, a value) is not well-formed."""
