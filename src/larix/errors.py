@@ -12,3 +12,7 @@ class Error(Exception):
 
 class Invalid(Error):
     """Something given to us (an argument, a name, a value) is not well-formed."""
+
+
+class Corrupt(Error):
+    """Bytes that were read are not what they must be: malformed, truncated, or of another checksum."""

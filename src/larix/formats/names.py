@@ -1,0 +1,44 @@
+"""Names that come from people and from remotes: path parts, refs, remotes.
+
+All of them become parts of host paths, so they are checked before they are used for one.
+"""
+
+import re
+
+from larix.errors import Corrupt, Invalid
+
+# A ref is one or more of these, joined by slashes; a remote's name is one. \w holds letters of every language.
+FRAGMENT = r"\w[-.\w]*"
+REF = re.compile(rf"{FRAGMENT}(/{FRAGMENT})*")
+REMOTE = re.compile(FRAGMENT)
+
+
+def check_part(name: str) -> str:
+    """One name in a directory, from an object. Raises Corrupt where it could name something outside it."""
+    if not name or name in (".", "..") or "/" in name or "\0" in name:
+        raise Corrupt(f"Invalid name {name!r} in a directory")
+    return name
+
+
+def is_ref(name: str) -> bool:
+    return REF.fullmatch(name) is not None
+
+
+def check_ref(name: str) -> str:
+    if not is_ref(name):
+        raise Invalid(f"Invalid ref name {name!r}")
+    return name
+
+
+def check_remote(name: str) -> str:
+    if not REMOTE.fullmatch(name):
+        raise Invalid(f"Invalid remote name {name!r}")
+    return name
+
+
+def parse_refspec(text: str) -> tuple[str | None, str]:
+    """`REMOTE:REF` or `REF` -> (remote or None, ref). Raises Invalid."""
+    remote, colon, ref = text.rpartition(":")
+    if (colon and not REMOTE.fullmatch(remote)) or not is_ref(ref):
+        raise Invalid(f"Invalid refspec {text!r}")
+    return (remote if colon else None), ref

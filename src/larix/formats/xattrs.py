@@ -1,0 +1,42 @@
+"""Extended attributes as objects hold them: a(ayay), names with their NUL at the end, sorted by name, each once."""
+
+from collections.abc import Iterable
+
+from larix import gvariant
+from larix.errors import Corrupt
+
+# (name, value) pairs; the name has no NUL here.
+Xattrs = tuple[tuple[bytes, bytes], ...]
+
+TYPE = "a(ayay)"
+
+
+def canonical(pairs: Iterable[tuple[bytes, bytes]]) -> Xattrs:
+    return tuple(sorted(pairs))
+
+
+def from_variant(pairs: list[tuple[bytes, bytes]]) -> Xattrs:
+    """From the decoded a(ayay). Raises Corrupt for names that are empty, unterminated, unsorted or repeated."""
+    found: list[tuple[bytes, bytes]] = []
+    before = b""
+    for raw, value in pairs:
+        name = raw[:-1]
+        if not name or raw.find(0) != len(name):
+            raise Corrupt(f"Invalid extended attribute name {raw[:80]!r}")
+        if name <= before:
+            raise Corrupt(f"Extended attribute {name[:80]!r} is repeated or out of order")
+        before = name
+        found.append((name, value))
+    return tuple(found)
+
+
+def to_variant(xattrs: Xattrs) -> list[tuple[bytes, bytes]]:
+    return [(name + b"\0", value) for name, value in xattrs]
+
+
+def decode(data: bytes) -> Xattrs:
+    return from_variant(gvariant.decode(TYPE, data))
+
+
+def encode(xattrs: Xattrs) -> bytes:
+    return gvariant.encode(TYPE, to_variant(xattrs))

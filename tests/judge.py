@@ -1,0 +1,47 @@
+"""The C `ostree`, which judges what we write and writes what we must read; and a tree with something of everything."""
+
+import os
+import subprocess
+from pathlib import Path
+
+
+def run_c(*args: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(["ostree", *args], capture_output=True, text=True, check=False)
+    assert not check or done.returncode == 0, f"ostree {args}: {done.stderr}"
+    return done
+
+
+def ostree(repo: Path, *args: str | Path) -> str:
+    """Run the C tool on a repo; its stdout without the last newline."""
+    return run_c(f"--repo={repo}", *args).stdout.rstrip("\n")
+
+
+def make_tree(root: Path) -> Path:
+    """Files, symlinks and directories with all metadata an object can hold, as far as the running user may make it."""
+    (root / "usr/bin").mkdir(parents=True)
+    (root / "usr/share/empty").mkdir(parents=True)
+    (root / "usr/share/ünïcode €").mkdir()
+    (root / "usr/bin/tool").write_bytes(b"#!/bin/sh\nexit 0\n")
+    (root / "usr/bin/tool").chmod(0o755)
+    (root / "usr/bin/su").write_bytes(b"set uid")
+    (root / "usr/bin/su").chmod(0o4755)
+    (root / "usr/bin/sticky").mkdir(0o700)
+    (root / "usr/bin/sticky").chmod(0o1777)
+    (root / "usr/share/none").touch()
+    (root / "usr/share/secret").write_text("secret")
+    (root / "usr/share/secret").chmod(0o600)
+    (root / "usr/share/ünïcode €/𝄞").write_text("clef")
+    (root / ("n" * 255)).write_text("longest name")
+    (root / "large").write_bytes(bytes(range(256)) * 40_000)
+    (root / "link").symlink_to("usr/bin/tool")
+    (root / "dangling").symlink_to("../../" + "x" * 1000)
+    os.link(root / "usr/bin/tool", root / "usr/bin/tool2")
+    os.setxattr(root / "usr/share/none", "user.b", b"\0\xff binary")
+    os.setxattr(root / "usr/share/none", "user.a", b"")
+    os.setxattr(root / "usr/share", "user.dir", b"of a directory")
+    if os.geteuid() == 0:
+        os.setxattr(root / "usr/bin/tool", "security.capability", b"\1\0\0\2\0\4" + bytes(14))
+        os.chown(root / "usr/share/secret", 1234, 4321)
+        os.chown(root / "link", 12, 34, follow_symlinks=False)
+        os.chown(root / "usr/share/empty", 70000, 70000)
+    return root
