@@ -2,7 +2,8 @@
 
 Reads JSON lines from stdin and answers each with one. {"type", "text"}: the bytes, in hex, of the value with that text.
 {"type", "bytes"}: whether these bytes are the normal form of a value. GLib's own check lets a few others pass (an empty
-tuple that should hold offsets), so the value must also be written as the same bytes again.
+tuple that should hold offsets), so the value must also be written as the same bytes again. {"type", "print"}: the text
+of the value with these bytes.
 """
 
 import json
@@ -26,6 +27,9 @@ for line in sys.stdin:
     if "text" in question:
         value = GLib.Variant.parse(kind, question["text"], None, None)
         answer = value.get_data_as_bytes().get_data().hex()
+    elif "print" in question:
+        data = GLib.Bytes.new(bytes.fromhex(question["print"]))
+        answer = GLib.Variant.new_from_bytes(kind, data, False).print_(True)
     else:
         data = GLib.Bytes.new(bytes.fromhex(question["bytes"]))
         value = GLib.Variant.new_from_bytes(kind, data, False)

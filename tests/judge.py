@@ -1,8 +1,14 @@
 """The C `ostree`, which judges what we write and writes what we must read; and a tree with something of everything."""
 
+import io
 import os
+import stat
 import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
+
+from larix.cli.main import main
 
 
 def run_c(*args: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -14,6 +20,59 @@ def run_c(*args: str | Path, check: bool = True) -> subprocess.CompletedProcess[
 def ostree(repo: Path, *args: str | Path) -> str:
     """Run the C tool on a repo; its stdout without the last newline."""
     return run_c(f"--repo={repo}", *args).stdout.rstrip("\n")
+
+
+@dataclass(frozen=True)
+class Done:
+    status: int
+    out: str
+    err: str
+
+
+def run_larix(*args: str | Path) -> Done:
+    """Run larix's command line in this process."""
+    old = sys.stdout, sys.stderr
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))
+    sys.stdout, sys.stderr = out, err
+    try:
+        status = main([str(arg) for arg in args])
+    finally:
+        sys.stdout, sys.stderr = old
+    out.seek(0)
+    err.seek(0)
+    return Done(status, out.read(), err.read())
+
+
+def larix(repo: Path, *args: str | Path) -> str:
+    """Run larix on a repo, which must succeed; its stdout without the last newline."""
+    done = run_larix(f"--repo={repo}", *args)
+    assert done.status == 0, f"larix {args}: {done.err}"
+    return done.out.rstrip("\n")
+
+
+def fails(*args: str | Path) -> str:
+    """Run larix, which must fail with one clear line; that line."""
+    done = run_larix(*args)
+    assert done.status == 1, done
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1, done.err
+    return done.err
+
+
+def picture(root: Path) -> dict[str, object]:
+    """All that a tree is: path -> type, mode, owner, extended attributes, content or target."""
+    found: dict[str, object] = {}
+    for path in [root, *sorted(root.rglob("*"))]:
+        status = path.lstat()
+        keys = os.listxattr(path, follow_symlinks=False)
+        pairs = {key: os.getxattr(path, key, follow_symlinks=False) for key in sorted(keys)}
+        data: object = None
+        if stat.S_ISLNK(status.st_mode):
+            data = os.readlink(path)
+        elif stat.S_ISREG(status.st_mode):
+            data = path.read_bytes()
+        found[str(path.relative_to(root))] = (status.st_mode, status.st_uid, status.st_gid, pairs, data)
+    return found
 
 
 def make_tree(root: Path) -> Path:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from larix.errors import Corrupt, Error, Invalid
 from larix.gvariant import Variant, decode, encode
+from larix.gvariant.text import byteswapped, to_text
 from tests.gvariants import random_type, random_value, text
 
 COUNT = 3000
@@ -40,6 +41,20 @@ def test_glib_writes_the_same_bytes() -> None:
         theirs = bytes.fromhex(answer)
         assert encode(kind, value) == theirs, (kind, value)
         assert decode(kind, theirs) == value, (kind, value)
+
+
+def test_glib_prints_the_same_text() -> None:
+    values = generated()
+    values += [
+        ("ay", b"it's\0"),
+        ("ay", b'\\"\xff\n\x01\0'),
+        ("s", "\u200b\U000e0001\x7f\a"),
+        ("d", 1e300),
+        ("ay", b"\0"),
+    ]
+    answers = ask_glib([{"type": kind, "print": encode(kind, value).hex()} for kind, value in values])
+    for (kind, value), answer in zip(values, answers, strict=True):
+        assert to_text(kind, value) == answer, (kind, value)
 
 
 def test_glib_refuses_what_we_refuse() -> None:
@@ -109,3 +124,10 @@ def test_keys_may_be_repeated_and_keep_their_order() -> None:
     pairs = [("b", 1), ("a", 2), ("b", 3)]
     assert decode("a{sy}", encode("a{sy}", pairs)) == pairs
     assert encode("a{sy}", {"b": 1, "a": 2}) == encode("a{sy}", [("b", 1), ("a", 2)])
+
+
+def test_numbers_are_swapped_where_they_are() -> None:
+    kind, value = "(qsaymta{sv})", (1, "s", b"ab", (2,), [("k", Variant("u", 3))])
+    swapped = (1 << 8, "s", b"ab", (2 << 56,), [("k", Variant("u", 3 << 24))])
+    assert byteswapped(kind, value) == swapped
+    assert byteswapped(kind, swapped) == value

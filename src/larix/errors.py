@@ -10,9 +10,21 @@ class Error(Exception):
     """Base of all foreseen failures."""
 
 
+class NotFound(Error):
+    """A ref, an object, a file, a repo is not there."""
+
+
 class Invalid(Error):
     """Something given to us (an argument, a name, a value) is not well-formed."""
 
 
 class Corrupt(Error):
     """Bytes that were read are not what they must be: malformed, truncated, or of another checksum."""
+
+
+class Busy(Error):
+    """Another process holds the lock."""
+
+
+class NoSpace(Error):
+    """The file system is full."""

@@ -6,10 +6,12 @@ refs` and `refs --repo=R` are the same. Only the module of the command that runs
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import NoReturn
 
 from larix import __version__
 from larix.errors import Error, Invalid
+from larix.linux.files import explained
 
 # The release of the C tool whose command line and formats larix follows. Scripts read it from `--version`, as YAML.
 FOLLOWS = "2026.4"
@@ -24,11 +26,27 @@ larix:
  Version: '{__version__}'
 """
 
+# Command -> (module below larix.cli, what it does).
+COMMANDS = {
+    "cat": ("cat", "Print files of a commit"),
+    "checkout": ("checkout", "Make a directory of a commit"),
+    "commit": ("commit", "Commit a directory as a new version of a tree"),
+    "fsck": ("fsck", "Check that every object is there and has its checksum"),
+    "init": ("init", "Make a new repo"),
+    "log": ("log", "Print a commit and those before it"),
+    "ls": ("ls", "List files of a commit"),
+    "refs": ("refs", "List, create or delete refs"),
+    "rev-parse": ("rev_parse", "Print the checksum of the commit that a name means"),
+    "show": ("show", "Print a commit or another object"),
+}
+
 USAGE = f"""\
 Usage: {PROGRAM} [--version] [--help] COMMAND [OPTION…]
 
 larix keeps whole bootable file system trees in a content-addressed store.
-"""
+
+Commands:
+""" + "".join(f"  {name:<12} {about}\n" for name, (_, about) in COMMANDS.items())
 
 
 def main(args: Sequence[str]) -> int:
@@ -37,13 +55,20 @@ def main(args: Sequence[str]) -> int:
         return dispatch(args)
     except Error as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+    except BrokenPipeError:
+        # Whoever read our output has gone; nothing more can be said there, not even when Python flushes at its end.
+        sys.stdout = None
+    except OSError as error:
+        print(f"error: {explained('Failed', error)}", file=sys.stderr)
+    return 1
 
 
 def dispatch(args: Sequence[str]) -> int:
-    command = next((word for word in args if not word.startswith("-")), None)
-    if command is not None:
-        raise Invalid(f"Unknown command '{command}'; see {PROGRAM} --help")
+    at = next((i for i, word in enumerate(args) if not word.startswith("-")), None)
+    if at is not None:
+        if args[at] not in COMMANDS:
+            raise Invalid(f"Unknown command '{args[at]}'; see {PROGRAM} --help")
+        return run_command(args[at], [*args[:at], *args[at + 1 :]])
     if "--version" in args:
         print(VERSION, end="")
         return 0
@@ -54,6 +79,17 @@ def dispatch(args: Sequence[str]) -> int:
         raise Invalid(f"Unknown option {args[0]}; see {PROGRAM} --help")
     print(USAGE, end="", file=sys.stderr)
     raise Invalid("No command specified")
+
+
+def run_command(name: str, args: Sequence[str]) -> int:
+    from larix.cli.options import Parser
+
+    module_name, about = COMMANDS[name]
+    module = import_module(f"larix.cli.{module_name}")
+    parser = Parser(f"{PROGRAM} {name}", about)
+    module.configure(parser)
+    module.run(parser.parse(args))
+    return 0
 
 
 def run() -> NoReturn:

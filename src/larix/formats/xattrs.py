@@ -12,7 +12,8 @@ TYPE = "a(ayay)"
 
 
 def canonical(pairs: Iterable[tuple[bytes, bytes]]) -> Xattrs:
-    return tuple(sorted(pairs))
+    """What a file's attributes are as an object. Those with an empty value are left out, as the C tool does."""
+    return tuple(sorted(pair for pair in pairs if pair[1]))
 
 
 def from_variant(pairs: list[tuple[bytes, bytes]]) -> Xattrs:

@@ -1,0 +1,66 @@
+"""larix ls"""
+
+import argparse
+import stat
+
+from larix.cli.options import Parser, add_repo, open_repo
+from larix.errors import NotFound
+from larix.formats import xattrs as xattr_format
+from larix.gvariant.text import to_text
+from larix.ops.walk import Entry, children, find_path, find_root, walk
+from larix.repo.repo import Repo
+
+
+def configure(parser: Parser) -> None:
+    add_repo(parser)
+    parser.add_argument("-d", "--dironly", action="store_true", help="Print a directory itself, not what is in it")
+    parser.add_argument("-R", "--recursive", action="store_true", help="Print everything below a directory")
+    parser.add_argument("-C", "--checksum", action="store_true", help="Print checksums of objects")
+    parser.add_argument("-X", "--xattrs", action="store_true", help="Print extended attributes")
+    parser.add_argument("--nul-filenames-only", action="store_true", help="Print only names, each with a NUL after it")
+    parser.add_argument("commit", metavar="COMMIT", help="A ref, REMOTE:REF, or checksum")
+    parser.add_argument("paths", metavar="PATH", nargs="*", default=["/"], help="Paths in the tree (default: /)")
+
+
+def run(args: argparse.Namespace) -> None:
+    with open_repo(args) as repo:
+        root = find_root(repo, repo.resolve(args.commit))
+        for path in args.paths:
+            try:
+                top = find_path(repo, root, path)
+            except NotFound as error:
+                raise NotFound(f"Inspecting path '{path}': {error}") from None
+            if args.recursive and not args.dironly:
+                entries = walk(repo, top)
+            elif args.dironly or top.dirmeta is None:
+                entries = iter([top])
+            else:
+                entries = iter([top, *children(repo, top)])
+            for entry in entries:
+                if args.nul_filenames_only:
+                    print(entry.path, end="\0")
+                else:
+                    print(line(repo, entry, args))
+
+
+def line(repo: Repo, entry: Entry, args: argparse.Namespace) -> str:
+    """type, mode, uid, gid, size, [checksums], [xattrs], path, [-> target]"""
+    checksums = str(entry.checksum)
+    end = entry.path
+    if entry.dirmeta is not None:
+        meta = repo.load_dirmeta(entry.dirmeta)
+        letter, uid, gid, mode, size, xattrs = "d", meta.uid, meta.gid, meta.mode, 0, meta.xattrs
+        checksums = f"{checksums} {entry.dirmeta}"
+    else:
+        with repo.open_file(entry.checksum) as stored:
+            header, size = stored.header, stored.size
+        uid, gid, mode, xattrs = header.uid, header.gid, header.mode, header.xattrs
+        letter = "l" if header.is_symlink else "-"
+        if header.is_symlink:
+            end += f" -> {header.target}"
+    parts = [f"{letter}{stat.S_IMODE(mode):05o} {uid} {gid} {size:6}"]
+    if args.checksum:
+        parts.append(checksums)
+    if args.xattrs:
+        parts.append(f"{{ {to_text(xattr_format.TYPE, xattr_format.to_variant(xattrs))} }}")
+    return " ".join([*parts, end])

@@ -1,0 +1,46 @@
+"""What all commands share: a parser with the C tool's habits, --repo, and values from the environment."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from typing import NoReturn
+
+from larix.errors import Invalid, NotFound
+from larix.repo.repo import Repo
+
+SYSTEM_REPO = "/ostree/repo"
+
+
+class Parser(argparse.ArgumentParser):
+    """Options may stand after arguments, and have only their full name. Wrong use is an Error, not an exit."""
+
+    def __init__(self, program: str, description: str) -> None:
+        super().__init__(prog=program, description=description, allow_abbrev=False, add_help=False)
+        self.add_argument("-h", "--help", action="help", help="Show this text")
+        self.add_argument("-v", "--verbose", action="store_true", help="Say more about what is done")
+
+    def error(self, message: str) -> NoReturn:
+        raise Invalid(f"{message[:1].upper()}{message[1:]}; see {self.prog} --help")
+
+    def parse(self, args: Sequence[str]) -> argparse.Namespace:
+        return self.parse_intermixed_args(args)
+
+
+def add_repo(parser: Parser) -> None:
+    parser.add_argument("--repo", metavar="PATH", help=f"The repo (default: $OSTREE_REPO, else {SYSTEM_REPO})")
+
+
+def repo_path(args: argparse.Namespace) -> str:
+    if args.repo is not None:
+        return str(args.repo)
+    # A command given inside a repo means that repo.
+    if os.access("objects", os.F_OK) and os.access("config", os.F_OK):
+        return "."
+    found = os.environ.get("OSTREE_REPO")
+    if found is None and not os.access(SYSTEM_REPO, os.F_OK):
+        raise NotFound(f"No repo: give --repo=PATH or set OSTREE_REPO; there is no {SYSTEM_REPO} on this machine")
+    return found or SYSTEM_REPO
+
+
+def open_repo(args: argparse.Namespace) -> Repo:
+    return Repo(repo_path(args))

@@ -1,0 +1,53 @@
+"""How values are printed where several commands print them."""
+
+import hashlib
+import sys
+from datetime import UTC, datetime
+
+from larix.formats import checksum as checksums
+from larix.formats.checksum import Checksum
+from larix.formats.objects import COMMIT_TYPE, Commit, decode_commit
+from larix.gvariant import decode
+from larix.gvariant.text import byteswapped, to_text
+
+
+def print_commit(checksum: Checksum, data: bytes, *, raw: bool = False, swap: bool = True) -> Commit:
+    """One commit as `log` and `show` print it, or its GVariant when `raw`."""
+    commit = decode_commit(data)
+    print(f"commit {checksum}")
+    if raw:
+        print_variant(COMMIT_TYPE, data, swap=swap)
+        return commit
+    if commit.parent:
+        print(f"Parent:  {commit.parent}")
+    tree = checksums.to_bytes(commit.dirtree) + checksums.to_bytes(commit.dirmeta)
+    print(f"ContentChecksum:  {hashlib.sha256(tree).hexdigest()}")
+    print(f"Date:  {date(commit.timestamp)}")
+    if (version := commit.metadata.find_string("version")) is not None:
+        print(f"Version: {version}")
+    print(f"\n{indented(commit.subject)}\n" if commit.subject else "(no subject)\n")
+    if commit.body:
+        print(f"{indented(commit.body)}\n")
+    return commit
+
+
+def print_variant(type_string: str, data: bytes, *, swap: bool = True) -> None:
+    """`swap` shows numbers as they are meant in objects, which hold them big-endian."""
+    value = decode(type_string, data)
+    print(to_text(type_string, byteswapped(type_string, value) if swap else value))
+
+
+def date(timestamp: int) -> str:
+    try:
+        return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S +0000")
+    except (ValueError, OverflowError, OSError):
+        return f"@{timestamp}"
+
+
+def indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.split("\n"))
+
+
+def write_bytes(data: bytes) -> None:
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)

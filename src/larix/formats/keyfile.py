@@ -1,0 +1,101 @@
+"""The ini dialect of GLib's GKeyFile: `config`, remotes, origin files.
+
+The text is kept line by line, so that what is not changed (comments, order, unknown keys) is written as it was read.
+"""
+
+import re
+
+from larix.errors import Corrupt
+
+GROUP = re.compile(r"\[([^\[\]\x00-\x1f]+)\]\s*")
+ENTRY = re.compile(r"([^=\s#\[][^=]*?)\s*=\s*(.*)")
+ESCAPES = {"\\s": " ", "\\n": "\n", "\\t": "\t", "\\r": "\r", "\\\\": "\\"}
+
+
+class KeyFile:
+    """Groups of keys with text values."""
+
+    def __init__(self, text: str = "", name: str = "key file") -> None:
+        """Raises Corrupt, with `name` and the line's number."""
+        self._lines = text.splitlines()
+        self._values: dict[str, dict[str, str]] = {}
+        group = None
+        for number, line in enumerate(self._lines, 1):
+            if not line.strip() or line.lstrip().startswith("#"):
+                continue
+            if found := GROUP.fullmatch(line):
+                group = self._values.setdefault(found[1], {})
+            elif group is not None and (found := ENTRY.fullmatch(line)):
+                group[found[1]] = found[2]
+            else:
+                raise Corrupt(f"{name}, line {number}: neither a [group] nor key=value")
+
+    def __str__(self) -> str:
+        return "".join(f"{line}\n" for line in self._lines)
+
+    def groups(self) -> list[str]:
+        return list(self._values)
+
+    def keys(self, group: str) -> list[str]:
+        return list(self._values.get(group, ()))
+
+    def find(self, group: str, key: str) -> str | None:
+        raw = self._values.get(group, {}).get(key)
+        return None if raw is None else re.sub(r"\\[sntr\\]", lambda found: ESCAPES[found[0]], raw)
+
+    def find_bool(self, group: str, key: str, default: bool) -> bool:
+        """Raises Corrupt where the value is neither true nor false."""
+        value = self.find(group, key)
+        if value is None:
+            return default
+        if value.strip() not in ("true", "1", "false", "0"):
+            raise Corrupt(f"{group}.{key} is {value!r}; it must be true or false")
+        return value.strip() in ("true", "1")
+
+    def set(self, group: str, key: str, value: str) -> None:
+        raw = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+        if raw.startswith(" "):
+            raw = "\\s" + raw[1:]
+        line = f"{key}={raw}"
+        values = self._values.setdefault(group, {})
+        start, end = self._span(group)
+        if start is None:
+            if self._lines:
+                self._lines.append("")
+            self._lines += [f"[{group}]", line]
+        else:
+            at = self._find_line(start, end, key)
+            if at is None:
+                while not self._lines[end - 1].strip():
+                    end -= 1
+                self._lines.insert(end, line)
+            else:
+                self._lines[at] = line
+        values[key] = raw
+
+    def remove_group(self, group: str) -> bool:
+        """Whether it was there."""
+        start, end = self._span(group)
+        if start is None:
+            return False
+        del self._lines[start:end]
+        del self._values[group]
+        return True
+
+    def _span(self, group: str) -> tuple[int | None, int]:
+        """Lines of the group: from its [header] to before the next."""
+        start = None
+        for i, line in enumerate(self._lines):
+            if found := GROUP.fullmatch(line):
+                if start is not None:
+                    return start, i
+                if found[1] == group:
+                    start = i
+        return start, len(self._lines)
+
+    def _find_line(self, start: int, end: int, key: str) -> int | None:
+        for i in range(start, end):
+            found = ENTRY.fullmatch(self._lines[i])
+            if found and found[1] == key:
+                return i
+        return None

@@ -1,0 +1,33 @@
+"""Extended attributes of open files and of symlinks. A symlink is reached through its directory's descriptor."""
+
+import errno
+import os
+
+Pairs = list[tuple[bytes, bytes]]
+
+
+def get_all(fd: int) -> Pairs:
+    """Of an open file; none where the file system has no extended attributes."""
+    return _get_all(fd, follow=True)
+
+
+def get_all_of_link(name: str, dir_fd: int) -> Pairs:
+    return _get_all(f"/proc/self/fd/{dir_fd}/{name}", follow=False)
+
+
+def _get_all(target: int | str, *, follow: bool) -> Pairs:
+    try:
+        names = os.listxattr(target, follow_symlinks=follow)
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return []
+        raise
+    return [(os.fsencode(name), os.getxattr(target, name, follow_symlinks=follow)) for name in names]
+
+
+def set_on(fd: int, name: bytes, value: bytes) -> None:
+    os.setxattr(fd, name, value)
+
+
+def set_on_link(name: str, dir_fd: int, key: bytes, value: bytes) -> None:
+    os.setxattr(f"/proc/self/fd/{dir_fd}/{name}", key, value, follow_symlinks=False)

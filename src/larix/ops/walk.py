@@ -1,0 +1,73 @@
+"""Finding one's way in a commit's tree."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from larix.errors import Invalid, NotFound
+from larix.formats.checksum import Checksum
+from larix.repo.repo import Repo
+
+# As in the C tool: a tree that nests deeper is refused, before Python's own limit is met.
+MAX_DEPTH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One path in a tree: a file object, or a directory with `dirmeta`. Paths begin with a slash."""
+
+    path: str
+    checksum: Checksum
+    dirmeta: Checksum | None = None
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+
+def find_root(repo: Repo, commit: Checksum) -> Entry:
+    found = repo.load_commit(commit)
+    return Entry("/", found.dirtree, found.dirmeta)
+
+
+def find_path(repo: Repo, root: Entry, path: str) -> Entry:
+    """The entry at `path`, from the root; symlinks are not followed. Raises NotFound."""
+    entry = root
+    for part in path.split("/"):
+        if part in ("", "."):
+            continue
+        if entry.dirmeta is None:
+            raise NotFound(f"Not a directory: {entry.path}")
+        below = f"{entry.path.rstrip('/')}/{part}"
+        tree = repo.load_dirtree(entry.checksum)
+        if part in tree.files:
+            entry = Entry(below, tree.files[part])
+        elif part in tree.dirs:
+            entry = Entry(below, *tree.dirs[part])
+        else:
+            raise NotFound(f"No such file or directory: {below}")
+    return entry
+
+
+def children(repo: Repo, directory: Entry) -> Iterator[Entry]:
+    """Files, then directories, each in order of their names."""
+    tree = repo.load_dirtree(directory.checksum)
+    base = directory.path.rstrip("/")
+    for name, file in tree.files.items():
+        yield Entry(f"{base}/{name}", file)
+    for name, (dirtree, dirmeta) in tree.dirs.items():
+        yield Entry(f"{base}/{name}", dirtree, dirmeta)
+
+
+def walk(repo: Repo, top: Entry) -> Iterator[Entry]:
+    """`top` and everything below it, each directory before what is in it. Raises Invalid for a tree too deep."""
+    stack = [iter([top])]
+    while stack:
+        entry = next(stack[-1], None)
+        if entry is None:
+            stack.pop()
+            continue
+        yield entry
+        if entry.dirmeta is not None:
+            if len(stack) > MAX_DEPTH:
+                raise Invalid(f"{entry.path[:80]}…: nested more than {MAX_DEPTH} directories")
+            stack.append(children(repo, entry))

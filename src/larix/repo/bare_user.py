@@ -1,0 +1,83 @@
+"""Layout of mode `bare-user`: plain files of whoever runs larix; the true metadata is in the attribute user.ostreemeta.
+
+The attribute holds (uuua(ayay)): owner, mode, extended attributes. The file's own mode is made safe: readable by its
+owner, without set-uid bits, not writable by others. A symlink is a plain file that contains its target and a NUL.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable
+
+from larix import gvariant
+from larix.errors import Corrupt
+from larix.formats import xattrs as xattr_format
+from larix.formats.checksum import Checksum
+from larix.formats.content import FileHeader
+from larix.formats.objects import DIRMETA_TYPE, swap32
+from larix.formats.xattrs import Xattrs
+from larix.linux import files, xattr
+from larix.repo.bare import read_content, write_content
+from larix.repo.layout import StoredFile
+
+KEY = b"user.ostreemeta"
+MAX_TARGET = 4096
+
+
+class BareUser:
+    mode = "bare-user"
+    extension = "file"
+
+    def write(self, name: str, dir_fd: int, header: FileHeader, size: int, content: Iterable[bytes]) -> Checksum:
+        fd = files.create(name, dir_fd)
+        try:
+            if header.is_symlink:
+                files.write_all(fd, header.target.encode() + b"\0")
+                checksum = Checksum(hashlib.sha256(header.encode()).hexdigest())
+                mode = 0o644
+            else:
+                checksum = write_content(fd, header, content)
+                mode = header.mode & 0o775 | 0o400
+            owner = swap32(header.uid), swap32(header.gid), swap32(header.mode)
+            value = gvariant.encode(DIRMETA_TYPE, (*owner, xattr_format.to_variant(header.xattrs)))
+            xattr.set_on(fd, KEY, value)
+            files.set_mode(fd, mode)
+            files.set_mtime(fd, 0)
+        finally:
+            os.close(fd)
+        return checksum
+
+    def read(self, name: str, dir_fd: int) -> StoredFile:
+        fd = os.open(name, files.READ, dir_fd=dir_fd)
+        try:
+            size = os.fstat(fd).st_size
+            uid, gid, mode, xattrs = _read_metadata(fd)
+            if stat.S_ISLNK(mode):
+                return StoredFile(FileHeader(uid, gid, mode, _read_target(fd, size), xattrs), 0, iter(()), fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        return StoredFile(FileHeader(uid, gid, mode, "", xattrs), size, read_content(fd), fd)
+
+    def links(self, header: FileHeader, *, user_mode: bool) -> bool:
+        return user_mode and not header.is_symlink
+
+
+def _read_metadata(fd: int) -> tuple[int, int, int, Xattrs]:
+    value = dict(xattr.get_all(fd)).get(KEY)
+    if value is None:
+        raise Corrupt("the attribute user.ostreemeta is missing")
+    uid, gid, mode, pairs = gvariant.decode(DIRMETA_TYPE, value)
+    return swap32(uid), swap32(gid), swap32(mode), xattr_format.from_variant(pairs)
+
+
+def _read_target(fd: int, size: int) -> str:
+    if size > MAX_TARGET:
+        raise Corrupt(f"a symlink of {size} bytes")
+    try:
+        target = os.read(fd, size).decode().removesuffix("\0")
+    except UnicodeDecodeError:
+        raise Corrupt("a symlink's target is not UTF-8") from None
+    if not target or "\0" in target:
+        raise Corrupt("a symlink without a target")
+    return target

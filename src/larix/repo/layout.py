@@ -1,0 +1,73 @@
+"""How a mode keeps its file objects, as one protocol, and where objects lie.
+
+    objects/
+      ab/cdef….commit  .dirtree  .dirmeta     metadata: the bytes of the GVariant, 0644
+      ab/cdef….file or .filez                 files: up to the layout
+
+`Layout` hides from every verb which of the modes a repo has. Its functions work on names in an open directory.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Protocol, Self
+
+from larix.formats.checksum import Checksum
+from larix.formats.content import FileHeader
+from larix.formats.objects import ObjectName, ObjectType
+
+PIECE = 1 << 20
+
+
+class StoredFile:
+    """A file object open for reading: header, size of the content in bytes, content in pieces, to be read once.
+
+    Nothing is compared with a checksum here. The content may raise Corrupt while it is read. Close it, or use it in a
+    `with`.
+    """
+
+    __slots__ = ("_fd", "content", "header", "size")
+
+    def __init__(self, header: FileHeader, size: int, content: Iterator[bytes], fd: int = -1) -> None:
+        self.header = header
+        self.size = size
+        self.content = content
+        self._fd = fd
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+class Layout(Protocol):
+    # The value of core.mode, and the extension of file objects.
+    mode: str
+    extension: str
+
+    def write(self, name: str, dir_fd: int, header: FileHeader, size: int, content: Iterable[bytes]) -> Checksum:
+        """Make the new file `name` hold this file object, of `size` bytes of content, and return its checksum.
+
+        Not durable; on an error the file may be left behind.
+        """
+        ...
+
+    def read(self, name: str, dir_fd: int) -> StoredFile:
+        """Raises Corrupt, OSError."""
+        ...
+
+    def links(self, header: FileHeader, *, user_mode: bool) -> bool:
+        """Whether a checkout may hard link this object, as root or in user mode."""
+        ...
+
+
+def object_path(name: ObjectName, extension: str) -> str:
+    """Path of an object below `objects`; `extension` is that of the layout's files."""
+    end = extension if name.type == ObjectType.FILE else name.type.extension
+    return f"{name.checksum[:2]}/{name.checksum[2:]}.{end}"

@@ -1,0 +1,241 @@
+"""The repo: a directory of objects, refs and a config. `Repo` reads; a `Transaction` adds.
+
+config        core.repo_version, core.mode and what remotes and people add
+objects/      see layout.py
+refs/         see refs.py
+extensions/ state/
+tmp/          staging directories of transactions, their locks
+.lock         shared by those who add, exclusive for those who delete
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+from larix.errors import Corrupt, Invalid, NotFound
+from larix.formats import checksum as checksums
+from larix.formats import names, objects
+from larix.formats.checksum import Checksum, is_checksum
+from larix.formats.keyfile import KeyFile
+from larix.formats.objects import Commit, DirMeta, DirTree, ObjectName, ObjectType
+from larix.linux import files
+from larix.repo import refs
+from larix.repo.archive import Archive
+from larix.repo.bare import Bare
+from larix.repo.bare_user import BareUser
+from larix.repo.layout import Layout, StoredFile, object_path
+
+LAYOUTS: dict[str, Layout] = {
+    "archive": Archive(),
+    "archive-z2": Archive(),
+    "bare": Bare(),
+    "bare-user": BareUser(),
+}
+DIRECTORIES = ["extensions", "objects", "refs", "refs/heads", "refs/mirrors", "refs/remotes", "state", "tmp"]
+DIRECTORIES += ["tmp/cache"]
+MAX_CONFIG_SIZE = 1 << 20
+
+
+class Repo:
+    """An open repo; close it, or use it in a `with`. Reading is safe from several threads."""
+
+    def __init__(self, path: str) -> None:
+        """Open the repo at `path`. Raises NotFound, Corrupt, Invalid for a mode that larix does not know."""
+        self.path = path
+        with files.doing(f"Opening repo {path}"):
+            self.fd = files.open_directory(path)
+        try:
+            with files.doing(f"Opening repo {path}"):
+                text = files.read("config", self.fd, MAX_CONFIG_SIZE)
+                self.objects_fd = files.open_directory("objects", self.fd)
+        except BaseException:
+            os.close(self.fd)
+            raise
+        try:
+            self.config = KeyFile(_utf8(text, path), f"{path}/config")
+            if self.config.find("core", "repo_version") != "1":
+                raise Corrupt(f"{path}/config: core.repo_version must be 1")
+            mode = self.config.find("core", "mode") or "bare"
+            if mode not in LAYOUTS:
+                raise Invalid(f"{path}/config: unknown core.mode {mode!r}")
+            self.layout = LAYOUTS[mode]
+            self.fsync = self.config.find_bool("core", "fsync", True)
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def init(cls, path: str, mode: str) -> Self:
+        """Make a repo in the directory `path`, which is made too, or open the one that is there already."""
+        if mode not in LAYOUTS:
+            raise Invalid(f"Unknown mode {mode!r}; known are {', '.join(LAYOUTS)}")
+        with files.doing(f"Making repo {path}"):
+            os.makedirs(path, exist_ok=True)
+            fd = files.open_directory(path)
+            try:
+                for name in DIRECTORIES:
+                    files.make_directory(name, fd)
+                # Last: a directory with a config is a repo.
+                if not os.access("config", os.F_OK, dir_fd=fd):
+                    config = KeyFile()
+                    config.set("core", "repo_version", "1")
+                    config.set("core", "mode", LAYOUTS[mode].mode)
+                    files.replace("config", str(config).encode(), fd)
+            finally:
+                os.close(fd)
+        return cls(path)
+
+    def close(self) -> None:
+        """May be called twice."""
+        for name in "objects_fd", "fd":
+            fd = getattr(self, name)
+            if fd >= 0:
+                setattr(self, name, -1)
+                os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    # Objects
+
+    def object_path(self, name: ObjectName) -> str:
+        return object_path(name, self.layout.extension)
+
+    def has(self, name: ObjectName) -> bool:
+        return os.access(self.object_path(name), os.F_OK, dir_fd=self.objects_fd, follow_symlinks=False)
+
+    def load(self, name: ObjectName) -> bytes:
+        """The bytes of a metadata object, of the checksum that they must have. Raises NotFound, Corrupt."""
+        try:
+            data = files.read(self.object_path(name), self.objects_fd, objects.MAX_METADATA_SIZE)
+        except FileNotFoundError:
+            raise NotFound(f"No such metadata object {name}") from None
+        if name.type != ObjectType.COMMIT_META and objects.checksum_of(data) != name.checksum:
+            raise Corrupt(f"Corrupted object {name}: its checksum is {objects.checksum_of(data)}")
+        return data
+
+    def load_commit(self, checksum: Checksum) -> Commit:
+        name = ObjectName(checksum, ObjectType.COMMIT)
+        with _about(name):
+            return objects.decode_commit(self.load(name))
+
+    def load_dirtree(self, checksum: Checksum) -> DirTree:
+        name = ObjectName(checksum, ObjectType.DIR_TREE)
+        with _about(name):
+            return objects.decode_dirtree(self.load(name))
+
+    def load_dirmeta(self, checksum: Checksum) -> DirMeta:
+        name = ObjectName(checksum, ObjectType.DIR_META)
+        with _about(name):
+            return objects.decode_dirmeta(self.load(name))
+
+    def open_file(self, checksum: Checksum) -> StoredFile:
+        """A file object, its content not compared with the checksum. Raises NotFound, Corrupt."""
+        name = ObjectName(checksum, ObjectType.FILE)
+        try:
+            with _about(name):
+                stored = self.layout.read(self.object_path(name), self.objects_fd)
+        except FileNotFoundError:
+            raise NotFound(f"No such file object {name}") from None
+        stored.content = _read_about(name, stored.content)
+        return stored
+
+    def objects(self) -> Iterator[ObjectName]:
+        """All objects that are stored, in no order."""
+        for prefix in os.listdir(self.objects_fd):
+            if len(prefix) != 2:
+                continue
+            fd = files.open_directory(prefix, self.objects_fd)
+            try:
+                found = os.listdir(fd)
+            finally:
+                os.close(fd)
+            for end in found:
+                rest, _, extension = end.partition(".")
+                kind = ObjectType.FILE if extension == self.layout.extension else objects.TYPES.get(extension)
+                if kind is not None and is_checksum(prefix + rest):
+                    yield ObjectName(Checksum(prefix + rest), kind)
+
+    # Refs
+
+    def refs(self) -> dict[tuple[str | None, str], Checksum]:
+        """(remote or None, ref) -> commit."""
+        return refs.list_refs(self.fd)
+
+    def find_ref(self, refspec: str) -> Checksum | None:
+        """The commit of `REF` or `REMOTE:REF`; a REF that is no branch here is looked for in all remotes."""
+        remote, ref = names.parse_refspec(refspec)
+        found = refs.find_ref(self.fd, remote, ref)
+        if found is None and remote is None:
+            for (_, other), checksum in self.refs().items():
+                if other == ref:
+                    return checksum
+        return found
+
+    def resolve(self, rev: str) -> Checksum:
+        """The commit that `rev` means: a checksum, the beginning of one, a refspec; each ^ at the end is a parent.
+
+        Raises NotFound; Invalid where a beginning has several ends.
+        """
+        base = rev.rstrip("^")
+        if is_checksum(base):
+            checksum = Checksum(base)
+        elif (found := self.find_ref(base) if names.is_ref(base.rpartition(":")[2]) else None) is not None:
+            checksum = found
+        elif (started := self._find_beginning(base)) is not None:
+            checksum = started
+        else:
+            # Raises Invalid where it is no refspec at all.
+            names.parse_refspec(base)
+            raise NotFound(f"Refspec '{base}' not found")
+        for _ in range(len(rev) - len(base)):
+            parent = self.load_commit(checksum).parent
+            if parent is None:
+                raise NotFound(f"Commit {checksum} has no parent")
+            checksum = parent
+        return checksum
+
+    def _find_beginning(self, text: str) -> Checksum | None:
+        if not 2 <= len(text) < 64 or text.strip("0123456789abcdef"):
+            return None
+        try:
+            found = os.listdir(fd := files.open_directory(text[:2], self.objects_fd))
+        except FileNotFoundError:
+            return None
+        os.close(fd)
+        commits = [text[:2] + end[:-7] for end in found if end.startswith(text[2:]) and end.endswith(".commit")]
+        if len(commits) > 1:
+            raise Invalid(f"Refspec {text} is not unique: {len(commits)} commits begin with it")
+        return checksums.parse_checksum(commits[0]) if commits else None
+
+
+@contextmanager
+def _about(name: ObjectName) -> Iterator[None]:
+    """Let a Corrupt from inside an object say which object it was."""
+    try:
+        yield
+    except Corrupt as error:
+        if name.checksum in str(error):
+            raise
+        raise Corrupt(f"Corrupted object {name}: {error}") from None
+    except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise files.explained(f"Reading object {name}", error) from error
+
+
+def _read_about(name: ObjectName, content: Iterator[bytes]) -> Iterator[bytes]:
+    with _about(name):
+        yield from content
+
+
+def _utf8(data: bytes, path: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise Corrupt(f"{path}/config is not UTF-8") from None
