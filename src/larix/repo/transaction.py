@@ -10,7 +10,7 @@ them in place without a ref do no harm.
 
 import os
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -35,23 +35,23 @@ class Transaction:
         self.added: set[ObjectName] = set()
         self._refs: dict[tuple[str | None, str], Checksum | None] = {}
         self._count = 0
-        with files.doing(f"Writing to repo {repo.path}"):
-            self._lock = lock_file(".lock", repo.fd, exclusive=False)
-            self._staging = f"tmp/staging-{BOOT_ID.read_text().strip()}-{os.urandom(3).hex()}"
-            self._staging_lock = lock_file(f"{self._staging}-lock", repo.fd, exclusive=True, mode=0o600)
-            files.make_directory(self._staging, repo.fd, 0o775)
-            self._fd = files.open_directory(self._staging, repo.fd)
+        with files.doing(f"Writing to repo {repo.path}"), ExitStack() as held:
+            held.callback(os.close, lock_file(".lock", repo.fd, exclusive=False))
+            staging = f"tmp/staging-{BOOT_ID.read_text().strip()}-{os.urandom(3).hex()}"
+            held.callback(os.close, lock_file(f"{staging}-lock", repo.fd, exclusive=True, mode=0o600))
+            held.callback(files.remove, f"{staging}-lock", repo.fd)
+            files.make_directory(staging, repo.fd, 0o775)
+            held.callback(files.remove_tree, staging, repo.fd)
+            self._fd = files.open_directory(staging, repo.fd)
+            held.callback(os.close, self._fd)
+            # What was taken, given back in reverse at the end.
+            self._held = held.pop_all()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        os.close(self._fd)
-        files.remove_tree(self._staging, self.repo.fd)
-        with suppress(FileNotFoundError):
-            files.remove(f"{self._staging}-lock", self.repo.fd)
-        os.close(self._staging_lock)
-        os.close(self._lock)
+        self._held.close()
 
     def has(self, name: ObjectName) -> bool:
         return name in self.added or self.repo.has(name)
