@@ -26,7 +26,7 @@ larix:
  Version: '{__version__}'
 """
 
-# Command -> (module below larix.cli, what it does).
+# Command, of one word or of a group's word and its own -> (module below larix.cli, what it does).
 COMMANDS = {
     "cat": ("cat", "Print files of a commit"),
     "checkout": ("checkout", "Make a directory of a commit"),
@@ -36,6 +36,10 @@ COMMANDS = {
     "log": ("log", "Print a commit and those before it"),
     "ls": ("ls", "List files of a commit"),
     "refs": ("refs", "List, create or delete refs"),
+    "remote add": ("remote.add", "Remember where to pull from"),
+    "remote delete": ("remote.delete", "Forget a remote"),
+    "remote list": ("remote.list", "List the remotes"),
+    "remote show-url": ("remote.show_url", "Print where a remote is"),
     "rev-parse": ("rev_parse", "Print the checksum of the commit that a name means"),
     "show": ("show", "Print a commit or another object"),
 }
@@ -46,7 +50,7 @@ Usage: {PROGRAM} [--version] [--help] COMMAND [OPTION…]
 larix keeps whole bootable file system trees in a content-addressed store.
 
 Commands:
-""" + "".join(f"  {name:<12} {about}\n" for name, (_, about) in COMMANDS.items())
+""" + "".join(f"  {name:<16} {about}\n" for name, (_, about) in COMMANDS.items())
 
 
 def main(args: Sequence[str]) -> int:
@@ -64,11 +68,13 @@ def main(args: Sequence[str]) -> int:
 
 
 def dispatch(args: Sequence[str]) -> int:
-    at = next((i for i, word in enumerate(args) if not word.startswith("-")), None)
-    if at is not None:
-        if args[at] not in COMMANDS:
-            raise Invalid(f"Unknown command '{args[at]}'; see {PROGRAM} --help")
-        return run_command(args[at], [*args[:at], *args[at + 1 :]])
+    words = [i for i, word in enumerate(args) if not word.startswith("-")]
+    for count in 1, 2:
+        name = " ".join(args[i] for i in words[:count])
+        if name in COMMANDS:
+            return run_command(name, [word for i, word in enumerate(args) if i not in words[:count]])
+    if words:
+        raise unknown(args[words[0]], alone=len(words) == 1, name=name)
     if "--version" in args:
         print(VERSION, end="")
         return 0
@@ -79,6 +85,14 @@ def dispatch(args: Sequence[str]) -> int:
         raise Invalid(f"Unknown option {args[0]}; see {PROGRAM} --help")
     print(USAGE, end="", file=sys.stderr)
     raise Invalid("No command specified")
+
+
+def unknown(first: str, *, alone: bool, name: str) -> Invalid:
+    """What to say of a command that is not in the table; `first` may be the word of a group."""
+    below = [command.partition(" ")[2] for command in COMMANDS if command.startswith(f"{first} ")]
+    if below and alone:
+        return Invalid(f"No command after '{first}'; known are {', '.join(below)}")
+    return Invalid(f"Unknown command '{name if below else first}'; see {PROGRAM} --help")
 
 
 def run_command(name: str, args: Sequence[str]) -> int:

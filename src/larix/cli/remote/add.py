@@ -1,0 +1,44 @@
+"""larix remote add"""
+
+import argparse
+
+from larix.cli.options import Parser, add_repo, open_repo
+from larix.errors import Invalid
+from larix.formats.names import check_ref
+from larix.repo.remotes import Remote, add_remote, find_remote
+
+
+def configure(parser: Parser) -> None:
+    add_repo(parser)
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="Set this key of the remote")
+    parser.add_argument("--no-gpg-verify", action="store_true", help="Take commits without a GPG signature")
+    parser.add_argument("--no-sign-verify", action="store_true", help="Take commits without any signature")
+    parser.add_argument("--if-not-exists", action="store_true", help="Change nothing where the remote is there already")
+    parser.add_argument("--force", action="store_true", help="Replace the remote where it is there already")
+    parser.add_argument("--contenturl", metavar="URL", help="Fetch objects from here, and only metadata from URL")
+    parser.add_argument("name", metavar="NAME", help="The remote's name here")
+    parser.add_argument("url", metavar="URL", help="Where it is: http://, https:// or file://")
+    parser.add_argument("branches", metavar="BRANCH", nargs="*", help="What to pull when nothing is named")
+
+
+def run(args: argparse.Namespace) -> None:
+    for kind in "metalink=", "mirrorlist=":
+        if args.url.startswith(kind):
+            raise Invalid(f"{args.url}: {kind}URL is not supported yet")
+    options = {"url": args.url}
+    if args.branches:
+        options["branches"] = "".join(f"{check_ref(branch)};" for branch in args.branches)
+    if args.contenturl is not None:
+        options["contenturl"] = args.contenturl
+    for text in args.set:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise Invalid(f"Missing '=' in --set={text}; it must be KEY=VALUE")
+        options[key.strip()] = value
+    if args.no_gpg_verify or args.no_sign_verify:
+        options["gpg-verify"] = "false"
+    if args.no_sign_verify:
+        options["sign-verify"] = "false"
+    with open_repo(args) as repo:
+        if not (args.if_not_exists and find_remote(repo, args.name)):
+            add_remote(repo, Remote(args.name, options), replace=args.force)

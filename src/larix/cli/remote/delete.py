@@ -1,0 +1,19 @@
+"""larix remote delete"""
+
+import argparse
+
+from larix.cli.options import Parser, add_repo, open_repo
+from larix.errors import NotFound
+from larix.repo.remotes import delete_remote
+
+
+def configure(parser: Parser) -> None:
+    add_repo(parser)
+    parser.add_argument("--if-exists", action="store_true", help="It is no error where the remote is not there")
+    parser.add_argument("name", metavar="NAME", help="The remote to forget; its refs stay")
+
+
+def run(args: argparse.Namespace) -> None:
+    with open_repo(args) as repo:
+        if not delete_remote(repo, args.name) and not args.if_exists:
+            raise NotFound(f'Remote "{args.name}" not found')
