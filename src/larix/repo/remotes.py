@@ -37,10 +37,8 @@ def _group(name: str) -> str:
 
 
 def list_remotes(repo: Repo) -> list[str]:
-    found = [
-        group.removeprefix('remote "').removesuffix('"') for group in repo.config.groups() if group[:8] == 'remote "'
-    ]
-    return sorted(found)
+    start = 'remote "'
+    return sorted(group[len(start) : -1] for group in repo.config.groups() if group.startswith(start))
 
 
 def find_remote(repo: Repo, name: str) -> Remote | None:
