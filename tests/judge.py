@@ -54,7 +54,7 @@ def fails(*args: str | Path) -> str:
     """Run larix, which must fail with one clear line; that line."""
     done = run_larix(*args)
     assert done.status == 1, done
-    assert done.err.startswith("error: ")
+    assert done.err.startswith("error: "), done.err
     assert done.err.count("\n") == 1, done.err
     return done.err
 

@@ -28,3 +28,15 @@ class Busy(Error):
 
 class NoSpace(Error):
     """The file system is full."""
+
+
+class Untrusted(Error):
+    """A signature that is required is missing, or cannot be checked."""
+
+
+class FetchFailed(Error):
+    """The other end of a pull could not be reached, or broke off."""
+
+
+class Unsupported(Error):
+    """Something OSTree has and larix does not, yet."""

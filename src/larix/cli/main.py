@@ -35,13 +35,17 @@ COMMANDS = {
     "init": ("init", "Make a new repo"),
     "log": ("log", "Print a commit and those before it"),
     "ls": ("ls", "List files of a commit"),
+    "pull": ("pull", "Bring commits from a remote"),
+    "pull-local": ("pull_local", "Bring commits from a repo in a directory"),
     "refs": ("refs", "List, create or delete refs"),
     "remote add": ("remote.add", "Remember where to pull from"),
     "remote delete": ("remote.delete", "Forget a remote"),
     "remote list": ("remote.list", "List the remotes"),
     "remote show-url": ("remote.show_url", "Print where a remote is"),
     "rev-parse": ("rev_parse", "Print the checksum of the commit that a name means"),
+    "serve": ("serve", "Let clients pull from a repo over HTTP"),
     "show": ("show", "Print a commit or another object"),
+    "summary": ("summary", "Write or print the summary, which says what refs a repo has"),
 }
 
 USAGE = f"""\

@@ -15,7 +15,9 @@ class Parser(argparse.ArgumentParser):
     """Options may stand after arguments, and have only their full name. Wrong use is an Error, not an exit."""
 
     def __init__(self, program: str, description: str) -> None:
-        super().__init__(prog=program, description=description, allow_abbrev=False, add_help=False)
+        super().__init__(
+            prog=program, description=description, allow_abbrev=False, add_help=False, conflict_handler="resolve"
+        )
         self.add_argument("-h", "--help", action="help", help="Show this text")
         self.add_argument("-v", "--verbose", action="store_true", help="Say more about what is done")
 

@@ -63,6 +63,19 @@ def create(name: str, dir_fd: int, mode: int = 0o600) -> int:
     return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode, dir_fd=dir_fd)
 
 
+def create_unnamed(directory: str, dir_fd: int) -> int:
+    """A new file without a name, open for writing and reading; gone when it is closed."""
+    try:
+        return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=dir_fd)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR):
+            raise
+    name = f"{directory}/.unnamed.{os.urandom(6).hex()}"
+    fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=dir_fd)
+    os.unlink(name, dir_fd=dir_fd)
+    return fd
+
+
 def write_all(fd: int, data: bytes) -> None:
     done = os.write(fd, data)
     while done < len(data):

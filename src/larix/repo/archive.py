@@ -4,13 +4,14 @@ import hashlib
 import os
 import zlib
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from larix.errors import Corrupt
 from larix.formats import content as format
 from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader
 from larix.linux import files
-from larix.repo.layout import PIECE, StoredFile
+from larix.repo.layout import PIECE, Read, StoredFile
 
 LEVEL = 6
 RAW_DEFLATE = -15
@@ -39,24 +40,59 @@ class Archive:
     def read(self, name: str, dir_fd: int) -> StoredFile:
         fd = os.open(name, files.READ, dir_fd=dir_fd)
         try:
-            header_size = format.header_size(os.read(fd, format.PREFIX_SIZE))
-            header, size = format.decode_archive_header(os.read(fd, header_size))
+            return unpack(partial(os.read, fd), fd)
         except BaseException:
             os.close(fd)
             raise
-        return StoredFile(header, size, iter(()) if header.is_symlink else _inflate(fd, size), fd)
+
+    def receive(self, name: str, dir_fd: int, read: Read) -> tuple[Checksum, int]:
+        fd = files.create(name, dir_fd)
+
+        def read_and_keep(size: int) -> bytes:
+            data = read(size)
+            files.write_all(fd, data)
+            return data
+
+        try:
+            arrived = unpack(read_and_keep)
+            checksum = format.content_checksum(arrived.header, arrived.content)
+            files.set_mode(fd, 0o644)
+        finally:
+            os.close(fd)
+        return checksum, arrived.size
 
     def links(self, header: FileHeader, *, user_mode: bool) -> bool:
         return False
 
 
-def _inflate(fd: int, size: int) -> Iterator[bytes]:
+def unpack(read: Read, fd: int = -1) -> StoredFile:
+    """The file object in the `.filez` that `read` gives. Raises Corrupt, also while the content is read."""
+    header_size = format.header_size(_read_all(read, format.PREFIX_SIZE))
+    header, size = format.decode_archive_header(_read_all(read, header_size))
+    return StoredFile(header, size, _no_content(read) if header.is_symlink else _inflate(read, size), fd)
+
+
+def _read_all(read: Read, size: int) -> bytes:
+    data = read(size)
+    while len(data) < size and (more := read(size - len(data))):
+        data += more
+    return data
+
+
+def _no_content(read: Read) -> Iterator[bytes]:
+    if read(1):
+        raise Corrupt("a symlink with content")
+    return
+    yield
+
+
+def _inflate(read: Read, size: int) -> Iterator[bytes]:
     """The content, never more than the header promised, nor more than a piece at a time in memory."""
     inflate = zlib.decompressobj(RAW_DEFLATE)
     done = 0
     try:
         while not inflate.eof:
-            packed = inflate.unconsumed_tail or os.read(fd, PIECE)
+            packed = inflate.unconsumed_tail or read(PIECE)
             if not packed:
                 raise Corrupt("compressed content is truncated")
             piece = inflate.decompress(packed, PIECE)
@@ -69,5 +105,5 @@ def _inflate(fd: int, size: int) -> Iterator[bytes]:
         raise Corrupt(f"compressed content is damaged ({error})") from None
     if done != size:
         raise Corrupt(f"content has {done} bytes where its header promises {size}")
-    if inflate.unused_data or os.read(fd, 1):
+    if inflate.unused_data or read(1):
         raise Corrupt("bytes after the compressed content")

@@ -9,7 +9,8 @@ from larix.formats import xattrs as xattr_format
 from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader
 from larix.linux import files, xattr
-from larix.repo.layout import PIECE, StoredFile
+from larix.repo.archive import unpack
+from larix.repo.layout import PIECE, Read, StoredFile
 
 
 class Bare:
@@ -35,6 +36,10 @@ class Bare:
         finally:
             os.close(fd)
         return checksum
+
+    def receive(self, name: str, dir_fd: int, read: Read) -> tuple[Checksum, int]:
+        arrived = unpack(read)
+        return self.write(name, dir_fd, arrived.header, arrived.size, arrived.content), arrived.size
 
     def read(self, name: str, dir_fd: int) -> StoredFile:
         found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)

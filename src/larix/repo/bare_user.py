@@ -17,8 +17,9 @@ from larix.formats.content import FileHeader
 from larix.formats.objects import DIRMETA_TYPE, swap32
 from larix.formats.xattrs import Xattrs
 from larix.linux import files, xattr
+from larix.repo.archive import unpack
 from larix.repo.bare import read_content, write_content
-from larix.repo.layout import StoredFile
+from larix.repo.layout import Read, StoredFile
 
 KEY = b"user.ostreemeta"
 MAX_TARGET = 4096
@@ -46,6 +47,10 @@ class BareUser:
         finally:
             os.close(fd)
         return checksum
+
+    def receive(self, name: str, dir_fd: int, read: Read) -> tuple[Checksum, int]:
+        arrived = unpack(read)
+        return self.write(name, dir_fd, arrived.header, arrived.size, arrived.content), arrived.size
 
     def read(self, name: str, dir_fd: int) -> StoredFile:
         fd = os.open(name, files.READ, dir_fd=dir_fd)

@@ -8,7 +8,7 @@
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -17,6 +17,9 @@ from larix.formats.content import FileHeader
 from larix.formats.objects import ObjectName, ObjectType
 
 PIECE = 1 << 20
+
+# Gives at most so many of the next bytes, none at the end.
+Read = Callable[[int], bytes]
 
 
 class StoredFile:
@@ -56,6 +59,10 @@ class Layout(Protocol):
 
         Not durable; on an error the file may be left behind.
         """
+        ...
+
+    def receive(self, name: str, dir_fd: int, read: Read) -> tuple[Checksum, int]:
+        """As `write`, of a file object that comes as a `.filez`; its checksum and size. Raises Corrupt."""
         ...
 
     def read(self, name: str, dir_fd: int) -> StoredFile:

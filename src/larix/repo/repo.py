@@ -3,7 +3,8 @@
 config        core.repo_version, core.mode and what remotes and people add
 objects/      see layout.py
 refs/         see refs.py
-extensions/ state/
+state/        CHECKSUM.commitpartial: objects of this commit may be missing
+extensions/
 tmp/          staging directories of transactions, their locks
 .lock         shared by those who add, exclusive for those who delete
 """
@@ -145,6 +146,10 @@ class Repo:
         stored.content = _read_about(name, stored.content)
         return stored
 
+    def is_partial(self, commit: Checksum) -> bool:
+        """Whether a pull took this commit without everything that it reaches."""
+        return os.access(partial_path(commit), os.F_OK, dir_fd=self.fd)
+
     def objects(self) -> Iterator[ObjectName]:
         """All objects that are stored, in no order."""
         for prefix in os.listdir(self.objects_fd):
@@ -212,6 +217,10 @@ class Repo:
         if len(commits) > 1:
             raise Invalid(f"Refspec {text} is not unique: {len(commits)} commits begin with it")
         return checksums.parse_checksum(commits[0]) if commits else None
+
+
+def partial_path(commit: Checksum) -> str:
+    return f"state/{commit}.commitpartial"
 
 
 @contextmanager

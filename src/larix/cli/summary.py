@@ -1,0 +1,83 @@
+"""larix summary"""
+
+import argparse
+from datetime import UTC, datetime
+
+from larix.cli.options import Parser, add_repo, open_repo
+from larix.cli.output import print_variant
+from larix.errors import Invalid, NotFound
+from larix.formats.objects import MAX_METADATA_SIZE, swap64
+from larix.formats.summary import SUMMARY_TYPE, Summary, decode_summary
+from larix.gvariant import Variant
+from larix.gvariant.text import to_text
+from larix.linux import files
+from larix.ops.summary import PATH, update_summary
+
+# Keys of the summary's own metadata that are shown with a title.
+TITLES = {
+    "ostree.summary.mode": "Repository Mode",
+    "ostree.summary.last-modified": "Last-Modified",
+    "ostree.summary.tombstone-commits": "Has Tombstone Commits",
+}
+
+
+def configure(parser: Parser) -> None:
+    add_repo(parser)
+    parser.add_argument("-u", "--update", action="store_true", help="Write the summary anew, from the refs")
+    parser.add_argument("-v", "--view", action="store_true", help="Print it")
+    parser.add_argument("--raw", action="store_true", help="Print it as one GVariant")
+    parser.add_argument("--list-metadata-keys", action="store_true", help="Print the keys of its metadata")
+    parser.add_argument("--print-metadata-key", metavar="KEY", help="Print one value of its metadata")
+
+
+def run(args: argparse.Namespace) -> None:
+    with open_repo(args) as repo:
+        if args.update:
+            update_summary(repo)
+            return
+        if not (args.view or args.raw or args.list_metadata_keys or args.print_metadata_key):
+            raise Invalid("No option specified; --update writes the summary, --view prints it")
+        with files.doing(f"Reading the summary of {repo.path}"):
+            data = files.read(PATH, repo.fd, MAX_METADATA_SIZE)
+    summary = decode_summary(data)
+    if args.list_metadata_keys:
+        print("\n".join(sorted(summary.metadata)))
+    elif args.print_metadata_key:
+        value = summary.metadata.get(args.print_metadata_key)
+        if value is None:
+            raise NotFound(f"No such metadata key '{args.print_metadata_key}'")
+        print(to_text(value.type, value.value))
+    elif args.raw:
+        print_variant(SUMMARY_TYPE, data)
+    else:
+        show(summary)
+
+
+def show(summary: Summary) -> None:
+    for name, ref in summary.refs.items():
+        print(f"* {name}")
+        print(f"    Latest Commit ({ref.size} bytes):\n      {ref.commit}")
+        for key, value in ref.metadata.pairs:
+            if key == "ostree.commit.version":
+                print(f"    Version ({key}): {value.value}")
+            elif key == "ostree.commit.timestamp":
+                print(f"    Timestamp ({key}): {_date(value)}")
+            else:
+                print(f"    {key}: {to_text(value.type, value.value)}")
+        print()
+    for key, value in summary.metadata.pairs:
+        text = to_text(value.type, value.value)
+        if key == "ostree.summary.last-modified":
+            text = _date(value)
+        elif key in TITLES:
+            text = {True: "Yes", False: "No"}.get(value.value, str(value.value))
+        print(f"{TITLES[key]} ({key}): {text}" if key in TITLES else f"{key}: {text}")
+
+
+def _date(value: Variant) -> str:
+    if value.type != "t":
+        return to_text(value.type, value.value)
+    try:
+        return datetime.fromtimestamp(swap64(value.value), UTC).strftime("%Y-%m-%dT%H:%M:%S+00")
+    except (ValueError, OverflowError, OSError):
+        return f"@{swap64(value.value)}"

@@ -1,0 +1,28 @@
+"""From a remote's settings to the source that they mean."""
+
+from urllib.parse import unquote
+
+from larix.errors import Invalid, Unsupported
+from larix.remote.http import RETRIES
+from larix.remote.http_source import HttpSource
+from larix.remote.repo_source import RepoSource
+from larix.remote.source import Source
+from larix.repo.remotes import Remote
+from larix.repo.repo import Repo
+
+LATER = ("metalink", "proxy", "tls-client-cert-path", "tls-client-key-path", "tls-ca-path")
+
+
+def open_source(repo: Repo, remote: Remote, headers: tuple[str, ...] = (), retries: int = RETRIES) -> Source:
+    """Raises Invalid for a url of no known kind, Unsupported for settings that larix cannot keep to yet."""
+    for key in LATER:
+        if key in remote.options:
+            raise Unsupported(f"Remote {remote.name}: larix cannot use the setting {key} yet")
+    url = remote.url
+    if url.startswith("file://"):
+        return RepoSource(unquote(url.removeprefix("file://")))
+    if url.startswith(("http://", "https://")):
+        return HttpSource(repo, url, remote.options.get("contenturl"), headers, retries)
+    if url.startswith("mirrorlist="):
+        raise Unsupported(f"Remote {remote.name}: larix cannot use a list of mirrors yet")
+    raise Invalid(f"Remote {remote.name}: {url!r} must begin with http://, https:// or file://")

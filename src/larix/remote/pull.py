@@ -1,0 +1,252 @@
+"""Pulling: bring commits, and all that they reach, from a source into a repo; nothing of it where something fails.
+
+Metadata is taken apart in this thread, which says what is needed next; file objects are checked and written by workers.
+"""
+
+import os
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from larix import gvariant
+from larix.errors import Corrupt, Error, Invalid, NotFound
+from larix.formats import objects
+from larix.formats.checksum import Checksum, is_checksum
+from larix.formats.objects import Commit, ObjectName, ObjectType
+from larix.ops.walk import MAX_DEPTH
+from larix.remote.source import Arrival, Source
+from larix.repo.repo import Repo
+from larix.repo.transaction import Transaction
+
+REF_BINDING = "ostree.ref-binding"
+DETACHED_TYPE = "a{sv}"
+# File objects that may wait for a worker: they hold memory.
+MAX_WAITING = 64
+
+
+@dataclass(frozen=True, slots=True)
+class PullOptions:
+    """`depth` is how many parents of each commit come too, -1 for all. `check_bindings` compares the refs that a
+    commit says it was made for; `check_timestamps` refuses a commit older than what its ref has here."""
+
+    depth: int = 0
+    commits_only: bool = False
+    check_bindings: bool = True
+    check_timestamps: bool = False
+
+
+@dataclass(slots=True)
+class Pulled:
+    """What came: numbers of objects, bytes of content."""
+
+    metadata: int = 0
+    content: int = 0
+    content_size: int = 0
+
+
+class _Workers:
+    """Threads that place file objects, and not too many objects waiting for them."""
+
+    def __init__(self, transaction: Transaction, pulled: Pulled) -> None:
+        self._transaction = transaction
+        self._pulled = pulled
+        self._pool = ThreadPoolExecutor(os.cpu_count())
+        self._futures: set[Future[int]] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def place(self, arrival: Arrival) -> None:
+        self._futures.add(self._pool.submit(self._place, arrival))
+        if len(self._futures) >= MAX_WAITING:
+            self._collect(*wait(self._futures, return_when=FIRST_COMPLETED))
+
+    def finish(self) -> None:
+        self._collect(*wait(self._futures))
+
+    def _place(self, arrival: Arrival) -> int:
+        try:
+            return arrival.place(self._transaction)
+        finally:
+            arrival.close()
+
+    def _collect(self, done: set[Future[int]], waiting: set[Future[int]]) -> None:
+        self._futures = waiting
+        for future in done:
+            self._pulled.content_size += future.result()
+            self._pulled.content += 1
+
+
+class _Pull:
+    def __init__(self, source: Source, transaction: Transaction, options: PullOptions) -> None:
+        self._source = source
+        self._transaction = transaction
+        self._repo = transaction.repo
+        self._options = options
+        self._pulled = Pulled()
+        # Refs for which a commit was asked, and the timestamp that it must at least have.
+        self._asked: dict[Checksum, list[tuple[str, int]]] = {}
+        # Commit -> how many of its parents are wanted.
+        self._depths: dict[Checksum, int] = {}
+        self._parents: dict[Checksum, Checksum | None] = {}
+        self._wanted: set[ObjectName] = set()
+        # Directory -> how deep it lies.
+        self._levels: dict[Checksum, int] = {}
+        # Objects that are here already and were not looked into yet.
+        self._here: deque[ObjectName] = deque()
+        self._workers = _Workers(transaction, self._pulled)
+
+    def run(self, commits: Mapping[Checksum, list[tuple[str, int]]]) -> Pulled:
+        self._asked = dict(commits)
+        with self._workers:
+            for commit in commits:
+                self._want_commit(commit, self._options.depth)
+            self._look_here()
+            for name, arrival in self._source.arrivals():
+                if arrival is None:
+                    self._missing(name)
+                elif name.type == ObjectType.FILE:
+                    self._workers.place(arrival)
+                else:
+                    try:
+                        self._take_metadata(name, arrival.load())
+                    finally:
+                        arrival.close()
+                self._look_here()
+            self._workers.finish()
+        return self._pulled
+
+    def _missing(self, name: ObjectName) -> None:
+        # History may end anywhere, and most commits have no detached metadata.
+        is_parent = name.type == ObjectType.COMMIT and name.checksum not in self._asked
+        if name.type != ObjectType.COMMIT_META and not is_parent:
+            raise NotFound(f"Object {name} is missing: no {self._source.locate(name)}")
+
+    def _want(self, name: ObjectName) -> None:
+        if name in self._wanted:
+            return
+        self._wanted.add(name)
+        if not self._transaction.has(name):
+            self._source.request(name)
+        elif name.type != ObjectType.FILE:
+            self._here.append(name)
+
+    def _want_commit(self, commit: Checksum | None, depth: int) -> None:
+        while commit is not None:
+            before = self._depths.get(commit)
+            if before is not None and (before == -1 or 0 <= depth <= before):
+                return
+            self._depths[commit] = depth
+            if before is None:
+                # It may be new also where the commit is not.
+                self._source.request(ObjectName(commit, ObjectType.COMMIT_META))
+                self._want(ObjectName(commit, ObjectType.COMMIT))
+                return
+            # Another way here leaves more to go: on along those that came already.
+            commit, depth = self._parents.get(commit) if depth else None, max(depth - 1, -1)
+
+    def _look_here(self) -> None:
+        while self._here:
+            name = self._here.popleft()
+            self._look_into(name, self._repo.load(name))
+
+    def _take_metadata(self, name: ObjectName, data: bytes) -> None:
+        if name.type == ObjectType.COMMIT_META:
+            try:
+                gvariant.decode(DETACHED_TYPE, data)
+            except Corrupt as error:
+                raise Corrupt(f"Corrupted object {name}: {error}") from None
+            self._transaction.set_detached_metadata(name.checksum, data)
+        else:
+            if (found := objects.checksum_of(data)) != name.checksum:
+                raise Corrupt(f"Corrupted object {name}: its checksum is {found}")
+            self._look_into(name, data)
+            self._transaction.add_metadata(name.type, data)
+        self._pulled.metadata += 1
+
+    def _look_into(self, name: ObjectName, data: bytes) -> None:
+        """Want what this object names."""
+        try:
+            if name.type == ObjectType.COMMIT:
+                self._look_into_commit(name.checksum, objects.decode_commit(data))
+            elif name.type == ObjectType.DIR_TREE:
+                self._look_into_dirtree(name.checksum, objects.decode_dirtree(data))
+            else:
+                objects.decode_dirmeta(data)
+        except Corrupt as error:
+            raise Corrupt(f"Corrupted object {name}: {error}") from None
+
+    def _look_into_commit(self, checksum: Checksum, commit: Commit) -> None:
+        for ref, oldest in self._asked.get(checksum, []):
+            self._check_commit(checksum, commit, ref, oldest)
+        if self._options.commits_only:
+            if self._repo.is_partial(checksum) or not self._repo.has(ObjectName(checksum, ObjectType.COMMIT)):
+                self._transaction.set_partial(checksum, True)
+        else:
+            self._transaction.set_partial(checksum, False)
+            self._want_directory(commit.dirtree, commit.dirmeta, 0)
+        self._parents[checksum] = commit.parent
+        if depth := self._depths[checksum]:
+            self._want_commit(commit.parent, max(depth - 1, -1))
+
+    def _check_commit(self, checksum: Checksum, commit: Commit, ref: str, oldest: int) -> None:
+        binding = commit.metadata.get(REF_BINDING)
+        if self._options.check_bindings and ref and binding is not None:
+            bound = binding.value if binding.type == "as" else []
+            if ref not in bound:
+                names = ", ".join(repr(name) for name in bound) or "no ref"
+                raise Invalid(f"Commit {checksum} was made for {names}, not for {ref!r} ({REF_BINDING})")
+        if self._options.check_timestamps and commit.timestamp < oldest:
+            raise Invalid(f"Commit {checksum} is older ({commit.timestamp}) than what {ref!r} has here ({oldest})")
+
+    def _want_directory(self, dirtree: Checksum, dirmeta: Checksum, level: int) -> None:
+        if level > MAX_DEPTH:
+            raise Invalid(f"Directory {dirtree}: nested more than {MAX_DEPTH} directories")
+        self._levels.setdefault(dirtree, level)
+        self._want(ObjectName(dirmeta, ObjectType.DIR_META))
+        self._want(ObjectName(dirtree, ObjectType.DIR_TREE))
+
+    def _look_into_dirtree(self, checksum: Checksum, tree: objects.DirTree) -> None:
+        for file in tree.files.values():
+            self._want(ObjectName(file, ObjectType.FILE))
+        for dirtree, dirmeta in tree.dirs.values():
+            self._want_directory(dirtree, dirmeta, self._levels[checksum] + 1)
+
+
+def pull(
+    repo: Repo, source: Source, refs: Mapping[str, Checksum | None], remote: str | None, options: PullOptions
+) -> Pulled:
+    """Bring `refs` from the source, each at its newest commit or at the one given, and point them there.
+
+    They become branches of `remote`, or of the repo itself where it is None. A name that is a checksum brings that
+    commit and sets no ref. Raises NotFound, Corrupt, Invalid, FetchFailed; then the repo is as it was.
+    """
+    targets: dict[str, Checksum] = {}
+    commits: dict[Checksum, list[tuple[str, int]]] = {}
+    for name, given in refs.items():
+        if is_checksum(name):
+            commits.setdefault(Checksum(name), [])
+            continue
+        commit = targets[name] = given or source.find_ref(name)
+        commits.setdefault(commit, []).append((name, _timestamp(repo, remote, name)))
+    with Transaction(repo) as transaction:
+        pulled = _Pull(source, transaction, options).run(commits)
+        for name, commit in targets.items():
+            transaction.set_ref(remote, name, commit)
+        transaction.commit()
+    return pulled
+
+
+def _timestamp(repo: Repo, remote: str | None, ref: str) -> int:
+    """Of what the ref has here, in seconds since 1970; 0 where there is nothing that could be read."""
+    found = repo.find_ref(f"{remote}:{ref}" if remote is not None else ref)
+    try:
+        return repo.load_commit(found).timestamp if found is not None else 0
+    except Error:
+        return 0

@@ -1,0 +1,139 @@
+"""Serving an archive repo over HTTP, for reading: keep-alive, ranges, validators."""
+
+import os
+import re
+import stat
+import sys
+from email.utils import formatdate
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
+
+from larix.errors import Invalid
+from larix.linux import files
+from larix.repo.repo import Repo
+
+# What clients ask for; the rest of a repo is its own.
+FILES = {"config", "summary", "summary.sig", "summary.idx", "summary.idx.sig"}
+DIRECTORIES = {"objects", "refs", "deltas", "delta-indexes", "summaries"}
+RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+IDLE_SECONDS = 60
+
+
+class Server(ThreadingHTTPServer):
+    """Serves when `serve_forever` is called; `url` says where."""
+
+    daemon_threads = True
+
+    def __init__(self, repo: Repo, address: str, port: int) -> None:
+        """Port 0 takes any that is free. Raises Invalid for a repo that is no archive."""
+        if repo.layout.extension != "filez":
+            raise Invalid(f"{repo.path} has mode {repo.layout.mode}; only mode archive can be served")
+        self.repo = repo
+        with files.doing(f"Listening on {address}:{port}"):
+            super().__init__((address, port), _Handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        # A client that goes away is nobody's mistake.
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+    @property
+    def url(self) -> str:
+        host, port = self.server_address[:2]
+        return f"http://{host!s}:{port}/"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+    protocol_version = "HTTP/1.1"
+    timeout = IDLE_SECONDS
+    # Headers are collected and go out in one packet; the body must not wait for its acknowledgement.
+    disable_nagle_algorithm = True
+
+    def version_string(self) -> str:
+        return "larix"
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Not kept: a library prints nothing."""
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def _answer(self, *, with_body: bool) -> None:
+        fd = self._open()
+        if fd is None:
+            self._refuse(HTTPStatus.NOT_FOUND)
+            return
+        try:
+            self._send(fd, with_body=with_body)
+        except ConnectionError:
+            self.close_connection = True
+        finally:
+            os.close(fd)
+
+    def _open(self) -> int | None:
+        """The file that is asked for, or None where it is none of those that are served."""
+        parts = [part for part in unquote(self.path.partition("?")[0]).split("/") if part]
+        path = "/".join(parts)
+        if not (path in FILES or (parts[:1] and parts[0] in DIRECTORIES)) or ".." in parts or "\0" in path:
+            return None
+        try:
+            fd = os.open(path, files.READ, dir_fd=self.server.repo.fd)
+        except OSError:
+            return None
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            return None
+        return fd
+
+    def _send(self, fd: int, *, with_body: bool) -> None:
+        found = os.fstat(fd)
+        tag = f'"{found.st_mtime_ns:x}-{found.st_ino:x}-{found.st_size:x}"'
+        if self.headers.get("If-None-Match") == tag:
+            self.send_response(HTTPStatus.NOT_MODIFIED)
+            self.send_header("ETag", tag)
+            self.end_headers()
+            return
+        start, end = 0, found.st_size
+        wanted = RANGE.fullmatch(self.headers.get("Range", ""))
+        partial = wanted is not None and wanted[0] != "bytes=-" and self.headers.get("If-Range", tag) == tag
+        if partial and wanted is not None:
+            start, end = _limits(wanted, found.st_size)
+            if start >= end:
+                self._refuse(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, ("Content-Range", f"bytes */{found.st_size}"))
+                return
+        self.send_response(HTTPStatus.PARTIAL_CONTENT if partial else HTTPStatus.OK)
+        if partial:
+            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{found.st_size}")
+        self.send_header("Content-Type", "application/octet-stream")
+        self.send_header("Content-Length", str(end - start))
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("ETag", tag)
+        self.send_header("Last-Modified", formatdate(found.st_mtime, usegmt=True))
+        self.end_headers()
+        while with_body and start < end:
+            sent = os.sendfile(self.connection.fileno(), fd, start, end - start)
+            if not sent:
+                # Shorter than it was: what was promised cannot be kept.
+                self.close_connection = True
+                return
+            start += sent
+
+    def _refuse(self, status: HTTPStatus, *headers: tuple[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+def _limits(wanted: re.Match[str], size: int) -> tuple[int, int]:
+    """First byte, and the one after the last."""
+    first, last = wanted.groups()
+    if not first:
+        return max(size - int(last), 0), size
+    return int(first), min(int(last) + 1, size) if last else size

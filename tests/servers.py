@@ -1,0 +1,109 @@
+"""Web servers to pull from: nginx, larix's own, and one that damages what it sends."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+NGINX = """\
+daemon off;
+pid {work}/pid;
+error_log {work}/error.log;
+{user}
+events {{}}
+http {{
+    access_log {work}/access.log;
+    client_body_temp_path {work}/body;
+    proxy_temp_path {work}/proxy;
+    fastcgi_temp_path {work}/fastcgi;
+    uwsgi_temp_path {work}/uwsgi;
+    scgi_temp_path {work}/scgi;
+    server {{ listen unix:{work}/socket; listen 127.0.0.1:{port}; root {root}; }}
+}}
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def wait_for(process: "subprocess.Popen[str]", port: int) -> None:
+    """Until the process listens."""
+    while True:
+        assert process.poll() is None, "the server ended"
+        with socket.socket() as client:
+            client.settimeout(0.1)
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                return
+
+
+@contextmanager
+def nginx(root: Path, work: Path) -> Iterator[str]:
+    """The URL of a directory, served by nginx."""
+    work.mkdir()
+    port = free_port()
+    user = "user root;" if os.geteuid() == 0 else ""
+    (work / "nginx.conf").write_text(NGINX.format(work=work, root=root, port=port, user=user))
+    with subprocess.Popen(["/usr/sbin/nginx", "-c", work / "nginx.conf", "-p", work], text=True) as process:
+        try:
+            wait_for(process, port)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def serve(repo: Path) -> Iterator[str]:
+    """The URL of a repo, served by `larix serve`."""
+    command = [sys.executable, "-m", "larix", "serve", f"--repo={repo}", "--port=0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().split()[-1].rstrip("/")
+        finally:
+            process.terminate()
+
+
+# Path and content of a file -> what is sent of it, and how long it is said to be; or an HTTP status.
+Damage = Callable[[str, bytes], "tuple[bytes, int] | int"]
+
+
+@contextmanager
+def hostile(repo: Path, damage: Damage) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            try:
+                found = damage(self.path, (repo / self.path.lstrip("/")).read_bytes())
+            except FileNotFoundError:
+                found = 404
+            body, length = (b"", 0) if isinstance(found, int) else found
+            self.send_response(found if isinstance(found, int) else 200)
+            self.send_header("Content-Length", str(length))
+            self.end_headers()
+            self.wfile.write(body)
+            self.close_connection = len(body) != length
+
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *about: object) -> None:
+            """The client may go at any time; what it says is what is tested."""
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
