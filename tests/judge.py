@@ -75,6 +75,40 @@ def picture(root: Path) -> dict[str, object]:
     return found
 
 
+def c_admin(sysroot: Path, *args: str | Path) -> str:
+    """Run the C tool on a sysroot, without the immutable bit; its stdout without the last newline."""
+    environment = {**os.environ, "OSTREE_SYSROOT_DEBUG": "mutable-deployments", "TZ": "UTC"}
+    command = ["ostree", "admin", *args, f"--sysroot={sysroot}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, f"ostree admin {args}: {done.stderr}"
+    return done.stdout.rstrip("\n")
+
+
+def admin(sysroot: Path, *args: str | Path) -> str:
+    """Run larix on a sysroot, which must succeed; its stdout without the last newline."""
+    done = run_larix("admin", *args, f"--sysroot={sysroot}")
+    assert done.status == 0, f"larix admin {args}: {done.err}"
+    return done.out.rstrip("\n")
+
+
+def make_os_tree(root: Path, version: str, kernel: str) -> Path:
+    """The smallest tree that can be deployed: a kernel, an initramfs, defaults of /etc."""
+    modules = root / f"usr/lib/modules/{kernel}"
+    for name in "usr/etc/sub", "usr/bin", "var", "sysroot", "boot", "dev", "proc", "run", "sys", "tmp":
+        (root / name).mkdir(parents=True, exist_ok=True)
+    modules.mkdir(parents=True)
+    (modules / "vmlinuz").write_text(f"kernel {kernel}")
+    (modules / "initramfs.img").write_text(f"initramfs of {kernel}")
+    (root / "usr/lib/os-release").write_text(f'NAME=Test\nPRETTY_NAME="Test OS {version}"\nID=test\n')
+    (root / "usr/etc/os-release").symlink_to("../usr/lib/os-release")
+    (root / "ostree").symlink_to("sysroot/ostree")
+    (root / "usr/bin/tool").write_text(f"tool {version}")
+    for name in "same", "changed", "sub/removed", "sub/kept":
+        (root / "usr/etc" / name).write_text("default 1")
+    (root / "usr/etc/new").write_text(f"default {version}")
+    return root
+
+
 def make_tree(root: Path) -> Path:
     """Files, symlinks and directories with all metadata an object can hold, as far as the running user may make it."""
     (root / "usr/bin").mkdir(parents=True)

@@ -28,6 +28,10 @@ larix:
 
 # Command, of one word or of a group's word and its own -> (module below larix.cli, what it does).
 COMMANDS = {
+    "admin init-fs": ("admin.init_fs", "Make a directory a sysroot"),
+    "admin os-init": ("admin.os_init", "Make a stateroot"),
+    "admin stateroot-init": ("admin.os_init", "Make a stateroot"),
+    "admin status": ("admin.status", "List the deployments"),
     "cat": ("cat", "Print files of a commit"),
     "checkout": ("checkout", "Make a directory of a commit"),
     "commit": ("commit", "Commit a directory as a new version of a tree"),
@@ -54,7 +58,7 @@ Usage: {PROGRAM} [--version] [--help] COMMAND [OPTION…]
 larix keeps whole bootable file system trees in a content-addressed store.
 
 Commands:
-""" + "".join(f"  {name:<16} {about}\n" for name, (_, about) in COMMANDS.items())
+""" + "".join(f"  {name:<20} {about}\n" for name, (_, about) in COMMANDS.items())
 
 
 def main(args: Sequence[str]) -> int:

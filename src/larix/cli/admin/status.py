@@ -1,0 +1,65 @@
+"""larix admin status"""
+
+import argparse
+import json
+
+from larix.cli.admin.options import add_sysroot, open_sysroot
+from larix.cli.options import Parser
+from larix.errors import Error
+from larix.sysroot.deployment import Deployment
+from larix.sysroot.sysroot import Sysroot
+
+
+def configure(parser: Parser) -> None:
+    add_sysroot(parser)
+    parser.add_argument("-J", "--json", action="store_true", help="Print JSON")
+
+
+def run(args: argparse.Namespace) -> None:
+    with open_sysroot(args) as sysroot:
+        if args.json:
+            found = [describe(sysroot, i) for i in range(len(sysroot.deployments))]
+            print(json.dumps({"deployments": found}, indent=2))
+            return
+        if not sysroot.deployments:
+            print("No deployments.")
+        for i, deployment in enumerate(sysroot.deployments):
+            about = describe(sysroot, i)
+            mark = "*" if about["booted"] else " "
+            note = "pending" if about["pending"] else "rollback" if about["rollback"] else ""
+            print(f"{mark} {deployment.stateroot} {deployment.name}{f' ({note})' if note else ''}")
+            if about["version"] is not None:
+                print(f"    Version: {about['version']}")
+            if about["pinned"]:
+                print("    Pinned: yes")
+            if about["refspec"] is not None:
+                print(f"    origin refspec: {about['refspec']}")
+            else:
+                print(f"    origin: {'<unknown origin type>' if deployment.origin.groups() else 'none'}")
+
+
+def describe(sysroot: Sysroot, index: int) -> dict[str, object]:
+    deployment = sysroot.deployments[index]
+    booted = sysroot.booted
+    at = sysroot.deployments.index(booted) if booted is not None else None
+    of_booted = booted is not None and booted.stateroot == deployment.stateroot
+    return {
+        "checksum": deployment.checksum,
+        "stateroot": deployment.stateroot,
+        "serial": deployment.serial,
+        "index": index,
+        "booted": deployment is booted,
+        "pending": of_booted and at is not None and index == at - 1,
+        "rollback": of_booted and at is not None and index == at + 1,
+        "pinned": deployment.is_pinned,
+        "version": find_version(sysroot, deployment),
+        "refspec": deployment.refspec,
+    }
+
+
+def find_version(sysroot: Sysroot, deployment: Deployment) -> str | None:
+    try:
+        return sysroot.repo.load_commit(deployment.checksum).metadata.find_string("version")
+    except Error:
+        # A status is asked for when something is broken, too.
+        return None

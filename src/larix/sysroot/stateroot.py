@@ -1,0 +1,55 @@
+"""Making what deployments need around them: the sysroot's directories, and stateroots."""
+
+import os
+
+from larix.errors import Invalid
+from larix.formats.names import check_remote
+from larix.linux import files
+from larix.repo.repo import Repo
+from larix.sysroot.deployment import stateroot_path
+from larix.sysroot.sysroot import REPO, Sysroot
+
+# Directory -> mode. The first two are needed; the others are mount points and homes in the disk's own root.
+NEEDED = {"boot": 0o755, "ostree": 0o755, "ostree/repo": 0o755, "ostree/deploy": 0o755}
+CUSTOMARY = {"dev": 0o755, "home": 0o755, "proc": 0o755, "root": 0o700, "run": 0o755, "sys": 0o755, "tmp": 0o1777}
+
+VAR = {"": 0o755, "/lib": 0o755, "/log": 0o755, "/tmp": 0o1777}
+VAR_LINKS = {"run": "../run", "lock": "../run/lock"}
+
+
+def init_sysroot(path: str, *, modern: bool = False) -> None:
+    """Make the directory `path` a sysroot; `modern` makes only what is needed. Raises NotFound where it is missing.
+
+    The repo has mode bare; as an ordinary user, who cannot keep owners, bare-user.
+    """
+    with files.doing(f"Making sysroot {path}"):
+        fd = files.open_directory(path)
+        try:
+            for name, mode in {**({} if modern else CUSTOMARY), **NEEDED}.items():
+                _make(name, mode, fd)
+        finally:
+            os.close(fd)
+    Repo.init(os.path.join(path, REPO), "bare" if os.geteuid() == 0 else "bare-user").close()
+
+
+def init_stateroot(sysroot: Sysroot, name: str) -> None:
+    """Make a stateroot, with its var. Raises Invalid where it is there already."""
+    check_remote(name)
+    path = stateroot_path(name)
+    with files.doing(f"Making stateroot {name}"):
+        if not files.make_directory(path, sysroot.fd, 0o755):
+            raise Invalid(f"Stateroot {name} is there already: {sysroot.path}/{path}")
+        for below, mode in VAR.items():
+            _make(f"{path}/var{below}", mode, sysroot.fd)
+        for below, target in VAR_LINKS.items():
+            files.symlink(target, f"{path}/var/{below}", sysroot.fd)
+
+
+def _make(name: str, mode: int, dir_fd: int) -> None:
+    if files.make_directory(name, dir_fd):
+        # Not what the umask leaves of it.
+        fd = files.open_directory(name, dir_fd, follow=False)
+        try:
+            files.set_mode(fd, mode)
+        finally:
+            os.close(fd)

@@ -1,0 +1,137 @@
+"""A sysroot: the root of a disk that holds a repo, deployments, and the configuration that boots them.
+
+    ostree/repo
+    ostree/deploy/                              see deployment.py
+    ostree/boot.N -> boot.N.M                   N: bootversion, 0 or 1; M: likewise, of the links alone
+    ostree/boot.N.M/STATEROOT/BOOTCSUM/SERIAL   -> ../../../deploy/STATEROOT/deploy/CHECKSUM.SERIAL
+    boot/loader -> loader.N                     replacing this link makes another configuration the one that boots
+    boot/loader.N/entries/*.conf                one entry for each deployment, the highest version first
+    boot/ostree/STATEROOT-BOOTCSUM/             kernel and initramfs
+
+The list of deployments is what the entries of boot/loader say; nothing else holds it.
+"""
+
+import os
+import re
+from types import TracebackType
+from typing import Self
+
+from larix.errors import Corrupt, NotFound
+from larix.formats.bootentry import BootEntry
+from larix.formats.checksum import Checksum
+from larix.formats.keyfile import KeyFile
+from larix.linux import files
+from larix.repo.repo import Repo
+from larix.sysroot.deployment import Deployment, deploy_path
+
+LOADER = "boot/loader"
+REPO = "ostree/repo"
+NAME = re.compile(r"([0-9a-f]{64})\.(\d+)")
+LINK = re.compile(r"loader\.([01])/?")
+MAX_ENTRY_SIZE = 1 << 20
+
+
+class Sysroot:
+    """An open sysroot; close it, or use it in a `with`. `deployments` are in the order in which they boot."""
+
+    def __init__(self, path: str) -> None:
+        """Raises NotFound, Corrupt."""
+        self.path = path
+        with files.doing(f"Opening sysroot {path}"):
+            self.fd = files.open_directory(path)
+        try:
+            if not os.access(REPO, os.F_OK, dir_fd=self.fd):
+                raise NotFound(f"{path} is no sysroot: it has no {REPO}; `larix admin init-fs {path}` makes one")
+            self.repo = Repo(os.path.join(path, REPO))
+        except BaseException:
+            os.close(self.fd)
+            raise
+        try:
+            self.bootversion = self._read_bootversion()
+            self.deployments = self._read_deployments()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """May be called twice."""
+        self.repo.close()
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def booted(self) -> Deployment | None:
+        """The deployment that this machine runs, where it is one of these."""
+        root = os.stat("/")
+        for deployment in self.deployments:
+            if os.path.samestat(root, os.stat(deployment.path, dir_fd=self.fd)):
+                return deployment
+        return None
+
+    def _read_bootversion(self) -> int:
+        """Of the configuration that boots; 0 where there is none yet."""
+        try:
+            target = os.readlink(LOADER, dir_fd=self.fd)
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise files.explained(f"Reading {self.path}/{LOADER}", error) from error
+        found = LINK.fullmatch(target)
+        if not found:
+            raise Corrupt(f"{self.path}/{LOADER} links to {target!r}; it must be loader.0 or loader.1")
+        return int(found[1])
+
+    def _read_deployments(self) -> list[Deployment]:
+        with files.doing(f"Reading {self.path}/{LOADER}/entries"):
+            try:
+                fd = files.open_directory(f"{LOADER}/entries", self.fd)
+            except FileNotFoundError:
+                return []
+            try:
+                names = sorted(name for name in os.listdir(fd) if name.endswith(".conf"))
+                entries = [BootEntry.parse(files.read(name, fd, MAX_ENTRY_SIZE).decode()) for name in names]
+            except UnicodeDecodeError:
+                raise Corrupt(f"An entry in {self.path}/{LOADER}/entries is not UTF-8") from None
+            finally:
+                os.close(fd)
+        entries.sort(key=lambda entry: entry.version, reverse=True)
+        # Others may boot from here too.
+        return [self._read_deployment(entry) for entry in entries if entry.options.find("ostree") is not None]
+
+    def _read_deployment(self, entry: BootEntry) -> Deployment:
+        target = entry.target
+        if target is None:
+            raise Corrupt(f"{self.path}/{LOADER}: invalid kernel argument ostree={entry.options.find('ostree')}")
+        path = str(target).lstrip("/")
+        with files.doing(f"Reading {self.path}/{path}"):
+            link = os.readlink(path, dir_fd=self.fd)
+        found = NAME.fullmatch(os.path.basename(link))
+        expected = f"../../../{deploy_path(target.stateroot).removeprefix('ostree/')}"
+        if not found or os.path.dirname(link) != expected:
+            raise Corrupt(f"{self.path}/{path} links to {link!r}, which is no deployment of {target.stateroot}")
+        origin = f"{deploy_path(target.stateroot)}/{found[0]}.origin"
+        return Deployment(
+            target.stateroot,
+            Checksum(found[1]),
+            int(found[2]),
+            target.bootcsum,
+            target.serial,
+            entry,
+            self._read_origin(origin),
+        )
+
+    def _read_origin(self, path: str) -> KeyFile:
+        try:
+            with files.doing(f"Reading {self.path}/{path}"):
+                return KeyFile(files.read(path, self.fd, MAX_ENTRY_SIZE).decode(), f"{self.path}/{path}")
+        except NotFound:
+            return KeyFile()
+        except UnicodeDecodeError:
+            raise Corrupt(f"{self.path}/{path} is not UTF-8") from None
