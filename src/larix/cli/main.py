@@ -28,10 +28,15 @@ larix:
 
 # Command, of one word or of a group's word and its own -> (module below larix.cli, what it does).
 COMMANDS = {
+    "admin cleanup": ("admin.cleanup", "Remove what no deployment needs"),
+    "admin deploy": ("admin.deploy", "Make a commit the tree that boots next"),
     "admin init-fs": ("admin.init_fs", "Make a directory a sysroot"),
     "admin os-init": ("admin.os_init", "Make a stateroot"),
     "admin stateroot-init": ("admin.os_init", "Make a stateroot"),
+    "admin set-default": ("admin.set_default", "Make another deployment the one that boots"),
     "admin status": ("admin.status", "List the deployments"),
+    "admin undeploy": ("admin.undeploy", "Remove a deployment"),
+    "admin upgrade": ("admin.upgrade", "Bring the newest commit of what is deployed, and deploy it"),
     "cat": ("cat", "Print files of a commit"),
     "checkout": ("checkout", "Make a directory of a commit"),
     "commit": ("commit", "Commit a directory as a new version of a tree"),

@@ -5,17 +5,23 @@ under a temporary name and then renamed.
 """
 
 import errno
+import fcntl
 import os
 import shutil
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from larix.errors import Error, NoSpace, NotFound
-from larix.linux import syscalls
+from larix.linux import syscalls, xattr
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # Reading must neither follow a symlink nor hang on a FIFO.
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+COPY_PIECE = 1 << 20
+
+# Of FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_IMMUTABLE_FL.
+GET_FLAGS, SET_FLAGS, IMMUTABLE = 0x80086601, 0x40086602, 0x10
 
 
 @contextmanager
@@ -124,9 +130,82 @@ def remove_directory(name: str, dir_fd: int) -> None:
 
 
 def remove_tree(name: str, dir_fd: int) -> None:
-    """Remove a directory and what is below it, or nothing when it is not there."""
-    with suppress(FileNotFoundError):
-        shutil.rmtree(name, dir_fd=dir_fd)
+    """Remove a directory and what is below it, or a file, or nothing when it is not there."""
+    try:
+        if not stat.S_ISDIR(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode):
+            os.unlink(name, dir_fd=dir_fd)
+            return
+    except FileNotFoundError:
+        return
+    if os.geteuid() != 0:
+        # Root may write to any directory; its owner only where the mode says so.
+        for _, _, _, fd in os.fwalk(name, dir_fd=dir_fd):
+            mode = stat.S_IMODE(os.fstat(fd).st_mode)
+            if mode & stat.S_IRWXU != stat.S_IRWXU:
+                os.fchmod(fd, mode | stat.S_IRWXU)
+    shutil.rmtree(name, dir_fd=dir_fd)
+
+
+def replace_link(name: str, target: str, dir_fd: int) -> None:
+    """Make `name` a symlink to `target`: whoever follows it comes to the old or the new one."""
+    temporary = f"{name}.{os.urandom(6).hex()}"
+    os.symlink(target, temporary, dir_fd=dir_fd)
+    os.rename(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+
+
+def copy(source: str, source_fd: int, name: str, dir_fd: int) -> None:
+    """Make `name` a copy of a file or symlink with its owner, mode, extended attributes and times; it is replaced."""
+    found = os.stat(source, dir_fd=source_fd, follow_symlinks=False)
+    parent, _, base = name.rpartition("/")
+    temporary = f"{parent}/.{base[:200]}.{os.urandom(6).hex()}" if parent else f".{base[:200]}.{os.urandom(6).hex()}"
+    try:
+        if stat.S_ISLNK(found.st_mode):
+            os.symlink(os.readlink(source, dir_fd=source_fd), temporary, dir_fd=dir_fd)
+            if os.geteuid() == 0:
+                os.chown(temporary, found.st_uid, found.st_gid, dir_fd=dir_fd, follow_symlinks=False)
+            for key, value in xattr.get_all_of_link(source, source_fd):
+                xattr.set_on_link(temporary, dir_fd, key, value)
+        else:
+            _copy_content(source, source_fd, temporary, dir_fd)
+        os.rename(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=dir_fd)
+        raise
+
+
+def _copy_content(source: str, source_fd: int, name: str, dir_fd: int) -> None:
+    with ExitStack() as held:
+        old = os.open(source, READ, dir_fd=source_fd)
+        held.callback(os.close, old)
+        new = create(name, dir_fd)
+        held.callback(os.close, new)
+        while piece := os.read(old, COPY_PIECE):
+            write_all(new, piece)
+        copy_metadata(old, new)
+
+
+def copy_metadata(source_fd: int, fd: int) -> None:
+    """Owner (as root), extended attributes, mode and times of an open file or directory."""
+    found = os.fstat(source_fd)
+    if os.geteuid() == 0:
+        os.fchown(fd, found.st_uid, found.st_gid)
+    for key, value in xattr.get_all(source_fd):
+        xattr.set_on(fd, key, value)
+    os.fchmod(fd, stat.S_IMODE(found.st_mode))
+    os.utime(fd, ns=(found.st_mtime_ns, found.st_mtime_ns))
+
+
+def set_immutable(fd: int, immutable: bool) -> None:
+    """Guard an open directory against changes, or no longer; nothing where the file system or the user cannot."""
+    try:
+        flags = int.from_bytes(fcntl.ioctl(fd, GET_FLAGS, bytes(8))[:4], "little")
+        wanted = flags | IMMUTABLE if immutable else flags & ~IMMUTABLE
+        if wanted != flags:
+            fcntl.ioctl(fd, SET_FLAGS, wanted.to_bytes(8, "little"))
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL):
+            raise
 
 
 def sync(fd: int) -> None:

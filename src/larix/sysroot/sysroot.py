@@ -13,6 +13,8 @@ The list of deployments is what the entries of boot/loader say; nothing else hol
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -21,6 +23,7 @@ from larix.formats.bootentry import BootEntry
 from larix.formats.checksum import Checksum
 from larix.formats.keyfile import KeyFile
 from larix.linux import files
+from larix.linux.lock import lock_file
 from larix.repo.repo import Repo
 from larix.sysroot.deployment import Deployment, deploy_path
 
@@ -47,11 +50,26 @@ class Sysroot:
             os.close(self.fd)
             raise
         try:
-            self.bootversion = self._read_bootversion()
-            self.deployments = self._read_deployments()
+            self._load()
         except BaseException:
             self.close()
             raise
+
+    def _load(self) -> None:
+        self.bootversion = self._read_bootversion()
+        self.deployments = self._read_deployments()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from changing the sysroot meanwhile. Raises Busy where one does."""
+        with files.doing(f"Locking sysroot {self.path}"):
+            fd = lock_file("ostree/lock", self.fd, exclusive=True)
+        try:
+            # Another may have changed it since it was opened.
+            self._load()
+            yield
+        finally:
+            os.close(fd)
 
     def close(self) -> None:
         """May be called twice."""
@@ -74,6 +92,11 @@ class Sysroot:
             if os.path.samestat(root, os.stat(deployment.path, dir_fd=self.fd)):
                 return deployment
         return None
+
+    @property
+    def has_loader(self) -> bool:
+        """Whether anything was ever deployed."""
+        return os.access(LOADER, os.F_OK, dir_fd=self.fd)
 
     def _read_bootversion(self) -> int:
         """Of the configuration that boots; 0 where there is none yet."""

@@ -1,0 +1,16 @@
+"""larix admin cleanup"""
+
+import argparse
+
+from larix.cli.admin.options import add_sysroot, open_sysroot
+from larix.cli.options import Parser
+from larix.sysroot.cleanup import cleanup
+
+
+def configure(parser: Parser) -> None:
+    add_sysroot(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    with open_sysroot(args) as sysroot, sysroot.lock():
+        cleanup(sysroot)

@@ -1,0 +1,98 @@
+"""Removing what no deployment needs: unlisted trees, kernels, and the boot configuration that is not in use."""
+
+import os
+import re
+
+from larix.linux import files
+from larix.repo.transaction import Transaction
+from larix.sysroot.deployment import deploy_path
+from larix.sysroot.kernel import kernel_directory
+from larix.sysroot.sysroot import NAME, Sysroot
+
+KERNEL = re.compile(r".+-[0-9a-f]{64}")
+# Refs that keep the commits of deployments from being pruned: ostree/BOOTVERSION/SUBBOOTVERSION/INDEX.
+REF = re.compile(r"ostree/[01]/[01]/\d+")
+
+
+def cleanup(sysroot: Sysroot) -> list[str]:
+    """The names of the deployments that were removed. Called again, it goes on where it was cut."""
+    with files.doing(f"Cleaning up {sysroot.path}"):
+        _remove_unused_configuration(sysroot)
+        removed = _remove_unlisted(sysroot)
+        _remove_unused_kernels(sysroot)
+    _set_refs(sysroot)
+    return removed
+
+
+def _remove_unused_configuration(sysroot: Sysroot) -> None:
+    if not sysroot.has_loader:
+        return
+    used = sysroot.bootversion
+    current = os.readlink(f"ostree/boot.{used}", dir_fd=sysroot.fd)
+    files.remove_tree(f"boot/loader.{1 - used}", sysroot.fd)
+    for name in _list("ostree", sysroot.fd):
+        if re.fullmatch(r"boot\.[01](\.[01])?", name) and name not in (f"boot.{used}", current):
+            files.remove_tree(f"ostree/{name}", sysroot.fd)
+
+
+def _remove_unlisted(sysroot: Sysroot) -> list[str]:
+    listed = {deployment.path for deployment in sysroot.deployments}
+    removed = []
+    for stateroot in _list("ostree/deploy", sysroot.fd):
+        directory = deploy_path(stateroot)
+        for name in _list(directory, sysroot.fd):
+            path = f"{directory}/{name}"
+            if NAME.fullmatch(name.removesuffix(".origin")) and path.removesuffix(".origin") not in listed:
+                if not name.endswith(".origin"):
+                    _remove_tree(path, sysroot.fd)
+                    removed.append(name)
+                else:
+                    files.remove(path, sysroot.fd)
+    return removed
+
+
+def _remove_tree(path: str, dir_fd: int) -> None:
+    fd = files.open_directory(path, dir_fd, follow=False)
+    try:
+        files.set_immutable(fd, False)
+    finally:
+        os.close(fd)
+    files.remove_tree(path, dir_fd)
+
+
+def _remove_unused_kernels(sysroot: Sysroot) -> None:
+    used = {kernel_directory(deployment.stateroot, deployment.bootcsum) for deployment in sysroot.deployments}
+    for name in _list("boot/ostree", sysroot.fd):
+        if KERNEL.fullmatch(name) and f"ostree/{name}" not in used:
+            files.remove_tree(f"boot/ostree/{name}", sysroot.fd)
+
+
+def _set_refs(sysroot: Sysroot) -> None:
+    wanted = {
+        f"ostree/{sysroot.bootversion}/1/{i}": deployment.checksum for i, deployment in enumerate(sysroot.deployments)
+    }
+    found = {
+        ref: checksum
+        for (remote, ref), checksum in sysroot.repo.refs().items()
+        if remote is None and REF.fullmatch(ref)
+    }
+    if wanted == found:
+        return
+    with Transaction(sysroot.repo) as transaction:
+        for ref in found.keys() - wanted.keys():
+            transaction.set_ref(None, ref, None)
+        for ref, checksum in wanted.items():
+            transaction.set_ref(None, ref, checksum)
+        transaction.commit()
+
+
+def _list(path: str, dir_fd: int) -> list[str]:
+    """The names in a directory, sorted; none where it is missing."""
+    try:
+        fd = files.open_directory(path, dir_fd)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    try:
+        return sorted(os.listdir(fd))
+    finally:
+        os.close(fd)
