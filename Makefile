@@ -1,4 +1,5 @@
 # make test   everything that must hold before a commit, within minutes
+# make demo   two releases published, served, installed, upgraded and rolled back, in a folder
 # make lint   ruff and mypy alone
 # Each target makes .venv itself, and installs the Debian packages it needs when run by root.
 
@@ -10,15 +11,20 @@ BIN := $(VENV)/bin
 DEBIAN_SETUP := python3-venv
 DEBIAN_TEST := $(DEBIAN_SETUP) ostree python3-gi nginx-light attr
 
-.PHONY: test lint setup test-setup clean
+.PHONY: demo test lint setup test-setup clean
+
+# mmdebstrap makes better releases for the demo, but is not needed; ostree is asked when it is there.
+demo: setup
+	@[ "$$(id -u)" != 0 ] || sh tools/debian-packages mmdebstrap ostree || true
+	@$(BIN)/python -m demo
 
 test: test-setup
 	$(MAKE) --no-print-directory lint
 	$(BIN)/pytest -m "not slow"
 
 lint: setup
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests demo
+	$(BIN)/ruff format --check src tests demo
 	$(BIN)/mypy
 
 setup: $(VENV)/.made

@@ -444,6 +444,26 @@ def test_the_server_keeps_to_http(origin: Path) -> None:
         assert ask("/summary")[0] == 200
 
 
+def test_the_server_waits_for_a_slow_client(tmp_path: Path) -> None:
+    """More than fits into the buffers of a connection."""
+    repo = tmp_path / "repo"
+    ostree(repo, "init", "--mode=archive")
+    data = os.urandom(1 << 20) * 48
+    (repo / "deltas").mkdir()
+    (repo / "deltas/large").write_bytes(data)
+    with serve(repo) as url:
+        at = urlsplit(url)
+        with socket.create_connection((at.hostname or "", at.port or 0)) as slow:
+            slow.sendall(b"GET /deltas/large HTTP/1.1\r\nConnection: close\r\n\r\n")
+            # The server must come to a halt before the first byte is read.
+            other = http.client.HTTPConnection(at.hostname or "", at.port)
+            for _ in range(20):
+                other.request("GET", "/config")
+                assert other.getresponse().read() == (repo / "config").read_bytes()
+            with slow.makefile("rb") as answer:
+                assert answer.read().partition(b"\r\n\r\n")[2] == data
+
+
 def test_what_was_pulled_can_be_told(origin: Path, tmp_path: Path) -> None:
     ours = client(tmp_path / "ours", "archive", f"file://{origin}")
     assert run_larix(f"--repo={ours}", "pull", "origin", "other").out == (

@@ -1,5 +1,6 @@
 """Serving an archive repo over HTTP, for reading: keep-alive, ranges, validators."""
 
+import io
 import os
 import re
 import stat
@@ -64,18 +65,17 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(with_body=False)
 
     def _answer(self, *, with_body: bool) -> None:
-        fd = self._open()
-        if fd is None:
+        file = self._open()
+        if file is None:
             self._refuse(HTTPStatus.NOT_FOUND)
             return
-        try:
-            self._send(fd, with_body=with_body)
-        except ConnectionError:
-            self.close_connection = True
-        finally:
-            os.close(fd)
+        with file:
+            try:
+                self._send(file, with_body=with_body)
+            except (ConnectionError, TimeoutError):
+                self.close_connection = True
 
-    def _open(self) -> int | None:
+    def _open(self) -> io.FileIO | None:
         """The file that is asked for, or None where it is none of those that are served."""
         parts = [part for part in unquote(self.path.partition("?")[0]).split("/") if part]
         path = "/".join(parts)
@@ -88,10 +88,10 @@ class _Handler(BaseHTTPRequestHandler):
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             return None
-        return fd
+        return io.FileIO(fd)
 
-    def _send(self, fd: int, *, with_body: bool) -> None:
-        found = os.fstat(fd)
+    def _send(self, file: io.FileIO, *, with_body: bool) -> None:
+        found = os.fstat(file.fileno())
         tag = f'"{found.st_mtime_ns:x}-{found.st_ino:x}-{found.st_size:x}"'
         if self.headers.get("If-None-Match") == tag:
             self.send_response(HTTPStatus.NOT_MODIFIED)
@@ -115,13 +115,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("ETag", tag)
         self.send_header("Last-Modified", formatdate(found.st_mtime, usegmt=True))
         self.end_headers()
-        while with_body and start < end:
-            sent = os.sendfile(self.connection.fileno(), fd, start, end - start)
-            if not sent:
-                # Shorter than it was: what was promised cannot be kept.
-                self.close_connection = True
-                return
-            start += sent
+        # Shorter than it was where it became so meanwhile: what was promised cannot be kept.
+        if with_body and start < end and self.connection.sendfile(file, start, end - start) < end - start:
+            self.close_connection = True
 
     def _refuse(self, status: HTTPStatus, *headers: tuple[str, str]) -> None:
         self.send_response(status)
