@@ -59,10 +59,15 @@ def fails(*args: str | Path) -> str:
     return done.err
 
 
+def everything(root: Path) -> list[Path]:
+    """All below a directory. Not `rglob`: it follows symlinks, and fails on a target that is too long a path."""
+    return [Path(top, name) for top, directories, files in os.walk(root) for name in directories + files]
+
+
 def picture(root: Path) -> dict[str, object]:
     """All that a tree is: path -> type, mode, owner, extended attributes, content or target."""
     found: dict[str, object] = {}
-    for path in [root, *sorted(root.rglob("*"))]:
+    for path in [root, *sorted(everything(root))]:
         status = path.lstat()
         keys = os.listxattr(path, follow_symlinks=False)
         pairs = {key: os.getxattr(path, key, follow_symlinks=False) for key in sorted(keys)}

@@ -21,7 +21,7 @@ from larix.formats.objects import DIRTREE_TYPE, Commit, DirMeta, Metadata, Objec
 from larix.linux import files
 from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
-from tests.judge import fails, larix, ostree, picture, run_c, run_larix
+from tests.judge import everything, fails, larix, ostree, picture, run_c, run_larix
 
 ROOT = os.geteuid() == 0
 MODES = ["archive", "bare", "bare-user"] if ROOT else ["archive", "bare-user"]
@@ -118,7 +118,7 @@ def test_what_fails_in_the_c_tool_fails_here(c_repos: dict[str, Path], tmp_path:
 
 def shared(root: Path) -> dict[str, bool]:
     """Which of the files are hard links to objects."""
-    found = {str(path.relative_to(root)): path.lstat() for path in root.rglob("*")}
+    found = {str(path.relative_to(root)): path.lstat() for path in everything(root)}
     return {name: status.st_nlink > 1 for name, status in found.items() if not S_ISDIR(status.st_mode)}
 
 
@@ -144,7 +144,7 @@ def test_checkouts_are_those_of_the_c_tool(c_repos: dict[str, Path], tmp_path: P
         larix(repo, "checkout", *options, "os/stable", ours)
         ostree(repo, "checkout", *options, "os/stable", theirs)
         assert picture(ours) == picture(theirs), options
-        assert {found.st_mtime for path in ours.rglob("*") if S_ISDIR((found := path.lstat()).st_mode)} <= {0}
+        assert {found.st_mtime for path in everything(ours) if S_ISDIR((found := path.lstat()).st_mode)} <= {0}
         # From an archive the C tool links to a cache that it keeps in the repo; we copy.
         assert mode == "archive" or shared(ours) == shared(theirs), options
 
