@@ -1,5 +1,6 @@
 # make test   everything that must hold before a commit, within minutes
 # make demo   two releases published, served, installed, upgraded and rolled back, in a folder
+# make bench  the C tool and larix side by side, in a long while; see bench/__main__.py
 # make lint   ruff and mypy alone
 # Each target makes .venv itself, and installs the Debian packages it needs when run by root.
 
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 DEBIAN_SETUP := python3-venv
 DEBIAN_TEST := $(DEBIAN_SETUP) ostree python3-gi nginx-light attr
 
-.PHONY: demo test lint setup test-setup clean
+.PHONY: demo test bench lint setup test-setup clean
 
 # mmdebstrap makes better releases for the demo, but is not needed; ostree is asked when it is there.
 demo: setup
@@ -22,9 +23,13 @@ test: test-setup
 	$(MAKE) --no-print-directory lint
 	$(BIN)/pytest -m "not slow"
 
+bench: test-setup
+	@[ "$$(id -u)" != 0 ] || sh tools/debian-packages mmdebstrap
+	$(BIN)/python -m bench
+
 lint: setup
-	$(BIN)/ruff check src tests demo
-	$(BIN)/ruff format --check src tests demo
+	$(BIN)/ruff check src tests demo bench
+	$(BIN)/ruff format --check src tests demo bench
 	$(BIN)/mypy
 
 setup: $(VENV)/.made

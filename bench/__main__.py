@@ -1,0 +1,105 @@
+"""C `ostree` and larix in turn on the same work, in one run: `make bench`.
+
+BENCH=small        a smaller pair of releases
+BENCH_ROWS=regex   only these rows; the table is then printed and not written
+BENCH_RUNS=n       how often each is run, 3 by default; figures are medians
+BENCH_CACHE=path   where releases and repos are kept
+"""
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.measure import Failed, Measured, measure, median
+from bench.releases import find_releases
+from bench.rows import SIZE, Fixtures, Row, rows
+from larix import __version__
+from tests.servers import nginx
+
+C, OURS = "ostree", "larix"
+RESULTS = Path(__file__).parent / "results.md"
+
+
+def main() -> int:
+    cache = Path(os.environ.get("BENCH_CACHE", "/var/tmp/larix-bench"))
+    cache.mkdir(parents=True, exist_ok=True)
+    runs = int(os.environ.get("BENCH_RUNS", "3"))
+    pattern = os.environ.get("BENCH_ROWS", "")
+    small = os.environ.get("BENCH") == "small"
+    fixtures = Fixtures(cache, find_releases(cache, small=small))
+    table, wrong = [HEAD], False
+    with (
+        tempfile.TemporaryDirectory(dir=cache, prefix="run-") as name,
+        nginx(fixtures.repos["archive"], Path(name, "nginx")) as url,
+    ):
+        for row in rows(fixtures, url):
+            if re.search(pattern, row.name):
+                line, right = compare(row, Path(name), runs)
+                wrong |= not right
+                print(line, flush=True)
+                table.append(line)
+    if not pattern:
+        what = "the smaller pair" if small else "the full pair"
+        RESULTS.write_text(INTRODUCTION.format(version=__version__, runs=runs, what=what) + "\n".join(table) + "\n")
+    return int(wrong)
+
+
+def compare(row: Row, work: Path, runs: int) -> tuple[str, bool]:
+    """A line of the table, and whether both tools came to the same."""
+    taken: dict[str, list[Measured]] = {C: [], OURS: []}
+    results: dict[str, str] = {}
+    # The tools in turn, so that a slow minute of the machine meets both.
+    for i in range(runs):
+        for tool in C, OURS:
+            folder = work / "work"
+            folder.mkdir()
+            try:
+                row.prepare(folder)
+                program = [C] if tool == C else [sys.executable, "-m", "larix"]
+                taken[tool].append(measure([*program, *row.command(folder)], work / "log"))
+                if i == 0:
+                    results[tool] = row.check(folder)
+            except Failed as error:
+                print(f"{row.name}: {tool}: {error}", file=sys.stderr)
+            finally:
+                shutil.rmtree(folder)
+    if not taken[C] or not taken[OURS]:
+        return f"| {row.name} | {_seconds(taken[C])} | {_seconds(taken[OURS])} | not there yet | | | |", True
+    same = _without_size(results[C]) == _without_size(results[OURS])
+    theirs, ours = median(taken[C]), median(taken[OURS])
+    notes = [] if same else ["**the results differ**"]
+    if SIZE in results[C]:
+        sizes = [int(results[tool].rpartition(SIZE)[2]) for tool in (C, OURS)]
+        notes.append(f"objects {sizes[0] / 1e6:.1f} / {sizes[1] / 1e6:.1f} MB")
+    processor = f"{ours.user:.2f} + {ours.system:.2f}"
+    peak = f"{theirs.peak / 1e6:.0f} / {ours.peak / 1e6:.0f}"
+    figures = f"{theirs.wall:.2f} | {ours.wall:.2f} | {theirs.wall / ours.wall:.2f} | {processor} | {peak}"
+    return f"| {row.name} | {figures} | {'; '.join(notes)} |", same
+
+
+def _seconds(taken: list[Measured]) -> str:
+    return f"{median(taken).wall:.2f}" if taken else ""
+
+
+def _without_size(result: str) -> str:
+    return result.partition(SIZE)[0]
+
+
+HEAD = """\
+| work | C, s | larix, s | C/larix | larix user + system, s | peak MB, C / larix | |
+|---|--:|--:|--:|--:|--:|---|"""
+
+INTRODUCTION = """\
+# C `ostree` and larix side by side
+
+Written by `make bench` with larix {version} on {what} of releases, median of {runs}. Times of one machine in one run:
+only the ratios mean something. Both commit the same checksums and the C tool's fsck passes on what larix wrote, or the
+row says so.
+
+"""
+
+if __name__ == "__main__":
+    sys.exit(main())
