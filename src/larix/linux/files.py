@@ -82,10 +82,17 @@ def create_unnamed(directory: str, dir_fd: int) -> int:
     return fd
 
 
-def write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes | bytearray) -> None:
     done = os.write(fd, data)
     while done < len(data):
         done += os.write(fd, memoryview(data)[done:])
+
+
+def write_parts(fd: int, parts: list[bytes | bytearray]) -> None:
+    """One after the other, in one call where the kernel takes all."""
+    done = os.writev(fd, parts)
+    if done < sum(map(len, parts)):
+        write_all(fd, b"".join(parts)[done:])
 
 
 def set_mode(fd: int, mode: int) -> None:

@@ -1,5 +1,6 @@
 """A directory becomes a commit: every file, symlink and directory below it becomes an object."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -12,10 +13,14 @@ from larix.formats.content import FileHeader
 from larix.formats.objects import Commit, DirMeta, DirTree, Metadata, ObjectType
 from larix.gvariant import Variant
 from larix.linux import files, xattr
-from larix.repo.layout import PIECE
+from larix.repo.layout import PIECE, WHOLE
 from larix.repo.transaction import Transaction
+from larix.repo.workers import Workers
 
 REF_BINDING = "ostree.ref-binding"
+# What one worker is given at once: files, and bytes of them.
+BATCH = 32
+BATCH_SIZE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,72 +58,132 @@ def commit_tree(
     return checksum
 
 
+@dataclass(slots=True)
+class _Directory:
+    """A directory that was read; workers put its files in while others are read."""
+
+    meta: DirMeta
+    files: dict[str, Checksum] = field(default_factory=dict)
+    dirs: dict[str, "_Directory"] = field(default_factory=dict)
+
+
 def add_directory(transaction: Transaction, path: str, options: TreeOptions | None = None) -> tuple[Checksum, Checksum]:
     """Add the directory at `path` and all below it; its dirtree and dirmeta. Raises Error for sockets and devices."""
-    options = options or TreeOptions()
     with files.doing(f"Reading {path}"):
         fd = files.open_directory(path)
     try:
-        return _add(transaction, fd, path, options)
+        with Workers() as workers:
+            top = _Reader(transaction, workers, options or TreeOptions()).read(fd, path)
     finally:
         os.close(fd)
+    return _add_tree(transaction, top)
 
 
-def _add(transaction: Transaction, fd: int, path: str, options: TreeOptions) -> tuple[Checksum, Checksum]:
-    with files.doing(f"Reading {path}"):
-        found = os.fstat(fd)
-        uid, gid = _owner(found, options)
-        meta = DirMeta(uid, gid, found.st_mode, xattr_format.canonical(xattr.get_all(fd)))
-        with os.scandir(fd) as entries:
-            names = sorted(_checked_name(entry.name, path) for entry in entries)
-    plain: dict[str, Checksum] = {}
-    dirs: dict[str, tuple[Checksum, Checksum]] = {}
-    for name in names:
-        below = f"{path}/{name}"
-        with files.doing(f"Reading {below}"):
-            mode = os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode
-            if stat.S_ISDIR(mode):
+def _add_tree(transaction: Transaction, directory: _Directory) -> tuple[Checksum, Checksum]:
+    dirs = {name: _add_tree(transaction, below) for name, below in directory.dirs.items()}
+    tree = transaction.add_metadata(ObjectType.DIR_TREE, DirTree(directory.files, dirs).encode())
+    return tree, transaction.add_metadata(ObjectType.DIR_META, directory.meta.encode())
+
+
+class _Reader:
+    """Reads directories, and has workers add the files in them: large ones each for itself, small ones in batches."""
+
+    def __init__(self, transaction: Transaction, workers: Workers, options: TreeOptions) -> None:
+        self._transaction = transaction
+        self._workers = workers
+        self._options = options
+
+    def read(self, fd: int, path: str) -> _Directory:
+        batch: list[str] = []
+        size = 0
+        dirs = []
+        with files.doing(f"Reading {path}"):
+            found = os.fstat(fd)
+            uid, gid = _owner(found, self._options)
+            directory = _Directory(DirMeta(uid, gid, found.st_mode, xattr_format.canonical(xattr.get_all(fd))))
+            with os.scandir(fd) as entries:
+                for entry in entries:
+                    _check_name(entry.name, path)
+                    if entry.is_dir(follow_symlinks=False):
+                        dirs.append(entry.name)
+                        continue
+                    # Not beyond what is read whole: larger files pass in pieces.
+                    own_size = min(entry.stat(follow_symlinks=False).st_size, WHOLE)
+                    if batch and (len(batch) == BATCH or size + own_size > BATCH_SIZE):
+                        self._submit(directory, fd, path, batch, size)
+                        batch, size = [], 0
+                    batch.append(entry.name)
+                    size += own_size
+            if batch:
+                self._submit(directory, fd, path, batch, size)
+        for name in dirs:
+            below = f"{path}/{name}"
+            with files.doing(f"Reading {below}"):
                 sub_fd = files.open_directory(name, fd, follow=False)
-                try:
-                    dirs[name] = _add(transaction, sub_fd, below, options)
-                finally:
-                    os.close(sub_fd)
-            elif stat.S_ISREG(mode):
-                plain[name] = _add_file(transaction, name, fd, options)
-            elif stat.S_ISLNK(mode):
-                plain[name] = _add_symlink(transaction, name, fd, options)
-            else:
-                raise Error(f"{below}: neither a file, a symlink nor a directory; it cannot be committed")
-    tree = transaction.add_metadata(ObjectType.DIR_TREE, DirTree(plain, dirs).encode())
-    return tree, transaction.add_metadata(ObjectType.DIR_META, meta.encode())
+            try:
+                directory.dirs[name] = self.read(sub_fd, below)
+            finally:
+                os.close(sub_fd)
+        return directory
 
+    def _submit(self, directory: _Directory, fd: int, path: str, names: list[str], size: int) -> None:
+        # A descriptor of its own: this one is closed long before a worker comes to it.
+        own = os.dup(fd)
 
-def _add_file(transaction: Transaction, name: str, dir_fd: int, options: TreeOptions) -> Checksum:
-    fd = os.open(name, files.READ, dir_fd=dir_fd)
-    try:
+        def add() -> None:
+            try:
+                for name in names:
+                    directory.files[name] = self._add(name, own, path)
+            finally:
+                os.close(own)
+
+        self._workers.submit(add, size)
+
+    def _add(self, name: str, dir_fd: int, path: str) -> Checksum:
+        try:
+            try:
+                fd = os.open(name, files.READ, dir_fd=dir_fd)
+            except OSError as error:
+                if error.errno == errno.ELOOP:
+                    return self._add_symlink(name, dir_fd)
+                # What opening a socket, or a device without a driver, says.
+                if error.errno == errno.ENXIO:
+                    raise _unfit(f"{path}/{name}") from None
+                raise
+            try:
+                return self._add_file(fd, f"{path}/{name}")
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise files.explained(f"Reading {path}/{name}", error) from error
+
+    def _add_file(self, fd: int, path: str) -> Checksum:
         found = os.fstat(fd)
-        uid, gid = _owner(found, options)
+        if not stat.S_ISREG(found.st_mode):
+            raise _unfit(path)
+        uid, gid = _owner(found, self._options)
         header = FileHeader(uid, gid, found.st_mode, "", xattr_format.canonical(xattr.get_all(fd)))
-        return transaction.add_file(header, found.st_size, _pieces(fd, found.st_size, name))
-    finally:
-        os.close(fd)
+        return self._transaction.add_file(header, found.st_size, _pieces(fd, found.st_size, path))
+
+    def _add_symlink(self, name: str, dir_fd: int) -> Checksum:
+        found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        uid, gid = _owner(found, self._options)
+        target = os.readlink(name, dir_fd=dir_fd)
+        pairs = xattr_format.canonical(xattr.get_all_of_link(name, dir_fd))
+        return self._transaction.add_file(FileHeader(uid, gid, found.st_mode, target, pairs), 0, ())
 
 
-def _add_symlink(transaction: Transaction, name: str, dir_fd: int, options: TreeOptions) -> Checksum:
-    found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-    uid, gid = _owner(found, options)
-    target = os.readlink(name, dir_fd=dir_fd)
-    pairs = xattr_format.canonical(xattr.get_all_of_link(name, dir_fd))
-    return transaction.add_file(FileHeader(uid, gid, found.st_mode, target, pairs), 0, ())
+def _unfit(path: str) -> Error:
+    return Error(f"{path}: neither a file, a symlink nor a directory; it cannot be committed")
 
 
-def _pieces(fd: int, size: int, name: str) -> Iterator[bytes]:
+def _pieces(fd: int, size: int, path: str) -> Iterator[bytes]:
     left = size
-    while piece := os.read(fd, PIECE):
+    while left and (piece := os.read(fd, left if size <= WHOLE else min(left, PIECE))):
         left -= len(piece)
         yield piece
     if left:
-        raise Error(f"{name} changed while it was read; commit it again when nothing writes to it")
+        raise Error(f"{path} changed while it was read; commit it again when nothing writes to it")
 
 
 def _owner(found: os.stat_result, options: TreeOptions) -> tuple[int, int]:
@@ -126,9 +191,8 @@ def _owner(found: os.stat_result, options: TreeOptions) -> tuple[int, int]:
     return uid, found.st_gid if options.owner_gid is None else options.owner_gid
 
 
-def _checked_name(name: str, path: str) -> str:
+def _check_name(name: str, path: str) -> None:
     try:
         name.encode()
     except UnicodeEncodeError:
         raise Error(f"{path}/{name!r}: the name is not UTF-8; it cannot be committed") from None
-    return name

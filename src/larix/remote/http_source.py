@@ -111,7 +111,7 @@ class FetchedObject:
 
     def place(self, transaction: Transaction) -> int:
         try:
-            return transaction.receive_file(self._name.checksum, self._body.read)
+            return transaction.receive_file(self._name.checksum, self._body.read, self._body.size)
         except Corrupt as error:
             raise Corrupt(f"{self._url}: {error}") from None
 

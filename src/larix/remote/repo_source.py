@@ -70,7 +70,7 @@ class LocalObject:
                 if transaction.link_object(self._name, self._repo):
                     return 0
         with self._repo.open_file(checksum) as stored:
-            transaction.import_file(checksum, stored)
+            transaction.add_file(stored.header, stored.size, stored.content, checksum)
             return stored.size
 
     def close(self) -> None:

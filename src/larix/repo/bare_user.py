@@ -4,7 +4,6 @@ The attribute holds (uuua(ayay)): owner, mode, extended attributes. The file's o
 owner, without set-uid bits, not writable by others. A symlink is a plain file that contains its target and a NUL.
 """
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterable
@@ -12,14 +11,12 @@ from collections.abc import Iterable
 from larix import gvariant
 from larix.errors import Corrupt
 from larix.formats import xattrs as xattr_format
-from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader
 from larix.formats.objects import DIRMETA_TYPE, swap32
 from larix.formats.xattrs import Xattrs
 from larix.linux import files, xattr
-from larix.repo.archive import unpack
-from larix.repo.bare import read_content, write_content
-from larix.repo.layout import Read, StoredFile
+from larix.repo.bare import read_content
+from larix.repo.layout import StoredFile
 
 KEY = b"user.ostreemeta"
 MAX_TARGET = 4096
@@ -28,16 +25,17 @@ MAX_TARGET = 4096
 class BareUser:
     mode = "bare-user"
     extension = "file"
+    keeps_packed = False
 
-    def write(self, name: str, dir_fd: int, header: FileHeader, size: int, content: Iterable[bytes]) -> Checksum:
+    def write(self, name: str, dir_fd: int, header: FileHeader, size: int, content: Iterable[bytes]) -> None:
         fd = files.create(name, dir_fd)
         try:
             if header.is_symlink:
                 files.write_all(fd, header.target.encode() + b"\0")
-                checksum = Checksum(hashlib.sha256(header.encode()).hexdigest())
                 mode = 0o644
             else:
-                checksum = write_content(fd, header, content)
+                for piece in content:
+                    files.write_all(fd, piece)
                 mode = header.mode & 0o775 | 0o400
             owner = swap32(header.uid), swap32(header.gid), swap32(header.mode)
             value = gvariant.encode(DIRMETA_TYPE, (*owner, xattr_format.to_variant(header.xattrs)))
@@ -46,11 +44,6 @@ class BareUser:
             files.set_mtime(fd, 0)
         finally:
             os.close(fd)
-        return checksum
-
-    def receive(self, name: str, dir_fd: int, read: Read) -> tuple[Checksum, int]:
-        arrived = unpack(read)
-        return self.write(name, dir_fd, arrived.header, arrived.size, arrived.content), arrived.size
 
     def read(self, name: str, dir_fd: int) -> StoredFile:
         fd = os.open(name, files.READ, dir_fd=dir_fd)
@@ -62,7 +55,7 @@ class BareUser:
         except BaseException:
             os.close(fd)
             raise
-        return StoredFile(FileHeader(uid, gid, mode, "", xattrs), size, read_content(fd), fd)
+        return StoredFile(FileHeader(uid, gid, mode, "", xattrs), size, read_content(fd, size), fd)
 
     def links(self, header: FileHeader, *, user_mode: bool) -> bool:
         return user_mode and not header.is_symlink

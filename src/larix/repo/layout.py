@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
-from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader
 from larix.formats.objects import ObjectName, ObjectType
 
 PIECE = 1 << 20
+# Content up to this size is handled whole: hashed first, and written only where it is new.
+WHOLE = 64 << 20
 
 # Gives at most so many of the next bytes, none at the end.
 Read = Callable[[int], bytes]
@@ -53,16 +54,14 @@ class Layout(Protocol):
     # The value of core.mode, and the extension of file objects.
     mode: str
     extension: str
+    # Whether file objects are kept as they travel, as `.filez`.
+    keeps_packed: bool
 
-    def write(self, name: str, dir_fd: int, header: FileHeader, size: int, content: Iterable[bytes]) -> Checksum:
-        """Make the new file `name` hold this file object, of `size` bytes of content, and return its checksum.
+    def write(self, name: str, dir_fd: int, header: FileHeader, size: int, content: Iterable[bytes]) -> None:
+        """Make the new file `name` hold this file object, of `size` bytes of content.
 
         Not durable; on an error the file may be left behind.
         """
-        ...
-
-    def receive(self, name: str, dir_fd: int, read: Read) -> tuple[Checksum, int]:
-        """As `write`, of a file object that comes as a `.filez`; its checksum and size. Raises Corrupt."""
         ...
 
     def read(self, name: str, dir_fd: int) -> StoredFile:

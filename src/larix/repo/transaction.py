@@ -9,9 +9,11 @@ them in place without a ref do no harm.
 """
 
 import errno
+import hashlib
+import io
 import os
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -19,12 +21,13 @@ from typing import Self
 
 from larix.errors import Corrupt
 from larix.formats.checksum import Checksum
-from larix.formats.content import FileHeader
+from larix.formats.content import FileHeader, content_checksum
 from larix.formats.objects import ObjectName, ObjectType, checksum_of
 from larix.linux import files
 from larix.linux.lock import lock_file
 from larix.repo import refs
-from larix.repo.layout import Read, StoredFile
+from larix.repo.archive import keep, read_all, unpack
+from larix.repo.layout import WHOLE, Read
 from larix.repo.repo import Repo, partial_path
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -40,6 +43,7 @@ class Transaction:
         self._refs: dict[tuple[str | None, str], Checksum | None] = {}
         self._partial: dict[Checksum, bool] = {}
         self._count = count(1)
+        self._prefixes: set[str] = set()
         with files.doing(f"Writing to repo {repo.path}"), ExitStack() as held:
             held.callback(os.close, lock_file(".lock", repo.fd, exclusive=False))
             staging = f"tmp/staging-{BOOT_ID.read_text().strip()}-{os.urandom(3).hex()}"
@@ -72,28 +76,38 @@ class Transaction:
         """Put this a{sv} beside the commit, in place of what is there."""
         self._add_bytes(ObjectName(commit, ObjectType.COMMIT_META), data)
 
-    def add_file(self, header: FileHeader, size: int, content: Iterable[bytes]) -> Checksum:
-        """Add a file object with `size` bytes of content."""
-        temporary = self._temporary()
-        with files.doing(f"Writing an object to repo {self.repo.path}"):
-            checksum = self.repo.layout.write(temporary, self._fd, header, size, content)
-            self._add_file(temporary, checksum)
+    def add_file(
+        self, header: FileHeader, size: int, content: Iterable[bytes], expected: Checksum | None = None
+    ) -> Checksum:
+        """Add a file object with `size` bytes of content. Raises Corrupt where it has not the expected checksum."""
+        if size > WHOLE:
+            return self._add_large(header, size, content, expected)
+        data = b"".join(content)
+        checksum = content_checksum(header, [data])
+        self._compare(checksum, expected)
+        self._write(checksum, lambda path: self.repo.layout.write(path, self._fd, header, size, [data]))
         return checksum
 
-    def import_file(self, expected: Checksum, stored: StoredFile) -> None:
-        """Add a file object of another repo. Raises Corrupt where it has another checksum."""
-        temporary = self._temporary()
-        with files.doing(f"Writing an object to repo {self.repo.path}"):
-            checksum = self.repo.layout.write(temporary, self._fd, stored.header, stored.size, stored.content)
-            self._add_file(temporary, checksum, expected)
+    def receive_file(self, expected: Checksum, read: Read, packed_size: int) -> int:
+        """Add a file object that comes as a `.filez` of `packed_size` bytes; the size of its content.
 
-    def receive_file(self, expected: Checksum, read: Read) -> int:
-        """Add a file object that comes as a `.filez`; its size. Raises Corrupt where it has another checksum."""
-        temporary = self._temporary()
-        with files.doing(f"Writing an object to repo {self.repo.path}"):
-            checksum, size = self.repo.layout.receive(temporary, self._fd, read)
-            self._add_file(temporary, checksum, expected)
-        return size
+        Raises Corrupt where it has not the expected checksum.
+        """
+        if packed_size > WHOLE:
+            return self._receive_large(expected, read, packed_size)
+        packed = read_all(read, packed_size)
+        stored = unpack(io.BytesIO(packed).read, len(packed))
+        if stored.size > WHOLE:
+            return self._receive_large(expected, io.BytesIO(packed).read, len(packed))
+        data = b"".join(stored.content)
+        self._compare(content_checksum(stored.header, [data]), expected)
+        if self.repo.layout.keeps_packed:
+            self._write(expected, lambda path: keep(path, self._fd, [packed]))
+        else:
+            self._write(
+                expected, lambda path: self.repo.layout.write(path, self._fd, stored.header, stored.size, [data])
+            )
+        return stored.size
 
     def link_object(self, name: ObjectName, source: Repo) -> bool:
         """Share an object, already checked, of a repo of the same mode; False where the file system cannot."""
@@ -171,20 +185,89 @@ class Transaction:
                 os.close(fd)
             self._stage(temporary, name)
 
-    def _add_file(self, temporary: str, checksum: Checksum, expected: Checksum | None = None) -> None:
+    def _compare(self, found: Checksum, expected: Checksum | None) -> None:
+        if expected is not None and found != expected:
+            raise Corrupt(f"Corrupted object {ObjectName(expected, ObjectType.FILE)}: its checksum is {found}")
+
+    def _write(self, checksum: Checksum, write: Callable[[str], None]) -> None:
+        """Have a file object whose checksum is known written to its place in the staging directory."""
         name = ObjectName(checksum, ObjectType.FILE)
-        if expected is not None and checksum != expected:
-            raise Corrupt(f"Corrupted object {ObjectName(expected, ObjectType.FILE)}: its checksum is {checksum}")
         if self.has(name):
-            files.remove(temporary, self._fd)
-        else:
-            self._stage(temporary, name)
+            return
+        path = self._staging_path(name)
+        with files.doing(f"Writing an object to repo {self.repo.path}"):
+            try:
+                write(path)
+            except FileExistsError:
+                # Another thread is writing the same.
+                return
+            except BaseException:
+                with suppress(FileNotFoundError):
+                    files.remove(path, self._fd)
+                raise
+        self.added.add(name)
+
+    def _add_large(
+        self, header: FileHeader, size: int, content: Iterable[bytes], expected: Checksum | None
+    ) -> Checksum:
+        """The checksum is known when all is written, and only then the name."""
+        digest = hashlib.sha256(header.encode())
+
+        def hashed() -> Iterator[bytes]:
+            for piece in content:
+                digest.update(piece)
+                yield piece
+
+        temporary = self._temporary()
+        with files.doing(f"Writing an object to repo {self.repo.path}"):
+            self.repo.layout.write(temporary, self._fd, header, size, hashed())
+            checksum = Checksum(digest.hexdigest())
+            self._compare(checksum, expected)
+            name = ObjectName(checksum, ObjectType.FILE)
+            if self.has(name):
+                files.remove(temporary, self._fd)
+            else:
+                self._stage(temporary, name)
+        return checksum
+
+    def _receive_large(self, expected: Checksum, read: Read, packed_size: int) -> int:
+        if not self.repo.layout.keeps_packed:
+            stored = unpack(read, packed_size)
+            self.add_file(stored.header, stored.size, stored.content, expected)
+            return stored.size
+        temporary = self._temporary()
+        kept: list[bytes] = []
+
+        def read_and_keep(size: int) -> bytes:
+            kept.append(read(size))
+            return kept[-1]
+
+        stored = unpack(read_and_keep, packed_size)
+        digest = hashlib.sha256(stored.header.encode())
+
+        def packed() -> Iterator[bytes]:
+            for piece in stored.content:
+                digest.update(piece)
+                yield from kept
+                kept.clear()
+            yield from kept
+
+        with files.doing(f"Writing an object to repo {self.repo.path}"):
+            keep(temporary, self._fd, packed())
+            self._compare(Checksum(digest.hexdigest()), expected)
+            self._stage(temporary, ObjectName(expected, ObjectType.FILE))
+        return stored.size
 
     def _temporary(self) -> str:
         return f"new-{next(self._count)}"
 
     def _stage(self, temporary: str, name: ObjectName) -> None:
-        path = self.repo.object_path(name)
-        files.make_directory(path[:2], self._fd)
-        files.rename(temporary, self._fd, path, self._fd)
+        files.rename(temporary, self._fd, self._staging_path(name), self._fd)
         self.added.add(name)
+
+    def _staging_path(self, name: ObjectName) -> str:
+        path = self.repo.object_path(name)
+        if path[:2] not in self._prefixes:
+            files.make_directory(path[:2], self._fd)
+            self._prefixes.add(path[:2])
+        return path
