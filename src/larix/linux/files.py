@@ -48,6 +48,18 @@ def open_directory(name: str, dir_fd: int | None = None, *, follow: bool = True)
     return os.open(name, DIRECTORY | (0 if follow else os.O_NOFOLLOW), dir_fd=dir_fd)
 
 
+def open_below(fd: int, path: str) -> int:
+    """The directory `path`, of any length, below an open one; symlinks are not followed."""
+    found = os.dup(fd)
+    for part in path.split("/") if path else ():
+        try:
+            below = open_directory(part, found, follow=False)
+        finally:
+            os.close(found)
+        found = below
+    return found
+
+
 def make_directory(name: str, dir_fd: int | None = None, mode: int = 0o777) -> bool:
     """Whether it had to be made."""
     try:

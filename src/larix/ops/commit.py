@@ -72,8 +72,7 @@ def add_directory(transaction: Transaction, path: str, options: TreeOptions | No
     with files.doing(f"Reading {path}"):
         fd = files.open_directory(path)
     try:
-        with Workers() as workers:
-            top = _Reader(transaction, workers, options or TreeOptions()).read(fd, path)
+        top = _Reader(transaction, fd, path, options or TreeOptions()).read_all()
     finally:
         os.close(fd)
     return _add_tree(transaction, top)
@@ -85,15 +84,40 @@ def _add_tree(transaction: Transaction, directory: _Directory) -> tuple[Checksum
     return tree, transaction.add_metadata(ObjectType.DIR_META, directory.meta.encode())
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Names in one directory, which is given by its path below the top."""
+
+    below: str
+    names: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Added:
+    below: str
+    files: dict[str, Checksum]
+    new: list[Checksum]
+
+
 class _Reader:
     """Reads directories, and has workers add the files in them: large ones each for itself, small ones in batches."""
 
-    def __init__(self, transaction: Transaction, workers: Workers, options: TreeOptions) -> None:
+    def __init__(self, transaction: Transaction, fd: int, path: str, options: TreeOptions) -> None:
+        """Of the directory that is open as `fd`; `path` is for messages."""
         self._transaction = transaction
-        self._workers = workers
+        self._fd = fd
+        self._path = path
         self._options = options
+        self._workers = Workers(self._add, self._take)
+        # By paths below the top.
+        self._directories: dict[str, _Directory] = {}
 
-    def read(self, fd: int, path: str) -> _Directory:
+    def read_all(self) -> _Directory:
+        with self._workers:
+            return self._read(self._fd, "")
+
+    def _read(self, fd: int, below: str) -> _Directory:
+        path = self._path_of(below)
         batch: list[str] = []
         size = 0
         dirs = []
@@ -101,45 +125,50 @@ class _Reader:
             found = os.fstat(fd)
             uid, gid = _owner(found, self._options)
             directory = _Directory(DirMeta(uid, gid, found.st_mode, xattr_format.canonical(xattr.get_all(fd))))
+            self._directories[below] = directory
             with os.scandir(fd) as entries:
                 for entry in entries:
                     _check_name(entry.name, path)
                     if entry.is_dir(follow_symlinks=False):
                         dirs.append(entry.name)
                         continue
-                    # Not beyond what is read whole: larger files pass in pieces.
-                    own_size = min(entry.stat(follow_symlinks=False).st_size, WHOLE)
+                    own_size = entry.stat(follow_symlinks=False).st_size
                     if batch and (len(batch) == BATCH or size + own_size > BATCH_SIZE):
-                        self._submit(directory, fd, path, batch, size)
+                        self._workers.submit(_Batch(below, batch))
                         batch, size = [], 0
                     batch.append(entry.name)
                     size += own_size
             if batch:
-                self._submit(directory, fd, path, batch, size)
+                self._workers.submit(_Batch(below, batch))
         for name in dirs:
-            below = f"{path}/{name}"
-            with files.doing(f"Reading {below}"):
+            sub = f"{below}/{name}" if below else name
+            with files.doing(f"Reading {path}/{name}"):
                 sub_fd = files.open_directory(name, fd, follow=False)
             try:
-                directory.dirs[name] = self.read(sub_fd, below)
+                directory.dirs[name] = self._read(sub_fd, sub)
             finally:
                 os.close(sub_fd)
         return directory
 
-    def _submit(self, directory: _Directory, fd: int, path: str, names: list[str], size: int) -> None:
-        # A descriptor of its own: this one is closed long before a worker comes to it.
-        own = os.dup(fd)
+    def _path_of(self, below: str) -> str:
+        return f"{self._path}/{below}" if below else self._path
 
-        def add() -> None:
-            try:
-                for name in names:
-                    directory.files[name] = self._add(name, own, path)
-            finally:
-                os.close(own)
+    def _add(self, batch: _Batch) -> _Added:
+        """In a worker."""
+        path = self._path_of(batch.below)
+        with files.doing(f"Reading {path}"):
+            fd = files.open_below(self._fd, batch.below)
+        try:
+            found = {name: self._add_entry(name, fd, path) for name in batch.names}
+        finally:
+            os.close(fd)
+        return _Added(batch.below, found, self._transaction.hand_over())
 
-        self._workers.submit(add, size)
+    def _take(self, added: _Added) -> None:
+        self._transaction.take_over(added.new)
+        self._directories[added.below].files.update(added.files)
 
-    def _add(self, name: str, dir_fd: int, path: str) -> Checksum:
+    def _add_entry(self, name: str, dir_fd: int, path: str) -> Checksum:
         try:
             try:
                 fd = os.open(name, files.READ, dir_fd=dir_fd)

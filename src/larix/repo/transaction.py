@@ -34,7 +34,10 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Transaction:
-    """Used in a `with`; what was not committed at its end is dropped. Objects may be added by several threads."""
+    """Used in a `with`; what was not committed at its end is dropped.
+
+    File objects may be added by several threads, and by forked processes that hand over what they added.
+    """
 
     def __init__(self, repo: Repo) -> None:
         """Raises Busy while another process deletes from the repo."""
@@ -108,6 +111,15 @@ class Transaction:
                 expected, lambda path: self.repo.layout.write(path, self._fd, stored.header, stored.size, [data])
             )
         return stored.size
+
+    def hand_over(self) -> list[Checksum]:
+        """In a forked worker: the file objects added since the last time, for the parent's `take_over`."""
+        handed = [name.checksum for name in self.added if name.type == ObjectType.FILE]
+        self.added.clear()
+        return handed
+
+    def take_over(self, handed: list[Checksum]) -> None:
+        self.added.update(ObjectName(checksum, ObjectType.FILE) for checksum in handed)
 
     def link_object(self, name: ObjectName, source: Repo) -> bool:
         """Share an object, already checked, of a repo of the same mode; False where the file system cannot."""
@@ -199,7 +211,7 @@ class Transaction:
             try:
                 write(path)
             except FileExistsError:
-                # Another thread is writing the same.
+                # Another worker is writing the same.
                 return
             except BaseException:
                 with suppress(FileNotFoundError):
@@ -259,7 +271,7 @@ class Transaction:
         return stored.size
 
     def _temporary(self) -> str:
-        return f"new-{next(self._count)}"
+        return f"new-{os.getpid()}-{next(self._count)}"
 
     def _stage(self, temporary: str, name: ObjectName) -> None:
         files.rename(temporary, self._fd, self._staging_path(name), self._fd)

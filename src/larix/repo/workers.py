@@ -1,77 +1,115 @@
-"""Threads for the work on file objects: read, hash, inflate, deflate, place. The C libraries let them run side by side.
+"""Processes for the work on file objects: read, hash, inflate, deflate, place, on all cores.
 
-One queue with a limit, so that whoever submits cannot run ahead of the work: not with bytes in memory, nor with open
-directories. Small tasks are given in batches by their submitters, since each handing over costs more than a small file.
+Workers are forked, so they have all that their function refers to: the open repo, the staging directory, options. Only
+tasks and results travel. Threads would do for large files, where the C libraries let others run; with small ones they
+spend their time handing Python's lock to each other.
+
+A worker has at most two tasks, one to do and one to go on with; whoever submits more waits. So memory is bounded by
+what one task needs, if a task names files and does not hold them. Tasks and results must be small beside a pipe's
+buffer, 64 KiB, or both sides could wait for each other.
 """
 
 import os
-import threading
-from collections import deque
+import signal
 from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
 from types import TracebackType
-from typing import Self
+from typing import Any, Generic, Self, TypeVar
 
-# Tasks in hand, and bytes that they hold or will read whole.
-MAX_TASKS = 64
-MAX_SIZE = 96 << 20
+from larix.errors import Error
 
-Task = Callable[[], None]
+IN_HAND = 2
+FORK = get_context("fork")
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 
-class Workers:
-    """Used in a `with`, at whose end all is done, also after an error: a task may hold what it alone can close. The
-    first error of a task is raised there, or by the next `submit`."""
+class _Worker:
+    """A forked process, as its parent sees it."""
 
-    def __init__(self) -> None:
-        self._tasks: deque[tuple[int, Task]] = deque()
-        self._changed = threading.Condition()
-        self._count = 0
-        self._size = 0
-        self._ended = False
-        self._error: BaseException | None = None
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(os.cpu_count() or 1)]
-        for thread in self._threads:
-            thread.start()
+    def __init__(self, work: Callable[[Any], Any], siblings: "list[_Worker]") -> None:
+        self.channel, theirs = FORK.Pipe()
+        self.in_hand = 0
+        # The child has copies of the parent's ends, and would keep itself and its siblings waiting with them.
+        ends = [self.channel, *(sibling.channel for sibling in siblings)]
+        self.process = FORK.Process(target=_serve, args=(theirs, ends, work), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def end(self) -> None:
+        self.channel.close()
+        self.process.join()
+
+
+def _serve(channel: "Connection[Any, Any]", ends: "list[Connection[Any, Any]]", work: Callable[[Any], Any]) -> None:
+    # The parent alone answers to the keyboard, and ends its workers by closing their channels.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for end in ends:
+        end.close()
+    while True:
+        try:
+            task = channel.recv()
+        except EOFError:
+            return
+        answer: tuple[Any, Exception | None]
+        try:
+            answer = work(task), None
+        except Exception as error:
+            answer = None, error
+        try:
+            channel.send(answer)
+        except BrokenPipeError:
+            return
+
+
+class Workers(Generic[Task, Result]):
+    """Used in a `with`, at whose end all is done.
+
+    `work` is called with each task in another process, `take` with each result in this one, in no order. The first
+    error of a task is raised by the next `submit` or at the end.
+    """
+
+    def __init__(self, work: Callable[[Task], Result], take: Callable[[Result], None]) -> None:
+        self._work = work
+        self._take = take
+        self._workers: list[_Worker] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-        for thread in self._threads:
-            thread.join()
-        if error is None and self._error is not None:
-            raise self._error
+        try:
+            while error is None and any(worker.in_hand for worker in self._workers):
+                self._collect()
+        finally:
+            for worker in self._workers:
+                worker.end()
 
-    def submit(self, task: Task, size: int = 0) -> None:
-        """`size` is how many bytes of memory it holds until it is done."""
-        size = min(size, MAX_SIZE)
-        with self._changed:
-            while self._error is None and (self._count >= MAX_TASKS or self._size + size > MAX_SIZE):
-                self._changed.wait()
-            if self._error is not None:
-                raise self._error
-            self._count += 1
-            self._size += size
-            self._tasks.append((size, task))
-            self._changed.notify()
+    def submit(self, task: Task) -> None:
+        worker = min(self._workers, key=lambda worker: worker.in_hand, default=None)
+        if worker is None or (worker.in_hand and len(self._workers) < (os.cpu_count() or 1)):
+            worker = _Worker(self._work, self._workers)
+            self._workers.append(worker)
+        while worker.in_hand >= IN_HAND:
+            self._collect()
+            worker = min(self._workers, key=lambda worker: worker.in_hand)
+        worker.channel.send(task)
+        worker.in_hand += 1
 
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                while not self._tasks and not self._ended:
-                    self._changed.wait()
-                if not self._tasks:
-                    return
-                size, task = self._tasks.popleft()
+    def _collect(self) -> None:
+        """Take what is ready, waiting for the first."""
+        busy = [worker for worker in self._workers if worker.in_hand]
+        ready = wait([worker.channel for worker in busy])
+        for worker in busy:
+            if worker.channel not in ready:
+                continue
             try:
-                task()
-            except BaseException as error:
-                with self._changed:
-                    self._error = self._error or error
-            with self._changed:
-                self._count -= 1
-                self._size -= size
-                self._changed.notify_all()
+                result, error = worker.channel.recv()
+            except EOFError:
+                raise Error("A worker process was ended by something else; is there enough memory?") from None
+            worker.in_hand -= 1
+            if error is not None:
+                raise error
+            self._take(result)
