@@ -1,6 +1,8 @@
 """larix fsck"""
 
 import argparse
+from contextlib import closing
+from itertools import islice
 
 from larix.cli.options import Parser, add_repo, open_repo
 from larix.errors import Corrupt
@@ -24,13 +26,14 @@ def run(args: argparse.Namespace) -> None:
         say("Enumerating commits...")
         commits = fsck.list_commits(repo)
         say(f"Verifying content integrity of {len(commits)} commit objects...")
-        problems = 0
-        for finding in fsck.check(repo, fsck.reach(repo, commits)):
-            problems += 1
-            message = f"In commits {', '.join(finding.commits)}: fsck {finding.name}: {finding.problem}"
+        with closing(fsck.check(repo, commits)) as findings:
+            found = sorted(findings if args.all else islice(findings, 1), key=lambda finding: finding.name)
+        needed = fsck.commits_with(repo, commits, {finding.name for finding in found}) if found else {}
+        for finding in found:
+            message = f"In commits {', '.join(needed[finding.name])}: fsck {finding.name}: {finding.problem}"
             if not args.all:
                 raise Corrupt(message)
             print(message)
-        if problems:
-            raise Corrupt(f"{problems} of the objects are missing or corrupt")
+        if found:
+            raise Corrupt(f"{len(found)} of the objects are missing or corrupt")
     print(f"object fsck of {len(commits)} commits completed successfully - no errors found.")

@@ -52,8 +52,10 @@ def line(repo: Repo, entry: Entry, args: argparse.Namespace) -> str:
         letter, uid, gid, mode, size, xattrs = "d", meta.uid, meta.gid, meta.mode, 0, meta.xattrs
         checksums = f"{checksums} {entry.dirmeta}"
     else:
-        with repo.open_file(entry.checksum) as stored:
-            header, size = stored.header, stored.size
+        header, size = repo.look_at_file(entry.checksum)
+        if args.xattrs:
+            with repo.open_file(entry.checksum) as stored:
+                header = stored.header
         uid, gid, mode, xattrs = header.uid, header.gid, header.mode, header.xattrs
         letter = "l" if header.is_symlink else "-"
         if header.is_symlink:

@@ -16,6 +16,7 @@ import hashlib
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from larix import gvariant
 from larix.errors import Corrupt
@@ -29,6 +30,10 @@ ARCHIVE_HEADER_TYPE = "(tuuuusa(ayay))"
 
 # The size of the header and its padding, which stand before both kinds of header.
 PREFIX_SIZE = 8
+# Of the content's size, with which the header of a `.filez` begins.
+SIZE_SIZE = 8
+# Bytes of a header worth remembering: no symlink with a long target, no large attributes.
+CACHED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ class FileHeader:
 
     def encode(self) -> bytes:
         """Prefix and header of the content stream."""
-        return _with_prefix(gvariant.encode(HEADER_TYPE, self._variant()))
+        return _encode_cached(self) if not self.xattrs else _encode(self)
 
     def encode_archive(self, size: int) -> bytes:
         """Prefix and header of a `.filez` whose content has `size` bytes before compression."""
@@ -57,6 +62,14 @@ class FileHeader:
         # The fourth member, a device number, is always 0.
         owner = swap32(self.uid), swap32(self.gid), swap32(self.mode), 0
         return *owner, self.target, xattr_format.to_variant(self.xattrs)
+
+
+def _encode(header: FileHeader) -> bytes:
+    return _with_prefix(gvariant.encode(HEADER_TYPE, header._variant()))
+
+
+# A tree has many files and few owners and modes.
+_encode_cached = lru_cache(1024)(_encode)
 
 
 def _with_prefix(header: bytes) -> bytes:
@@ -78,12 +91,20 @@ def decode_header(header: bytes) -> FileHeader:
 
 def decode_archive_header(header: bytes) -> tuple[FileHeader, int]:
     """Header and size of the content in bytes, from the bytes after the prefix of a `.filez`. Raises Corrupt."""
-    size, *rest = gvariant.decode(ARCHIVE_HEADER_TYPE, header)
-    found = _from_variant(tuple(rest))
-    size = swap64(size)
+    rest = header[SIZE_SIZE:]
+    found = _decode_after_size_cached(rest) if len(rest) <= CACHED else _decode_after_size(rest)
+    size = int.from_bytes(header[:SIZE_SIZE], "big")
     if found.is_symlink and size:
         raise Corrupt("a symlink with content")
     return found, size
+
+
+def _decode_after_size(rest: bytes) -> FileHeader:
+    _, *members = gvariant.decode(ARCHIVE_HEADER_TYPE, bytes(SIZE_SIZE) + rest)
+    return _from_variant(tuple(members))
+
+
+_decode_after_size_cached = lru_cache(1024)(_decode_after_size)
 
 
 def _from_variant(value: tuple[int, int, int, int, str, list[tuple[bytes, bytes]]]) -> FileHeader:

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from larix import gvariant
 from larix.errors import Corrupt, Invalid
@@ -64,8 +64,7 @@ EXTENSIONS = {
 TYPES = {extension: kind for kind, extension in EXTENSIONS.items()}
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ObjectName:
+class ObjectName(NamedTuple):
     checksum: Checksum
     type: ObjectType
 

@@ -25,6 +25,16 @@ def _get_all(target: int | str, *, follow: bool) -> Pairs:
     return [(os.fsencode(name), os.getxattr(target, name, follow_symlinks=follow)) for name in names]
 
 
+def find(fd: int, name: bytes) -> bytes | None:
+    """One attribute of an open file."""
+    try:
+        return os.getxattr(fd, name)
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.ENOTSUP):
+            return None
+        raise
+
+
 def set_on(fd: int, name: bytes, value: bytes) -> None:
     os.setxattr(fd, name, value)
 

@@ -1,23 +1,27 @@
 """Looking whether a repo is whole: every object that a commit reaches is there and has its checksum."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from larix.errors import Corrupt, Error, NotFound
+from larix.errors import Corrupt, Error, Invalid, NotFound
 from larix.formats.checksum import Checksum
 from larix.formats.content import content_checksum
 from larix.formats.objects import Commit, DirMeta, DirTree, ObjectName, ObjectType
 from larix.ops.walk import MAX_DEPTH
 from larix.repo.repo import Repo
+from larix.repo.workers import Workers
+
+# File objects that one worker is given at once.
+BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong, and the commits that need it."""
+    """One thing that is wrong."""
 
     name: ObjectName
     problem: str
-    commits: tuple[Checksum, ...]
 
 
 def check_refs(repo: Repo) -> int:
@@ -36,31 +40,64 @@ def list_commits(repo: Repo) -> list[Checksum]:
     return sorted(name.checksum for name in repo.objects() if name.type == ObjectType.COMMIT)
 
 
-def reach(repo: Repo, commits: list[Checksum]) -> dict[ObjectName, list[Checksum]]:
-    """Every object -> the commits that need it. What cannot be read is named, and not looked into."""
-    needed: dict[ObjectName, list[Checksum]] = {}
-    inside: dict[ObjectName, list[ObjectName]] = {}
+def check(repo: Repo, commits: Iterable[Checksum]) -> Iterator[Finding]:
+    """What is wrong with the objects that these commits reach, in the order of finding it. Close it to stop early."""
+    found: deque[Finding] = deque()
+
+    def check_batch(batch: list[Checksum]) -> list[Finding]:
+        findings = []
+        for checksum in batch:
+            try:
+                check_file(repo, checksum)
+            except (Corrupt, NotFound) as error:
+                findings.append(Finding(ObjectName(checksum, ObjectType.FILE), str(error)))
+        return findings
+
+    batch: list[Checksum] = []
+    with Workers(check_batch, found.extend) as workers:
+        for name in _reach(repo, commits, found):
+            if name.type == ObjectType.FILE:
+                batch.append(name.checksum)
+            if len(batch) == BATCH:
+                workers.submit(batch)
+                batch = []
+            while found:
+                yield found.popleft()
+        if batch:
+            workers.submit(batch)
+    yield from found
+
+
+def _reach(repo: Repo, commits: Iterable[Checksum], found: deque[Finding]) -> Iterator[ObjectName]:
+    """Every object that the commits reach, once. What cannot be read goes to `found`, and is not looked into."""
+    seen = set()
     for commit in commits:
-        seen = set()
         stack = [(ObjectName(commit, ObjectType.COMMIT), 0)]
         while stack:
             name, depth = stack.pop()
-            if name in seen or depth > MAX_DEPTH:
+            if name in seen:
                 continue
             seen.add(name)
-            needed.setdefault(name, []).append(commit)
-            if name not in inside:
-                inside[name] = list(_inside(repo, name))
-            stack += [(below, depth + 1) for below in inside[name]]
-    return needed
+            yield name
+            if name.type == ObjectType.FILE:
+                continue
+            try:
+                if depth > MAX_DEPTH:
+                    raise Invalid(f"nested more than {MAX_DEPTH} directories")
+                stack += [(below, depth + 1) for below in _inside(_load(repo, name))]
+            except (Corrupt, Invalid, NotFound) as error:
+                found.append(Finding(name, str(error)))
 
 
-def _inside(repo: Repo, name: ObjectName) -> Iterator[ObjectName]:
-    try:
-        value = _load(repo, name)
-    except (Corrupt, NotFound):
-        # It is found again, and reported, when it is checked.
-        return
+def _load(repo: Repo, name: ObjectName) -> Commit | DirTree | DirMeta:
+    if name.type == ObjectType.COMMIT:
+        return repo.load_commit(name.checksum)
+    if name.type == ObjectType.DIR_TREE:
+        return repo.load_dirtree(name.checksum)
+    return repo.load_dirmeta(name.checksum)
+
+
+def _inside(value: Commit | DirTree | DirMeta) -> Iterator[ObjectName]:
     if isinstance(value, Commit):
         yield ObjectName(value.dirtree, ObjectType.DIR_TREE)
         yield ObjectName(value.dirmeta, ObjectType.DIR_META)
@@ -72,26 +109,14 @@ def _inside(repo: Repo, name: ObjectName) -> Iterator[ObjectName]:
             yield ObjectName(dirmeta, ObjectType.DIR_META)
 
 
-def _load(repo: Repo, name: ObjectName) -> Commit | DirTree | DirMeta | None:
-    if name.type == ObjectType.COMMIT:
-        return repo.load_commit(name.checksum)
-    if name.type == ObjectType.DIR_TREE:
-        return repo.load_dirtree(name.checksum)
-    if name.type == ObjectType.DIR_META:
-        return repo.load_dirmeta(name.checksum)
-    return None
-
-
-def check(repo: Repo, needed: dict[ObjectName, list[Checksum]]) -> Iterator[Finding]:
-    """What is wrong with these objects."""
-    for name, commits in needed.items():
-        try:
-            if name.type == ObjectType.FILE:
-                check_file(repo, name.checksum)
-            else:
-                _load(repo, name)
-        except (Corrupt, NotFound) as error:
-            yield Finding(name, str(error), tuple(commits))
+def commits_with(repo: Repo, commits: Iterable[Checksum], names: set[ObjectName]) -> dict[ObjectName, list[Checksum]]:
+    """Which of the commits need each of these objects."""
+    needed: dict[ObjectName, list[Checksum]] = {name: [] for name in names}
+    for commit in commits:
+        for name in _reach(repo, [commit], deque()):
+            if name in needed:
+                needed[name].append(commit)
+    return needed
 
 
 def check_file(repo: Repo, checksum: Checksum) -> None:

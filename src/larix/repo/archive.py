@@ -45,6 +45,10 @@ class Archive:
             os.close(fd)
             raise
 
+    def look(self, name: str, dir_fd: int) -> tuple[FileHeader, int]:
+        with self.read(name, dir_fd) as stored:
+            return stored.header, stored.size
+
     def links(self, header: FileHeader, *, user_mode: bool) -> bool:
         return False
 

@@ -52,6 +52,13 @@ class Bare:
         header = FileHeader(found.st_uid, found.st_gid, found.st_mode, "", pairs)
         return StoredFile(header, found.st_size, read_content(fd, found.st_size), fd)
 
+    def look(self, name: str, dir_fd: int) -> tuple[FileHeader, int]:
+        found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        if stat.S_ISLNK(found.st_mode):
+            target = os.readlink(name, dir_fd=dir_fd)
+            return FileHeader(found.st_uid, found.st_gid, found.st_mode, target), 0
+        return FileHeader(found.st_uid, found.st_gid, found.st_mode), found.st_size
+
     def links(self, header: FileHeader, *, user_mode: bool) -> bool:
         return not user_mode
 

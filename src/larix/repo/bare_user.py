@@ -7,11 +7,12 @@ owner, without set-uid bits, not writable by others. A symlink is a plain file t
 import os
 import stat
 from collections.abc import Iterable
+from functools import lru_cache
 
 from larix import gvariant
 from larix.errors import Corrupt
 from larix.formats import xattrs as xattr_format
-from larix.formats.content import FileHeader
+from larix.formats.content import CACHED, FileHeader
 from larix.formats.objects import DIRMETA_TYPE, swap32
 from larix.formats.xattrs import Xattrs
 from larix.linux import files, xattr
@@ -57,16 +58,27 @@ class BareUser:
             raise
         return StoredFile(FileHeader(uid, gid, mode, "", xattrs), size, read_content(fd, size), fd)
 
+    def look(self, name: str, dir_fd: int) -> tuple[FileHeader, int]:
+        with self.read(name, dir_fd) as stored:
+            return stored.header, stored.size
+
     def links(self, header: FileHeader, *, user_mode: bool) -> bool:
         return user_mode and not header.is_symlink
 
 
 def _read_metadata(fd: int) -> tuple[int, int, int, Xattrs]:
-    value = dict(xattr.get_all(fd)).get(KEY)
+    value = xattr.find(fd, KEY)
     if value is None:
         raise Corrupt("the attribute user.ostreemeta is missing")
+    return _decode_cached(value) if len(value) <= CACHED else _decode(value)
+
+
+def _decode(value: bytes) -> tuple[int, int, int, Xattrs]:
     uid, gid, mode, pairs = gvariant.decode(DIRMETA_TYPE, value)
     return swap32(uid), swap32(gid), swap32(mode), xattr_format.from_variant(pairs)
+
+
+_decode_cached = lru_cache(1024)(_decode)
 
 
 def _read_target(fd: int, size: int) -> str:

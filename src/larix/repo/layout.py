@@ -68,6 +68,13 @@ class Layout(Protocol):
         """Raises Corrupt, OSError."""
         ...
 
+    def look(self, name: str, dir_fd: int) -> tuple[FileHeader, int]:
+        """The header, without extended attributes where they would have to be asked for, and the content's size.
+
+        Raises Corrupt, OSError.
+        """
+        ...
+
     def links(self, header: FileHeader, *, user_mode: bool) -> bool:
         """Whether a checkout may hard link this object, as root or in user mode."""
         ...

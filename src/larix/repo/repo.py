@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-from larix.errors import Corrupt, Invalid, NotFound
+from larix.errors import Corrupt, Error, Invalid, NotFound
 from larix.formats import checksum as checksums
 from larix.formats import names, objects
 from larix.formats.checksum import Checksum, is_checksum
+from larix.formats.content import FileHeader
 from larix.formats.keyfile import KeyFile
 from larix.formats.objects import Commit, DirMeta, DirTree, ObjectName, ObjectType
 from larix.linux import files
@@ -37,6 +38,8 @@ LAYOUTS: dict[str, Layout] = {
 DIRECTORIES = ["extensions", "objects", "refs", "refs/heads", "refs/mirrors", "refs/remotes", "state", "tmp"]
 DIRECTORIES += ["tmp/cache"]
 MAX_CONFIG_SIZE = 1 << 20
+# Of dirmetas kept in memory: a tree has few different ones.
+MAX_DIRMETAS = 4096
 
 
 class Repo:
@@ -45,6 +48,7 @@ class Repo:
     def __init__(self, path: str) -> None:
         """Open the repo at `path`. Raises NotFound, Corrupt, Invalid for a mode that larix does not know."""
         self.path = path
+        self._dirmetas: dict[Checksum, DirMeta] = {}
         with files.doing(f"Opening repo {path}"):
             self.fd = files.open_directory(path)
         try:
@@ -131,20 +135,35 @@ class Repo:
             return objects.decode_dirtree(self.load(name))
 
     def load_dirmeta(self, checksum: Checksum) -> DirMeta:
+        if (known := self._dirmetas.get(checksum)) is not None:
+            return known
         name = ObjectName(checksum, ObjectType.DIR_META)
         with _about(name):
-            return objects.decode_dirmeta(self.load(name))
+            meta = objects.decode_dirmeta(self.load(name))
+        if not meta.xattrs and len(self._dirmetas) < MAX_DIRMETAS:
+            self._dirmetas[checksum] = meta
+        return meta
 
     def open_file(self, checksum: Checksum) -> StoredFile:
         """A file object, its content not compared with the checksum. Raises NotFound, Corrupt."""
         name = ObjectName(checksum, ObjectType.FILE)
         try:
-            with _about(name):
-                stored = self.layout.read(self.object_path(name), self.objects_fd)
-        except FileNotFoundError:
-            raise NotFound(f"No such file object {name}") from None
+            stored = self.layout.read(self.object_path(name), self.objects_fd)
+        except (OSError, Corrupt) as error:
+            raise _explained(name, error) from None
         stored.content = _read_about(name, stored.content)
         return stored
+
+    def look_at_file(self, checksum: Checksum) -> tuple[FileHeader, int]:
+        """Header of a file object, perhaps without extended attributes, and the size of its content in bytes.
+
+        Raises NotFound, Corrupt.
+        """
+        name = ObjectName(checksum, ObjectType.FILE)
+        try:
+            return self.layout.look(self.object_path(name), self.objects_fd)
+        except (OSError, Corrupt) as error:
+            raise _explained(name, error) from None
 
     def is_partial(self, commit: Checksum) -> bool:
         """Whether a pull took this commit without everything that it reaches."""
@@ -228,19 +247,24 @@ def _about(name: ObjectName) -> Iterator[None]:
     """Let a Corrupt from inside an object say which object it was."""
     try:
         yield
-    except Corrupt as error:
-        if name.checksum in str(error):
-            raise
-        raise Corrupt(f"Corrupted object {name}: {error}") from None
-    except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise files.explained(f"Reading object {name}", error) from error
+    except (OSError, Corrupt) as error:
+        raise _explained(name, error) from None
 
 
 def _read_about(name: ObjectName, content: Iterator[bytes]) -> Iterator[bytes]:
-    with _about(name):
+    try:
         yield from content
+    except (OSError, Corrupt) as error:
+        raise _explained(name, error) from None
+
+
+def _explained(name: ObjectName, error: OSError | Corrupt) -> Error:
+    if isinstance(error, Corrupt):
+        return error if name.checksum in str(error) else Corrupt(f"Corrupted object {name}: {error}")
+    if isinstance(error, FileNotFoundError):
+        kind = "file" if name.type == ObjectType.FILE else "metadata"
+        return NotFound(f"No such {kind} object {name}")
+    return files.explained(f"Reading object {name}", error)
 
 
 def _utf8(data: bytes, path: str) -> str:
