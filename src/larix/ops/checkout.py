@@ -1,8 +1,8 @@
 """A commit, or a part of one, becomes a directory.
 
-Files are hard links into the repo where its layout allows it, else copies. A directory gets its owner, mode and times
-when all in it is written, so that a read-only one can be filled. In user mode everything belongs to whoever runs
-larix, without set-uid bits and extended attributes.
+Directories are made first come; workers fill them with files, which are hard links into the repo where its layout
+allows it, else copies. At the end each directory gets its owner, mode and times, so that a read-only one can be filled.
+In user mode everything belongs to whoever runs larix, without set-uid bits and extended attributes.
 """
 
 import errno
@@ -18,6 +18,10 @@ from larix.formats.objects import DirMeta, ObjectName, ObjectType
 from larix.linux import files, xattr
 from larix.ops.walk import MAX_DEPTH, Entry, find_path, find_root
 from larix.repo.repo import Repo
+from larix.repo.workers import Workers
+
+# Files that one worker is given at once; even with the longest names less than a pipe takes.
+BATCH = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,91 +41,147 @@ def checkout(repo: Repo, commit: Checksum, destination: Path, options: CheckoutO
     with files.doing(f"Checking out to {destination}"):
         parent_fd = files.open_directory(str(destination.parent))
         try:
-            if entry.dirmeta is not None:
-                _directory(repo, entry, destination.name, parent_fd, options, 0)
-                return
-            files.make_directory(destination.name, parent_fd, 0o700)
+            # Nobody else looks in before owner and mode are right.
+            if not files.make_directory(destination.name, parent_fd, 0o700):
+                raise FileExistsError(errno.EEXIST, "File exists", destination.name)
             fd = files.open_directory(destination.name, parent_fd, follow=False)
-            try:
-                _file(repo, entry.checksum, entry.name, fd, options)
-            finally:
-                os.close(fd)
         finally:
             os.close(parent_fd)
-
-
-def _directory(repo: Repo, entry: Entry, name: str, dir_fd: int, options: CheckoutOptions, depth: int) -> None:
-    if depth > MAX_DEPTH:
-        raise Invalid(f"{entry.path[:80]}…: nested more than {MAX_DEPTH} directories")
-    assert entry.dirmeta is not None
-    meta = repo.load_dirmeta(entry.dirmeta)
-    tree = repo.load_dirtree(entry.checksum)
-    # Nobody else looks in before owner and mode are right.
-    if not files.make_directory(name, dir_fd, 0o700):
-        raise FileExistsError(errno.EEXIST, "File exists", name)
-    fd = files.open_directory(name, dir_fd, follow=False)
-    try:
-        for file, checksum in tree.files.items():
-            _file(repo, checksum, file, fd, options)
-        for sub, (dirtree, dirmeta) in tree.dirs.items():
-            _directory(repo, Entry(f"{entry.path.rstrip('/')}/{sub}", dirtree, dirmeta), sub, fd, options, depth + 1)
-        _set_directory(fd, meta, options)
-    finally:
-        os.close(fd)
-
-
-def _set_directory(fd: int, meta: DirMeta, options: CheckoutOptions) -> None:
-    if not options.user_mode:
-        files.set_owner(fd, meta.uid, meta.gid)
-        for key, value in meta.xattrs:
-            xattr.set_on(fd, key, value)
-    files.set_mode(fd, stat.S_IMODE(meta.mode))
-    files.set_mtime(fd, 0)
-
-
-def _file(repo: Repo, checksum: Checksum, name: str, dir_fd: int, options: CheckoutOptions) -> None:
-    with repo.open_file(checksum) as stored:
-        header = stored.header
-        # An empty file costs nothing to copy, and its object would soon have as many links as there can be.
-        worth = header.is_symlink or stored.size > 0
-        if not options.copy and worth and repo.layout.links(header, user_mode=options.user_mode):
-            path = repo.object_path(ObjectName(checksum, ObjectType.FILE))
-            try:
-                files.link(path, repo.objects_fd, name, dir_fd)
-                return
-            except OSError as error:
-                # Another file system, or an object with as many links as there can be.
-                if error.errno not in (errno.EXDEV, errno.EMLINK) or options.require_links:
-                    raise
-        elif options.require_links and stored.size:
-            mode = "user mode" if options.user_mode else "this mode of checkout"
-            raise Error(f"A repo of mode {repo.layout.mode} cannot hard link in {mode}")
-        if header.is_symlink:
-            _symlink(header, name, dir_fd, options)
-            return
-        fd = files.create(name, dir_fd)
         try:
-            for piece in stored.content:
-                files.write_all(fd, piece)
-            _set_file(fd, header, options)
+            _Checkout(repo, fd, options).run(entry)
         finally:
             os.close(fd)
 
 
-def _symlink(header: FileHeader, name: str, dir_fd: int, options: CheckoutOptions) -> None:
-    files.symlink(header.target, name, dir_fd)
-    if not options.user_mode:
-        files.set_link_owner(name, dir_fd, header.uid, header.gid)
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Files to be put into one directory, which is given by its path below the top."""
+
+    below: str
+    files: list[tuple[str, Checksum]]
+
+
+class _Checkout:
+    def __init__(self, repo: Repo, fd: int, options: CheckoutOptions) -> None:
+        self._repo = repo
+        self._fd = fd
+        self._options = options
+        self._copies = options.copy or (repo.layout.keeps_packed and not options.require_links)
+        self._workers = Workers(self._fill, lambda done: None)
+
+    def run(self, entry: Entry) -> None:
+        if entry.dirmeta is None:
+            self._file(entry.checksum, entry.name, self._fd)
+            return
+        with self._workers:
+            directories = self._make_directories(entry)
+        # From the innermost on: a directory's mode may keep its owner out.
+        for below, dirmeta in reversed(directories):
+            fd = self._open(below)
+            try:
+                self._set_directory(fd, self._repo.load_dirmeta(dirmeta))
+            finally:
+                os.close(fd)
+
+    def _make_directories(self, top: Entry) -> list[tuple[str, Checksum]]:
+        """Make all below the top and have them filled; path and dirmeta of each, what contains before what is in it."""
+        assert top.dirmeta is not None
+        directories = []
+        stack = [(0, "", top.checksum, top.dirmeta)]
+        while stack:
+            depth, below, dirtree, dirmeta = stack.pop()
+            if depth > MAX_DEPTH:
+                raise Invalid(f"{below[:80]}…: nested more than {MAX_DEPTH} directories")
+            directories.append((below, dirmeta))
+            tree = self._repo.load_dirtree(dirtree)
+            if tree.dirs:
+                fd = self._open(below)
+                try:
+                    for name in tree.dirs:
+                        files.make_directory(name, fd, 0o700)
+                finally:
+                    os.close(fd)
+            found = list(tree.files.items())
+            for i in range(0, len(found), BATCH):
+                self._workers.submit(_Batch(below, found[i : i + BATCH]))
+            for name, (sub, meta) in tree.dirs.items():
+                stack.append((depth + 1, f"{below}/{name}" if below else name, sub, meta))
+        return directories
+
+    def _open(self, below: str) -> int:
+        # Nobody but us can have put a symlink there.
+        if len(below) * 4 < files.PATH_MAX:
+            return files.open_directory(below or ".", self._fd)
+        return files.open_below(self._fd, below)
+
+    def _fill(self, batch: _Batch) -> None:
+        """In a worker."""
+        fd = self._open(batch.below)
+        try:
+            for name, checksum in batch.files:
+                self._file(checksum, name, fd)
+        finally:
+            os.close(fd)
+
+    def _file(self, checksum: Checksum, name: str, dir_fd: int) -> None:
+        options = self._options
+        if not self._copies:
+            header, size = self._repo.look_at_file(checksum)
+            # An empty file costs nothing to copy, and its object would soon have as many links as there can be.
+            worth = header.is_symlink or size > 0
+            if worth and self._repo.layout.links(header, user_mode=options.user_mode):
+                if self._link(checksum, name, dir_fd):
+                    return
+            elif options.require_links and size:
+                mode = "user mode" if options.user_mode else "this mode of checkout"
+                raise Error(f"A repo of mode {self._repo.layout.mode} cannot hard link in {mode}")
+        self._copy(checksum, name, dir_fd)
+
+    def _link(self, checksum: Checksum, name: str, dir_fd: int) -> bool:
+        path = self._repo.object_path(ObjectName(checksum, ObjectType.FILE))
+        try:
+            files.link(path, self._repo.objects_fd, name, dir_fd)
+        except OSError as error:
+            # Another file system, or an object with as many links as there can be.
+            if error.errno not in (errno.EXDEV, errno.EMLINK) or self._options.require_links:
+                raise
+            return False
+        return True
+
+    def _copy(self, checksum: Checksum, name: str, dir_fd: int) -> None:
+        with self._repo.open_file(checksum) as stored:
+            if stored.header.is_symlink:
+                self._symlink(stored.header, name, dir_fd)
+                return
+            fd = files.create(name, dir_fd)
+            try:
+                for piece in stored.content:
+                    files.write_all(fd, piece)
+                self._set_file(fd, stored.header)
+            finally:
+                os.close(fd)
+
+    def _symlink(self, header: FileHeader, name: str, dir_fd: int) -> None:
+        files.symlink(header.target, name, dir_fd)
+        if not self._options.user_mode:
+            files.set_link_owner(name, dir_fd, header.uid, header.gid)
+            for key, value in header.xattrs:
+                xattr.set_on_link(name, dir_fd, key, value)
+
+    def _set_file(self, fd: int, header: FileHeader) -> None:
+        if self._options.user_mode:
+            files.set_mode(fd, stat.S_IMODE(header.mode) & ~(stat.S_ISUID | stat.S_ISGID))
+            return
+        # The owner first: to change it takes the set-uid bit and the capabilities away.
+        files.set_owner(fd, header.uid, header.gid)
         for key, value in header.xattrs:
-            xattr.set_on_link(name, dir_fd, key, value)
+            xattr.set_on(fd, key, value)
+        files.set_mode(fd, stat.S_IMODE(header.mode))
 
-
-def _set_file(fd: int, header: FileHeader, options: CheckoutOptions) -> None:
-    if options.user_mode:
-        files.set_mode(fd, stat.S_IMODE(header.mode) & ~(stat.S_ISUID | stat.S_ISGID))
-        return
-    # The owner first: to change it takes the set-uid bit and the capabilities away.
-    files.set_owner(fd, header.uid, header.gid)
-    for key, value in header.xattrs:
-        xattr.set_on(fd, key, value)
-    files.set_mode(fd, stat.S_IMODE(header.mode))
+    def _set_directory(self, fd: int, meta: DirMeta) -> None:
+        if not self._options.user_mode:
+            files.set_owner(fd, meta.uid, meta.gid)
+            for key, value in meta.xattrs:
+                xattr.set_on(fd, key, value)
+        files.set_mode(fd, stat.S_IMODE(meta.mode))
+        files.set_mtime(fd, 0)
