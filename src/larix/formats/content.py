@@ -15,8 +15,8 @@ Symlinks have no content. The checksum is of the plain stream, whatever the defl
 import hashlib
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from larix import gvariant
 from larix.errors import Corrupt
@@ -36,8 +36,7 @@ SIZE_SIZE = 8
 CACHED = 64
 
 
-@dataclass(frozen=True, slots=True)
-class FileHeader:
+class FileHeader(NamedTuple):
     """Owner, mode (with its S_IFREG or S_IFLNK), symlink target ('' for regular files), extended attributes."""
 
     uid: int

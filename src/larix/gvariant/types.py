@@ -20,7 +20,8 @@ BASIC = frozenset(NUMBERS) | frozenset(STRINGS)
 CACHED_LENGTH = 255
 
 
-@dataclass(frozen=True, slots=True)
+# The same type is the same object, as far as `parse` remembers it: what is made of a type is found by identity.
+@dataclass(frozen=True, slots=True, eq=False)
 class Type:
     """One definite type. `kind` is the first character of its string: a letter, or one of a m ( {."""
 

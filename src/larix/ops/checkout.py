@@ -1,7 +1,8 @@
 """A commit, or a part of one, becomes a directory.
 
-Directories are made first come; workers fill them with files, which are hard links into the repo where its layout
-allows it, else copies. At the end each directory gets its owner, mode and times, so that a read-only one can be filled.
+Files are hard links into the repo where its layout allows it; they are made here, since workers would only wait for
+each other in the kernel. What must be copied, workers copy. At the end each directory gets its owner, mode and times,
+so that a read-only one can be filled.
 In user mode everything belongs to whoever runs larix, without set-uid bits and extended attributes.
 """
 
@@ -55,7 +56,7 @@ def checkout(repo: Repo, commit: Checksum, destination: Path, options: CheckoutO
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Files to be put into one directory, which is given by its path below the top."""
+    """Files to be copied into one directory, which is given by its path below the top."""
 
     below: str
     files: list[tuple[str, Checksum]]
@@ -66,15 +67,16 @@ class _Checkout:
         self._repo = repo
         self._fd = fd
         self._options = options
-        self._copies = options.copy or (repo.layout.keeps_packed and not options.require_links)
-        self._workers = Workers(self._fill, lambda done: None)
+        self._copies_all = options.copy or (repo.layout.keeps_packed and not options.require_links)
+        self._workers = Workers(self._copy_batch, lambda done: None)
 
     def run(self, entry: Entry) -> None:
         if entry.dirmeta is None:
-            self._file(entry.checksum, entry.name, self._fd)
+            if not self._link(entry.checksum, entry.name, self._fd):
+                self._copy(entry.checksum, entry.name, self._fd)
             return
         with self._workers:
-            directories = self._make_directories(entry)
+            directories = self._fill_all(entry)
         # From the innermost on: a directory's mode may keep its owner out.
         for below, dirmeta in reversed(directories):
             fd = self._open(below)
@@ -83,8 +85,8 @@ class _Checkout:
             finally:
                 os.close(fd)
 
-    def _make_directories(self, top: Entry) -> list[tuple[str, Checksum]]:
-        """Make all below the top and have them filled; path and dirmeta of each, what contains before what is in it."""
+    def _fill_all(self, top: Entry) -> list[tuple[str, Checksum]]:
+        """Path and dirmeta of each directory, each before what is in it. What is copied is not there yet."""
         assert top.dirmeta is not None
         directories = []
         stack = [(0, "", top.checksum, top.dirmeta)]
@@ -94,16 +96,15 @@ class _Checkout:
                 raise Invalid(f"{below[:80]}…: nested more than {MAX_DEPTH} directories")
             directories.append((below, dirmeta))
             tree = self._repo.load_dirtree(dirtree)
-            if tree.dirs:
-                fd = self._open(below)
-                try:
-                    for name in tree.dirs:
-                        files.make_directory(name, fd, 0o700)
-                finally:
-                    os.close(fd)
-            found = list(tree.files.items())
-            for i in range(0, len(found), BATCH):
-                self._workers.submit(_Batch(below, found[i : i + BATCH]))
+            fd = self._open(below)
+            try:
+                for name in tree.dirs:
+                    files.make_directory(name, fd, 0o700)
+                copies = [entry for entry in tree.files.items() if not self._link(entry[1], entry[0], fd)]
+            finally:
+                os.close(fd)
+            for i in range(0, len(copies), BATCH):
+                self._workers.submit(_Batch(below, copies[i : i + BATCH]))
             for name, (sub, meta) in tree.dirs.items():
                 stack.append((depth + 1, f"{below}/{name}" if below else name, sub, meta))
         return directories
@@ -114,36 +115,34 @@ class _Checkout:
             return files.open_directory(below or ".", self._fd)
         return files.open_below(self._fd, below)
 
-    def _fill(self, batch: _Batch) -> None:
+    def _copy_batch(self, batch: _Batch) -> None:
         """In a worker."""
         fd = self._open(batch.below)
         try:
             for name, checksum in batch.files:
-                self._file(checksum, name, fd)
+                self._copy(checksum, name, fd)
         finally:
             os.close(fd)
 
-    def _file(self, checksum: Checksum, name: str, dir_fd: int) -> None:
-        options = self._options
-        if not self._copies:
-            header, size = self._repo.look_at_file(checksum)
-            # An empty file costs nothing to copy, and its object would soon have as many links as there can be.
-            worth = header.is_symlink or size > 0
-            if worth and self._repo.layout.links(header, user_mode=options.user_mode):
-                if self._link(checksum, name, dir_fd):
-                    return
-            elif options.require_links and size:
-                mode = "user mode" if options.user_mode else "this mode of checkout"
-                raise Error(f"A repo of mode {self._repo.layout.mode} cannot hard link in {mode}")
-        self._copy(checksum, name, dir_fd)
-
     def _link(self, checksum: Checksum, name: str, dir_fd: int) -> bool:
-        path = self._repo.object_path(ObjectName(checksum, ObjectType.FILE))
+        """Link the file if it can be."""
+        options, repo = self._options, self._repo
+        if self._copies_all:
+            return False
+        header, size = repo.look_at_file(checksum)
+        # An empty file costs nothing to copy, and its object would soon have as many links as there can be.
+        if not size and not header.is_symlink:
+            return False
+        if not repo.layout.links(header, user_mode=options.user_mode):
+            if options.require_links and size:
+                mode = "user mode" if options.user_mode else "this mode of checkout"
+                raise Error(f"A repo of mode {repo.layout.mode} cannot hard link in {mode}")
+            return False
         try:
-            files.link(path, self._repo.objects_fd, name, dir_fd)
+            files.link(repo.object_path(ObjectName(checksum, ObjectType.FILE)), repo.objects_fd, name, dir_fd)
         except OSError as error:
             # Another file system, or an object with as many links as there can be.
-            if error.errno not in (errno.EXDEV, errno.EMLINK) or self._options.require_links:
+            if error.errno not in (errno.EXDEV, errno.EMLINK) or options.require_links:
                 raise
             return False
         return True

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from larix.formats.content import FileHeader
-from larix.formats.objects import ObjectName, ObjectType
+from larix.formats.objects import EXTENSIONS, ObjectName, ObjectType
 
 PIECE = 1 << 20
 # Content up to this size is handled whole: hashed first, and written only where it is new.
@@ -82,5 +82,6 @@ class Layout(Protocol):
 
 def object_path(name: ObjectName, extension: str) -> str:
     """Path of an object below `objects`; `extension` is that of the layout's files."""
-    end = extension if name.type == ObjectType.FILE else name.type.extension
-    return f"{name.checksum[:2]}/{name.checksum[2:]}.{end}"
+    checksum, kind = name
+    end = extension if kind is ObjectType.FILE else EXTENSIONS[kind]
+    return f"{checksum[:2]}/{checksum[2:]}.{end}"

@@ -10,47 +10,71 @@ buffer, 64 KiB, or both sides could wait for each other.
 """
 
 import os
+import pickle
+import select
 import signal
 from collections.abc import Callable
-from multiprocessing import get_context
-from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from larix.errors import Error
 
 IN_HAND = 2
-FORK = get_context("fork")
+LENGTH_SIZE = 4
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
 class _Worker:
-    """A forked process, as its parent sees it."""
+    """A forked process, as its parent sees it: tasks go in, answers (result, exception) come out."""
 
     def __init__(self, work: Callable[[Any], Any], siblings: "list[_Worker]") -> None:
-        self.channel, theirs = FORK.Pipe()
         self.in_hand = 0
-        # The child has copies of the parent's ends, and would keep itself and its siblings waiting with them.
-        ends = [self.channel, *(sibling.channel for sibling in siblings)]
-        self.process = FORK.Process(target=_serve, args=(theirs, ends, work), daemon=True)
-        self.process.start()
-        theirs.close()
+        tasks, self._tasks = os.pipe()
+        self.answers, answers = os.pipe()
+        self._pid = os.fork()
+        if self._pid:
+            os.close(tasks)
+            os.close(answers)
+            return
+        # In the child, which must not return from here: what its parent has begun is not its own to end.
+        try:
+            # It has copies of the parent's ends, and would keep itself and its siblings waiting with them.
+            for worker in (self, *siblings):
+                os.close(worker._tasks)
+                os.close(worker.answers)
+            # The parent alone answers to the keyboard, and ends its workers by closing their pipes.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            _serve(tasks, answers, work)
+        finally:
+            os._exit(0)
+
+    def give(self, task: object) -> None:
+        _send(self._tasks, task)
+        self.in_hand += 1
+
+    def take(self) -> Any:
+        """The result of a task; raises what the task raised."""
+        try:
+            result, error = _receive(self.answers)
+        except EOFError:
+            raise Error("A worker process was ended by something else; is there enough memory?") from None
+        self.in_hand -= 1
+        if error is not None:
+            raise error
+        return result
 
     def end(self) -> None:
-        self.channel.close()
-        self.process.join()
+        os.close(self._tasks)
+        os.close(self.answers)
+        os.waitpid(self._pid, 0)
 
 
-def _serve(channel: "Connection[Any, Any]", ends: "list[Connection[Any, Any]]", work: Callable[[Any], Any]) -> None:
-    # The parent alone answers to the keyboard, and ends its workers by closing their channels.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for end in ends:
-        end.close()
+def _serve(tasks: int, answers: int, work: Callable[[Any], Any]) -> None:
     while True:
         try:
-            task = channel.recv()
+            task = _receive(tasks)
         except EOFError:
             return
         answer: tuple[Any, Exception | None]
@@ -59,9 +83,31 @@ def _serve(channel: "Connection[Any, Any]", ends: "list[Connection[Any, Any]]", 
         except Exception as error:
             answer = None, error
         try:
-            channel.send(answer)
+            _send(answers, answer)
         except BrokenPipeError:
             return
+
+
+def _send(fd: int, value: object) -> None:
+    data = pickle.dumps(value)
+    data = len(data).to_bytes(LENGTH_SIZE, "little") + data
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def _receive(fd: int) -> Any:
+    """Raises EOFError."""
+    return pickle.loads(_read(fd, int.from_bytes(_read(fd, LENGTH_SIZE), "little")))
+
+
+def _read(fd: int, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        piece = os.read(fd, size - len(data))
+        if not piece:
+            raise EOFError
+        data += piece
+    return data
 
 
 class Workers(Generic[Task, Result]):
@@ -95,21 +141,16 @@ class Workers(Generic[Task, Result]):
         while worker.in_hand >= IN_HAND:
             self._collect()
             worker = min(self._workers, key=lambda worker: worker.in_hand)
-        worker.channel.send(task)
-        worker.in_hand += 1
+        try:
+            worker.give(task)
+        except BrokenPipeError:
+            worker.take()
 
     def _collect(self) -> None:
         """Take what is ready, waiting for the first."""
-        busy = [worker for worker in self._workers if worker.in_hand]
-        ready = wait([worker.channel for worker in busy])
-        for worker in busy:
-            if worker.channel not in ready:
-                continue
-            try:
-                result, error = worker.channel.recv()
-            except EOFError:
-                raise Error("A worker process was ended by something else; is there enough memory?") from None
-            worker.in_hand -= 1
-            if error is not None:
-                raise error
-            self._take(result)
+        ready = select.poll()
+        busy = {worker.answers: worker for worker in self._workers if worker.in_hand}
+        for fd in busy:
+            ready.register(fd, select.POLLIN)
+        for fd, _ in ready.poll():
+            self._take(busy[fd].take())
