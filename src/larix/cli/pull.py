@@ -10,8 +10,8 @@ from larix.linux import files
 from larix.ops.summary import PATH as SUMMARY
 from larix.remote.http import RETRIES
 from larix.remote.open import open_source
-from larix.remote.pull import Pulled, PullOptions, pull
-from larix.remote.source import Source
+from larix.remote.pull import PullOptions, pull
+from larix.remote.source import Pulled, Source
 from larix.remote.trust import check_policy
 from larix.repo.remotes import Remote, load_remote
 
@@ -23,8 +23,11 @@ def add_options(parser: Parser) -> None:
     parser.add_argument("--commit-metadata-only", action="store_true", help="Bring commits without their trees")
     parser.add_argument("--disable-verify-bindings", action="store_true", help="Take a commit made for another ref")
     parser.add_argument("--disable-fsync", action="store_true", help="Do not wait for the disk")
-    # Every checksum is always compared, and there are no deltas that could be used.
-    for option in "--untrusted", "--disable-static-deltas", "--per-object-fsync":
+    parser.add_argument(
+        "--untrusted", action="store_true", help="Check what a repo of this machine has before linking it"
+    )
+    # There are no deltas that could be used.
+    for option in "--disable-static-deltas", "--per-object-fsync":
         parser.add_argument(option, action="store_true", help="Accepted; larix does so always")
 
 
@@ -53,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
         check_policy(remote)
         headers = tuple(_header(text) for text in args.http_header)
         began = time.monotonic()
-        source = open_source(repo, remote, headers, args.network_retries)
+        source = open_source(repo, remote, headers, args.network_retries, trusted=not args.untrusted)
         try:
             named = [*([ref] if ref else []), *args.refs] or remote.branches
             wanted = parse_refs(named) if named else _all_refs(source, remote, mirror=args.mirror)
@@ -102,10 +105,10 @@ def _header(text: str) -> str:
 def print_pulled(pulled: Pulled, source: Source, seconds: float) -> None:
     objects = f"{pulled.metadata} metadata, {pulled.content} content objects"
     written = f"{_size(pulled.content_size)} content written"
-    if source.transferred is None:
+    if not source.remote:
         print(f"{objects} imported; {written}")
     else:
-        print(f"{objects} fetched; {_size(source.transferred)} transferred in {int(seconds)} seconds; {written}")
+        print(f"{objects} fetched; {_size(pulled.transferred)} transferred in {int(seconds)} seconds; {written}")
 
 
 def _size(size: float) -> str:

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> None:
     with open_repo(args) as repo:
         if args.disable_fsync:
             repo.fsync = False
-        source = RepoSource(args.source)
+        source = RepoSource(args.source, trusted=not args.untrusted)
         try:
             began = time.monotonic()
             wanted = parse_refs(args.refs) if args.refs else {**source.refs()}

@@ -142,6 +142,17 @@ def rename(source: str, source_fd: int, name: str, dir_fd: int) -> None:
     os.rename(source, name, src_dir_fd=source_fd, dst_dir_fd=dir_fd)
 
 
+def rename_directory(source: str, source_fd: int, name: str, dir_fd: int) -> bool:
+    """Whether it could be: `name` must not be there, or be an empty directory."""
+    try:
+        os.rename(source, name, src_dir_fd=source_fd, dst_dir_fd=dir_fd)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
+
+
 def remove(name: str, dir_fd: int) -> None:
     os.unlink(name, dir_fd=dir_fd)
 

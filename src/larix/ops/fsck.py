@@ -1,7 +1,7 @@
 """Looking whether a repo is whole: every object that a commit reaches is there and has its checksum."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 from larix.errors import Corrupt, Error, Invalid, NotFound
@@ -40,7 +40,7 @@ def list_commits(repo: Repo) -> list[Checksum]:
     return sorted(name.checksum for name in repo.objects() if name.type == ObjectType.COMMIT)
 
 
-def check(repo: Repo, commits: Iterable[Checksum]) -> Iterator[Finding]:
+def check(repo: Repo, commits: Iterable[Checksum]) -> Generator[Finding, None, None]:
     """What is wrong with the objects that these commits reach, in the order of finding it. Close it to stop early."""
     found: deque[Finding] = deque()
 

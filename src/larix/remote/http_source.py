@@ -1,6 +1,7 @@
 """A pull from an archive repo behind HTTP."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from urllib.parse import quote
 
 from larix.errors import Corrupt, Invalid, NotFound
@@ -9,8 +10,8 @@ from larix.formats.keyfile import KeyFile
 from larix.formats.objects import MAX_METADATA_SIZE, ObjectName, ObjectType
 from larix.formats.summary import Summary, decode_summary
 from larix.linux import files
-from larix.remote.http import RETRIES, Body, Http, Request, required
-from larix.remote.source import Arrival
+from larix.remote.http import RETRIES, Http, Request, required
+from larix.remote.source import Pulled
 from larix.repo import refs
 from larix.repo.layout import object_path
 from larix.repo.repo import MAX_CONFIG_SIZE, Repo
@@ -20,6 +21,8 @@ ARCHIVE_MODES = ("archive", "archive-z2")
 
 
 class HttpSource:
+    remote = True
+
     def __init__(
         self,
         repo: Repo,
@@ -31,7 +34,11 @@ class HttpSource:
         """`content_url` has the file objects where it is not `url`; large ones pass through `repo`'s tmp."""
         self._url = url.rstrip("/")
         self._content_url = (content_url or url).rstrip("/")
-        self._http = Http(lambda: files.create_unnamed("tmp", repo.fd), headers, retries)
+        self._connect: Callable[[], Http] = partial(
+            Http, partial(files.create_unnamed, "tmp", repo.fd), headers, retries
+        )
+        self._http = self._connect()
+        self._worker: Http | None = None
         try:
             self._summary = self._load_summary()
             self._check_config()
@@ -92,28 +99,33 @@ class HttpSource:
         return f"{base}/objects/{object_path(name, 'filez')}"
 
     def request(self, name: ObjectName) -> None:
-        limit = None if name.type == ObjectType.FILE else MAX_METADATA_SIZE
-        self._http.request(Request(self.locate(name), name, limit))
+        self._http.request(Request(self.locate(name), name, MAX_METADATA_SIZE))
 
-    def arrivals(self) -> Iterator[tuple[ObjectName, Arrival | None]]:
+    def arrivals(self) -> Iterator[tuple[ObjectName, bytes | None]]:
         for request, body in self._http.completed():
-            yield request.key, FetchedObject(request, body) if body is not None else None
+            data = None
+            if body is not None:
+                data = body.read_all()
+                body.close()
+            yield request.key, data
 
-
-class FetchedObject:
-    def __init__(self, request: Request, body: Body) -> None:
-        self._url = request.url
-        self._name: ObjectName = request.key
-        self._body = body
-
-    def load(self) -> bytes:
-        return self._body.read_all()
-
-    def place(self, transaction: Transaction) -> int:
-        try:
-            return transaction.receive_file(self._name.checksum, self._body.read, self._body.size)
-        except Corrupt as error:
-            raise Corrupt(f"{self._url}: {error}") from None
-
-    def close(self) -> None:
-        self._body.close()
+    def bring(self, checksums: list[Checksum], transaction: Transaction) -> Pulled:
+        # A worker's connections are its own, and stay open for what it is asked next.
+        if self._worker is None:
+            self._worker = self._connect()
+        http = self._worker
+        before = http.transferred
+        for checksum in checksums:
+            name = ObjectName(checksum, ObjectType.FILE)
+            http.request(Request(self.locate(name), name))
+        size = 0
+        for request, body in http.completed():
+            if body is None:
+                raise NotFound(f"Object {request.key} is missing: no {request.url}")
+            try:
+                size += transaction.receive_file(request.key.checksum, body.read, body.size)
+            except Corrupt as error:
+                raise Corrupt(f"{request.url}: {error}") from None
+            finally:
+                body.close()
+        return Pulled(content=len(checksums), content_size=size, transferred=http.transferred - before)

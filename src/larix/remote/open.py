@@ -13,14 +13,18 @@ from larix.repo.repo import Repo
 LATER = ("metalink", "proxy", "tls-client-cert-path", "tls-client-key-path", "tls-ca-path")
 
 
-def open_source(repo: Repo, remote: Remote, headers: tuple[str, ...] = (), retries: int = RETRIES) -> Source:
-    """Raises Invalid for a url of no known kind, Unsupported for settings that larix cannot keep to yet."""
+def open_source(
+    repo: Repo, remote: Remote, headers: tuple[str, ...] = (), retries: int = RETRIES, *, trusted: bool = True
+) -> Source:
+    """`trusted` is for a repo of this machine, see RepoSource.
+
+    Raises Invalid for a url of no known kind, Unsupported for settings that larix cannot keep to yet."""
     for key in LATER:
         if key in remote.options:
             raise Unsupported(f"Remote {remote.name}: larix cannot use the setting {key} yet")
     url = remote.url
     if url.startswith("file://"):
-        return RepoSource(unquote(url.removeprefix("file://")))
+        return RepoSource(unquote(url.removeprefix("file://")), trusted=trusted)
     if url.startswith(("http://", "https://")):
         return HttpSource(repo, url, remote.options.get("contenturl"), headers, retries)
     if url.startswith("mirrorlist="):

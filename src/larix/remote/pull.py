@@ -1,15 +1,12 @@
 """Pulling: bring commits, and all that they reach, from a source into a repo; nothing of it where something fails.
 
-Metadata is taken apart in this thread, which says what is needed next; file objects are checked and written by workers.
+Metadata is fetched and taken apart here, which says what is needed next; file objects are fetched, checked and written
+by workers.
 """
 
-import os
 from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from larix import gvariant
 from larix.errors import Corrupt, Error, Invalid, NotFound
@@ -17,14 +14,15 @@ from larix.formats import objects
 from larix.formats.checksum import Checksum, is_checksum
 from larix.formats.objects import Commit, ObjectName, ObjectType
 from larix.ops.walk import MAX_DEPTH
-from larix.remote.source import Arrival, Source
+from larix.remote.source import Pulled, Source
 from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
+from larix.repo.workers import Workers
 
 REF_BINDING = "ostree.ref-binding"
 DETACHED_TYPE = "a{sv}"
-# File objects that may wait for a worker: they hold memory.
-MAX_WAITING = 64
+# File objects that one worker is given at once.
+BATCH = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,51 +34,6 @@ class PullOptions:
     commits_only: bool = False
     check_bindings: bool = True
     check_timestamps: bool = False
-
-
-@dataclass(slots=True)
-class Pulled:
-    """What came: numbers of objects, bytes of content."""
-
-    metadata: int = 0
-    content: int = 0
-    content_size: int = 0
-
-
-class _Workers:
-    """Threads that place file objects, and not too many objects waiting for them."""
-
-    def __init__(self, transaction: Transaction, pulled: Pulled) -> None:
-        self._transaction = transaction
-        self._pulled = pulled
-        self._pool = ThreadPoolExecutor(os.cpu_count())
-        self._futures: set[Future[int]] = set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def place(self, arrival: Arrival) -> None:
-        self._futures.add(self._pool.submit(self._place, arrival))
-        if len(self._futures) >= MAX_WAITING:
-            self._collect(*wait(self._futures, return_when=FIRST_COMPLETED))
-
-    def finish(self) -> None:
-        self._collect(*wait(self._futures))
-
-    def _place(self, arrival: Arrival) -> int:
-        try:
-            return arrival.place(self._transaction)
-        finally:
-            arrival.close()
-
-    def _collect(self, done: set[Future[int]], waiting: set[Future[int]]) -> None:
-        self._futures = waiting
-        for future in done:
-            self._pulled.content_size += future.result()
-            self._pulled.content += 1
 
 
 class _Pull:
@@ -100,7 +53,8 @@ class _Pull:
         self._levels: dict[Checksum, int] = {}
         # Objects that are here already and were not looked into yet.
         self._here: deque[ObjectName] = deque()
-        self._workers = _Workers(transaction, self._pulled)
+        self._files: deque[Checksum] = deque()
+        self._workers = Workers(self._bring, self._take_over)
 
     def run(self, commits: Mapping[Checksum, list[tuple[str, int]]]) -> Pulled:
         self._asked = dict(commits)
@@ -108,19 +62,31 @@ class _Pull:
             for commit in commits:
                 self._want_commit(commit, self._options.depth)
             self._look_here()
-            for name, arrival in self._source.arrivals():
-                if arrival is None:
+            for name, data in self._source.arrivals():
+                if data is None:
                     self._missing(name)
-                elif name.type == ObjectType.FILE:
-                    self._workers.place(arrival)
                 else:
-                    try:
-                        self._take_metadata(name, arrival.load())
-                    finally:
-                        arrival.close()
+                    self._take_metadata(name, data)
                 self._look_here()
-            self._workers.finish()
+                # Not to wait for a worker, while what was requested here arrives.
+                while len(self._files) >= BATCH and self._workers.is_free():
+                    self._workers.submit(self._next_batch())
+            while self._files:
+                self._workers.submit(self._next_batch())
+        self._pulled.transferred += self._source.transferred
         return self._pulled
+
+    def _next_batch(self) -> list[Checksum]:
+        return [self._files.popleft() for _ in range(min(BATCH, len(self._files)))]
+
+    def _bring(self, checksums: list[Checksum]) -> tuple[Pulled, list[Checksum]]:
+        """In a worker."""
+        return self._source.bring(checksums, self._transaction), self._transaction.hand_over()
+
+    def _take_over(self, brought: tuple[Pulled, list[Checksum]]) -> None:
+        pulled, new = brought
+        self._pulled.add(pulled)
+        self._transaction.take_over(new)
 
     def _missing(self, name: ObjectName) -> None:
         # History may end anywhere, and most commits have no detached metadata.
@@ -133,7 +99,10 @@ class _Pull:
             return
         self._wanted.add(name)
         if not self._transaction.has(name):
-            self._source.request(name)
+            if name.type == ObjectType.FILE:
+                self._files.append(name.checksum)
+            else:
+                self._source.request(name)
         elif name.type != ObjectType.FILE:
             self._here.append(name)
 

@@ -3,19 +3,23 @@
 from collections import deque
 from collections.abc import Iterator
 
-from larix.errors import Corrupt, NotFound
+from larix.errors import NotFound
 from larix.formats.checksum import Checksum
-from larix.formats.content import content_checksum
-from larix.formats.objects import MAX_METADATA_SIZE, ObjectName
+from larix.formats.objects import MAX_METADATA_SIZE, ObjectName, ObjectType
 from larix.linux import files
-from larix.remote.source import Arrival
+from larix.ops.fsck import check_file
+from larix.remote.source import Pulled
 from larix.repo import refs
 from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
 
 
 class RepoSource:
-    def __init__(self, path: str) -> None:
+    remote = False
+
+    def __init__(self, path: str, *, trusted: bool = True) -> None:
+        """Objects of a `trusted` repo are linked, where they can be, without being read."""
+        self._trusted = trusted
         self._repo = Repo(path)
         self._wanted: deque[ObjectName] = deque()
 
@@ -23,8 +27,8 @@ class RepoSource:
         self._repo.close()
 
     @property
-    def transferred(self) -> None:
-        return None
+    def transferred(self) -> int:
+        return 0
 
     def find_ref(self, ref: str) -> Checksum:
         found = refs.find_ref(self._repo.fd, None, ref)
@@ -47,31 +51,21 @@ class RepoSource:
     def request(self, name: ObjectName) -> None:
         self._wanted.append(name)
 
-    def arrivals(self) -> Iterator[tuple[ObjectName, Arrival | None]]:
+    def arrivals(self) -> Iterator[tuple[ObjectName, bytes | None]]:
         while self._wanted:
             name = self._wanted.popleft()
-            yield name, LocalObject(self._repo, name) if self._repo.has(name) else None
+            yield name, self._repo.load(name) if self._repo.has(name) else None
 
-
-class LocalObject:
-    def __init__(self, repo: Repo, name: ObjectName) -> None:
-        self._repo = repo
-        self._name = name
-
-    def load(self) -> bytes:
-        return self._repo.load(self._name)
-
-    def place(self, transaction: Transaction) -> int:
-        checksum = self._name.checksum
-        with self._repo.open_file(checksum) as stored:
-            if self._repo.layout.mode == transaction.repo.layout.mode:
-                if (found := content_checksum(stored.header, stored.content)) != checksum:
-                    raise Corrupt(f"Corrupted object {self._name} in {self._repo.path}: its checksum is {found}")
-                if transaction.link_object(self._name, self._repo):
-                    return 0
-        with self._repo.open_file(checksum) as stored:
-            transaction.add_file(stored.header, stored.size, stored.content, checksum)
-            return stored.size
-
-    def close(self) -> None:
-        pass
+    def bring(self, checksums: list[Checksum], transaction: Transaction) -> Pulled:
+        size = 0
+        same_mode = self._repo.layout.mode == transaction.repo.layout.mode
+        for checksum in checksums:
+            if same_mode:
+                if not self._trusted:
+                    check_file(self._repo, checksum)
+                if transaction.link_object(ObjectName(checksum, ObjectType.FILE), self._repo):
+                    continue
+            with self._repo.open_file(checksum) as stored:
+                transaction.add_file(stored.header, stored.size, stored.content, checksum)
+                size += stored.size
+        return Pulled(content=len(checksums), content_size=size)

@@ -1,6 +1,7 @@
 """The other end of a pull, as one protocol: a repo behind HTTP, or one in a directory of this machine."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from larix.formats.checksum import Checksum
@@ -8,24 +9,29 @@ from larix.formats.objects import ObjectName
 from larix.repo.transaction import Transaction
 
 
-class Arrival(Protocol):
-    """An object that came, not yet compared with its checksum."""
+@dataclass(slots=True)
+class Pulled:
+    """What came: numbers of objects, bytes of content, bytes that travelled."""
 
-    def load(self) -> bytes:
-        """The bytes of a metadata object."""
-        ...
+    metadata: int = 0
+    content: int = 0
+    content_size: int = 0
+    transferred: int = 0
 
-    def place(self, transaction: Transaction) -> int:
-        """Check a file object and add it; the bytes written. Raises Corrupt. May run in another thread."""
-        ...
-
-    def close(self) -> None: ...
+    def add(self, other: "Pulled") -> None:
+        self.metadata += other.metadata
+        self.content += other.content
+        self.content_size += other.content_size
+        self.transferred += other.transferred
 
 
 class Source(Protocol):
+    # Whether objects come over a network.
+    remote: bool
+
     @property
-    def transferred(self) -> int | None:
-        """Bytes that arrived so far; None where nothing travels."""
+    def transferred(self) -> int:
+        """Bytes of summary, refs and metadata that travelled so far."""
         ...
 
     def find_ref(self, ref: str) -> Checksum:
@@ -42,10 +48,19 @@ class Source(Protocol):
 
     def summary(self) -> bytes | None: ...
 
-    def request(self, name: ObjectName) -> None: ...
+    def request(self, name: ObjectName) -> None:
+        """Ask for a metadata object."""
+        ...
 
-    def arrivals(self) -> Iterator[tuple[ObjectName, Arrival | None]]:
-        """What was requested, in any order, None for what is not there. More may be requested meanwhile."""
+    def arrivals(self) -> Iterator[tuple[ObjectName, bytes | None]]:
+        """What was requested, in any order, None for what is not there. More may be requested meanwhile.
+
+        Nothing is compared with a checksum here.
+        """
+        ...
+
+    def bring(self, checksums: list[Checksum], transaction: Transaction) -> Pulled:
+        """In a forked worker: check these file objects and add them. Raises NotFound, Corrupt, FetchFailed."""
         ...
 
     def close(self) -> None: ...

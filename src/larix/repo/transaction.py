@@ -122,15 +122,16 @@ class Transaction:
         self.added.update(ObjectName(checksum, ObjectType.FILE) for checksum in handed)
 
     def link_object(self, name: ObjectName, source: Repo) -> bool:
-        """Share an object, already checked, of a repo of the same mode; False where the file system cannot."""
-        temporary = self._temporary()
+        """Share an object of a repo of the same mode; False where the file system cannot."""
         try:
-            files.link(source.object_path(name), source.objects_fd, temporary, self._fd)
+            files.link(source.object_path(name), source.objects_fd, self._staging_path(name), self._fd)
+        except FileExistsError:
+            return True
         except OSError as error:
             if error.errno in (errno.EXDEV, errno.EMLINK, errno.EPERM):
                 return False
             raise files.explained(f"Linking object {name}", error) from error
-        self._stage(temporary, name)
+        self.added.add(name)
         return True
 
     def set_partial(self, commit: Checksum, partial: bool) -> None:
@@ -169,13 +170,20 @@ class Transaction:
 
     def _place(self, names: set[ObjectName]) -> None:
         repo = self.repo
-        prefixes = set()
+        prefixes: dict[str, list[ObjectName]] = {}
         for name in names:
-            path = repo.object_path(name)
-            if path[:2] not in prefixes:
-                files.make_directory(path[:2], repo.objects_fd)
-                prefixes.add(path[:2])
-            files.rename(path, self._fd, path, repo.objects_fd)
+            prefixes.setdefault(name.checksum[:2], []).append(name)
+        for prefix, inside in prefixes.items():
+            # A directory that is not there yet, or empty, comes as a whole.
+            if all(name.type != ObjectType.COMMIT for name in inside) and files.rename_directory(
+                prefix, self._fd, prefix, repo.objects_fd
+            ):
+                continue
+            files.make_directory(prefix, repo.objects_fd)
+            for name in inside:
+                files.rename(self._staging_path(name), self._fd, repo.object_path(name), repo.objects_fd)
+        # What is added from now on finds its directories gone.
+        self._prefixes.clear()
         if not names or not repo.fsync:
             return
         for prefix in prefixes:
@@ -279,6 +287,9 @@ class Transaction:
 
     def _staging_path(self, name: ObjectName) -> str:
         path = self.repo.object_path(name)
+        if name.type == ObjectType.COMMIT:
+            # Apart from the rest, which may be moved by whole directories.
+            return f"{name.checksum}.commit"
         if path[:2] not in self._prefixes:
             files.make_directory(path[:2], self._fd)
             self._prefixes.add(path[:2])

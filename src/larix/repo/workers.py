@@ -146,11 +146,18 @@ class Workers(Generic[Task, Result]):
         except BrokenPipeError:
             worker.take()
 
-    def _collect(self) -> None:
-        """Take what is ready, waiting for the first."""
+    def is_free(self) -> bool:
+        """Whether `submit` would not wait."""
+        if len(self._workers) < (os.cpu_count() or 1):
+            return True
+        self._collect(0)
+        return any(worker.in_hand < IN_HAND for worker in self._workers)
+
+    def _collect(self, timeout: int | None = None) -> None:
+        """Take what is ready, waiting for the first at most so many milliseconds."""
         ready = select.poll()
         busy = {worker.answers: worker for worker in self._workers if worker.in_hand}
         for fd in busy:
             ready.register(fd, select.POLLIN)
-        for fd, _ in ready.poll():
+        for fd, _ in ready.poll(timeout):
             self._take(busy[fd].take())
