@@ -169,6 +169,24 @@ def test_pull_local(origin: Path, tmp_path: Path, source_mode: str, mode: str) -
     ostree(by_file, "fsck")
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_untrusted_repos_are_read_before_their_objects_are_linked(origin: Path, tmp_path: Path, mode: str) -> None:
+    source = tmp_path / "source"
+    ostree(source, "init", f"--mode={mode}")
+    ostree(source, "pull-local", origin)
+    path = max(source.glob("objects/*/*.file*"), key=lambda path: path.lstat().st_size)
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    for name in "ours", "theirs":
+        ostree(tmp_path / name, "init", f"--mode={mode}")
+    assert str(path) in fails(f"--repo={tmp_path / 'ours'}", "pull-local", "--untrusted", source)
+    assert refs(tmp_path / "ours") == {}
+    assert run_c(f"--repo={tmp_path / 'theirs'}", "pull-local", "--untrusted", source, check=False).returncode
+    larix(tmp_path / "ours", "pull-local", source)
+    ostree(tmp_path / "theirs", "pull-local", source)
+    assert path.name.partition(".")[0] in fails(f"--repo={tmp_path / 'ours'}", "fsck")
+
+
 def test_history_may_end(origin: Path, tmp_path: Path) -> None:
     short, ours = tmp_path / "short", tmp_path / "ours"
     for repo in short, ours:

@@ -20,6 +20,8 @@ from larix.linux import files
 SPILL = 1 << 20
 REQUESTS = 24
 CONNECTIONS = 8
+# What curl reads at once.
+BUFFER_SIZE = 128 << 10
 REDIRECTS = 5
 CONNECT_SECONDS = 30
 # A transfer slower than this, for so long, is given up.
@@ -123,6 +125,7 @@ class Http:
             (pycurl.NOSIGNAL, 1),
             (pycurl.FAILONERROR, 1),
             (pycurl.FOLLOWLOCATION, 1),
+            (pycurl.BUFFERSIZE, BUFFER_SIZE),
             (pycurl.MAXREDIRS, REDIRECTS),
             (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
             (pycurl.REDIR_PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),

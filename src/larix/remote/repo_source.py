@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 
-from larix.errors import NotFound
+from larix.errors import Corrupt, NotFound
 from larix.formats.checksum import Checksum
 from larix.formats.objects import MAX_METADATA_SIZE, ObjectName, ObjectType
 from larix.linux import files
@@ -61,11 +61,18 @@ class RepoSource:
         same_mode = self._repo.layout.mode == transaction.repo.layout.mode
         for checksum in checksums:
             if same_mode:
+                name = ObjectName(checksum, ObjectType.FILE)
                 if not self._trusted:
-                    check_file(self._repo, checksum)
-                if transaction.link_object(ObjectName(checksum, ObjectType.FILE), self._repo):
+                    self._check(name)
+                if transaction.link_object(name, self._repo):
                     continue
             with self._repo.open_file(checksum) as stored:
                 transaction.add_file(stored.header, stored.size, stored.content, checksum)
                 size += stored.size
         return Pulled(content=len(checksums), content_size=size)
+
+    def _check(self, name: ObjectName) -> None:
+        try:
+            check_file(self._repo, name.checksum)
+        except Corrupt as error:
+            raise Corrupt(f"{self.locate(name)}: {error}") from None

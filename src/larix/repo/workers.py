@@ -19,6 +19,8 @@ from typing import Any, Generic, Self, TypeVar
 
 from larix.errors import Error
 
+# Those that we may use.
+CORES = len(os.sched_getaffinity(0))
 IN_HAND = 2
 LENGTH_SIZE = 4
 
@@ -135,7 +137,7 @@ class Workers(Generic[Task, Result]):
 
     def submit(self, task: Task) -> None:
         worker = min(self._workers, key=lambda worker: worker.in_hand, default=None)
-        if worker is None or (worker.in_hand and len(self._workers) < (os.cpu_count() or 1)):
+        if worker is None or (worker.in_hand and len(self._workers) < CORES):
             worker = _Worker(self._work, self._workers)
             self._workers.append(worker)
         while worker.in_hand >= IN_HAND:
@@ -148,7 +150,7 @@ class Workers(Generic[Task, Result]):
 
     def is_free(self) -> bool:
         """Whether `submit` would not wait."""
-        if len(self._workers) < (os.cpu_count() or 1):
+        if len(self._workers) < CORES:
             return True
         self._collect(0)
         return any(worker.in_hand < IN_HAND for worker in self._workers)
