@@ -175,8 +175,12 @@ def test_untrusted_repos_are_read_before_their_objects_are_linked(origin: Path, 
     ostree(source, "init", f"--mode={mode}")
     ostree(source, "pull-local", origin)
     path = max(source.glob("objects/*/*.file*"), key=lambda path: path.lstat().st_size)
-    data = path.read_bytes()
-    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    damaged = bytearray(path.read_bytes())
+    damaged[-1] ^= 1
+    if mode == "archive":
+        # Else it would be damaged in the origin too, which it is linked with.
+        path.unlink()
+    path.write_bytes(damaged)
     for name in "ours", "theirs":
         ostree(tmp_path / name, "init", f"--mode={mode}")
     assert str(path) in fails(f"--repo={tmp_path / 'ours'}", "pull-local", "--untrusted", source)
