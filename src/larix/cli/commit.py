@@ -2,10 +2,9 @@
 
 import argparse
 import os
-import re
 import time
-from datetime import UTC, datetime
 
+from larix.cli.dates import parse_date
 from larix.cli.options import Parser, add_repo, open_repo
 from larix.errors import Invalid
 from larix.formats.checksum import Checksum, parse_checksum
@@ -43,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
         if not equals or kind != "dir":
             raise Invalid(f"Invalid tree {args.tree!r}: it must be dir=PATH")
     pairs = [key_value(text) for text in args.add_metadata_string]
-    timestamp = parse_timestamp(args.timestamp) if args.timestamp else now()
+    timestamp = parse_date(args.timestamp) if args.timestamp else now()
     with open_repo(args) as repo, Transaction(repo) as transaction:
         options = CommitOptions(args.subject, args.body, Metadata(pairs), find_parent(repo, args))
         root = add_directory(transaction, path, TreeOptions(args.owner_uid, args.owner_gid))
@@ -73,17 +72,3 @@ def now() -> int:
     if not epoch.isdecimal():
         raise Invalid(f"SOURCE_DATE_EPOCH is {epoch!r}; it must be seconds since 1970")
     return int(epoch)
-
-
-def parse_timestamp(text: str) -> int:
-    """Seconds since 1970. A date without an offset is in local time."""
-    if re.fullmatch(r"@\d{1,15}", text):
-        return int(text[1:])
-    try:
-        date = datetime.fromisoformat(re.sub(r"\s+(?=[-+]\d|Z$|UTC$)", "", text.strip()).replace("UTC", "Z"))
-    except ValueError:
-        raise Invalid(f"Could not parse '{text}' as a date; write 2026-01-31 12:00:00 +0100 or @SECONDS") from None
-    seconds = int(date.timestamp())
-    if seconds < 0:
-        raise Invalid(f"'{text}' lies before {datetime.fromtimestamp(0, UTC).date()}")
-    return seconds

@@ -4,6 +4,7 @@ The first word without a leading dash is the command; what stands before it belo
 refs` and `refs --repo=R` are the same. Only the module of the command that runs is imported.
 """
 
+import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -40,10 +41,13 @@ COMMANDS = {
     "cat": ("cat", "Print files of a commit"),
     "checkout": ("checkout", "Make a directory of a commit"),
     "commit": ("commit", "Commit a directory as a new version of a tree"),
+    "diff": ("diff", "Print what differs between two commits or directories"),
+    "export": ("export", "Write a commit as a tar archive"),
     "fsck": ("fsck", "Check that every object is there and has its checksum"),
     "init": ("init", "Make a new repo"),
     "log": ("log", "Print a commit and those before it"),
     "ls": ("ls", "List files of a commit"),
+    "prune": ("prune", "Delete objects that nothing needs"),
     "pull": ("pull", "Bring commits from a remote"),
     "pull-local": ("pull_local", "Bring commits from a repo in a directory"),
     "refs": ("refs", "List, create or delete refs"),
@@ -120,4 +124,6 @@ def run_command(name: str, args: Sequence[str]) -> int:
 
 
 def run() -> NoReturn:
+    # Objects by the ten thousand are made here that live to the end; to look for garbage among them is time lost.
+    gc.set_threshold(100_000, 20, 100)
     sys.exit(main(sys.argv[1:]))

@@ -44,6 +44,14 @@ def date(timestamp: int) -> str:
         return f"@{timestamp}"
 
 
+def size(count: int) -> str:
+    """Bytes in decimal units, rounded."""
+    if count < 1000:
+        return f"{count} byte" if count == 1 else f"{count} bytes"
+    power = min((len(str(count)) - 1) // 3, 4)
+    return f"{count / 1000**power:.1f} {'kMGT'[power - 1]}B"
+
+
 def indented(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.split("\n"))
 

@@ -45,23 +45,19 @@ def create(repo: Repo, refspec: str, rev: str, *, force: bool) -> None:
 def delete(repo: Repo, prefixes: list[str]) -> None:
     with Transaction(repo) as transaction:
         for remote, ref in repo.refs():
-            if any(is_below(spell(remote, ref), prefix) for prefix in prefixes):
+            if any(is_below(names.refspec(remote, ref), prefix) for prefix in prefixes):
                 transaction.set_ref(remote, ref, None)
         transaction.commit()
 
 
 def show(repo: Repo, prefixes: list[str], *, whole: bool, revision: bool) -> None:
     for (remote, ref), checksum in repo.refs().items():
-        name = spell(remote, ref)
+        name = names.refspec(remote, ref)
         for prefix in prefixes or [""]:
             if prefix and not is_below(name, prefix):
                 continue
             shown = name if whole or not prefix or name == prefix else name[len(prefix) :].lstrip("/:")
             print(f"{shown}\t{checksum}" if revision else shown)
-
-
-def spell(remote: str | None, ref: str) -> str:
-    return ref if remote is None else f"{remote}:{ref}"
 
 
 def is_below(name: str, prefix: str) -> bool:

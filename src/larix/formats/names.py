@@ -42,3 +42,7 @@ def parse_refspec(text: str) -> tuple[str | None, str]:
     if (colon and not REMOTE.fullmatch(remote)) or not is_ref(ref):
         raise Invalid(f"Invalid refspec {text!r}")
     return (remote if colon else None), ref
+
+
+def refspec(remote: str | None, ref: str) -> str:
+    return ref if remote is None else f"{remote}:{ref}"

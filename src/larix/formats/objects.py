@@ -44,6 +44,9 @@ class ObjectType(IntEnum):
     FILE_XATTRS = 8
     FILE_XATTRS_LINK = 9
 
+    # That of Enum hashes the name, in Python.
+    __hash__ = int.__hash__
+
     @property
     def extension(self) -> str:
         """The end of the object's file name; file objects of an archive have `.filez` instead."""
@@ -55,7 +58,7 @@ EXTENSIONS = {
     ObjectType.DIR_TREE: "dirtree",
     ObjectType.DIR_META: "dirmeta",
     ObjectType.COMMIT: "commit",
-    ObjectType.TOMBSTONE_COMMIT: "commit-tombstone",
+    ObjectType.TOMBSTONE_COMMIT: "tombstone-commit",
     ObjectType.COMMIT_META: "commitmeta",
     ObjectType.PAYLOAD_LINK: "payload-link",
     ObjectType.FILE_XATTRS: "file-xattrs",

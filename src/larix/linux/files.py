@@ -83,6 +83,11 @@ def create(name: str, dir_fd: int, mode: int = 0o600) -> int:
     return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode, dir_fd=dir_fd)
 
 
+def open_output(path: str) -> int:
+    """What a user named to be written to: made anew, or emptied; it may be a pipe or a device."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOCTTY, 0o666)
+
+
 def create_unnamed(directory: str, dir_fd: int) -> int:
     """A new file without a name, open for writing and reading; gone when it is closed."""
     try:

@@ -3,14 +3,16 @@
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from larix.errors import Error
 from larix.formats import xattrs as xattr_format
 from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader
 from larix.formats.objects import Commit, DirMeta, DirTree, Metadata, ObjectType
+from larix.formats.xattrs import Xattrs
 from larix.gvariant import Variant
 from larix.linux import files, xattr
 from larix.repo.layout import PIECE, WHOLE
@@ -29,6 +31,19 @@ class TreeOptions:
 
     owner_uid: int | None = None
     owner_gid: int | None = None
+    xattrs: bool = True
+
+
+class Sink(Protocol):
+    """Where the objects of a directory go: a Transaction, or nowhere. File objects are added in forked workers."""
+
+    def add_metadata(self, kind: ObjectType, data: bytes) -> Checksum: ...
+
+    def add_file(self, header: FileHeader, size: int, content: Iterable[bytes]) -> Checksum: ...
+
+    def hand_over(self) -> list[Checksum]: ...
+
+    def take_over(self, handed: list[Checksum]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +82,21 @@ class _Directory:
     dirs: dict[str, "_Directory"] = field(default_factory=dict)
 
 
-def add_directory(transaction: Transaction, path: str, options: TreeOptions | None = None) -> tuple[Checksum, Checksum]:
+def add_directory(sink: Sink, path: str, options: TreeOptions | None = None) -> tuple[Checksum, Checksum]:
     """Add the directory at `path` and all below it; its dirtree and dirmeta. Raises Error for sockets and devices."""
     with files.doing(f"Reading {path}"):
         fd = files.open_directory(path)
     try:
-        top = _Reader(transaction, fd, path, options or TreeOptions()).read_all()
+        top = _Reader(sink, fd, path, options or TreeOptions()).read_all()
     finally:
         os.close(fd)
-    return _add_tree(transaction, top)
+    return _add_tree(sink, top)
 
 
-def _add_tree(transaction: Transaction, directory: _Directory) -> tuple[Checksum, Checksum]:
-    dirs = {name: _add_tree(transaction, below) for name, below in directory.dirs.items()}
-    tree = transaction.add_metadata(ObjectType.DIR_TREE, DirTree(directory.files, dirs).encode())
-    return tree, transaction.add_metadata(ObjectType.DIR_META, directory.meta.encode())
+def _add_tree(sink: Sink, directory: _Directory) -> tuple[Checksum, Checksum]:
+    dirs = {name: _add_tree(sink, below) for name, below in directory.dirs.items()}
+    tree = sink.add_metadata(ObjectType.DIR_TREE, DirTree(directory.files, dirs).encode())
+    return tree, sink.add_metadata(ObjectType.DIR_META, directory.meta.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +117,9 @@ class _Added:
 class _Reader:
     """Reads directories, and has workers add the files in them: large ones each for itself, small ones in batches."""
 
-    def __init__(self, transaction: Transaction, fd: int, path: str, options: TreeOptions) -> None:
+    def __init__(self, sink: Sink, fd: int, path: str, options: TreeOptions) -> None:
         """Of the directory that is open as `fd`; `path` is for messages."""
-        self._transaction = transaction
+        self._sink = sink
         self._fd = fd
         self._path = path
         self._options = options
@@ -124,7 +139,7 @@ class _Reader:
         with files.doing(f"Reading {path}"):
             found = os.fstat(fd)
             uid, gid = _owner(found, self._options)
-            directory = _Directory(DirMeta(uid, gid, found.st_mode, xattr_format.canonical(xattr.get_all(fd))))
+            directory = _Directory(DirMeta(uid, gid, found.st_mode, self._xattrs(xattr.get_all(fd))))
             self._directories[below] = directory
             with os.scandir(fd) as entries:
                 for entry in entries:
@@ -162,10 +177,10 @@ class _Reader:
             found = {name: self._add_entry(name, fd, path) for name in batch.names}
         finally:
             os.close(fd)
-        return _Added(batch.below, found, self._transaction.hand_over())
+        return _Added(batch.below, found, self._sink.hand_over())
 
     def _take(self, added: _Added) -> None:
-        self._transaction.take_over(added.new)
+        self._sink.take_over(added.new)
         self._directories[added.below].files.update(added.files)
 
     def _add_entry(self, name: str, dir_fd: int, path: str) -> Checksum:
@@ -191,15 +206,18 @@ class _Reader:
         if not stat.S_ISREG(found.st_mode):
             raise _unfit(path)
         uid, gid = _owner(found, self._options)
-        header = FileHeader(uid, gid, found.st_mode, "", xattr_format.canonical(xattr.get_all(fd)))
-        return self._transaction.add_file(header, found.st_size, _pieces(fd, found.st_size, path))
+        header = FileHeader(uid, gid, found.st_mode, "", self._xattrs(xattr.get_all(fd)))
+        return self._sink.add_file(header, found.st_size, _pieces(fd, found.st_size, path))
 
     def _add_symlink(self, name: str, dir_fd: int) -> Checksum:
         found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
         uid, gid = _owner(found, self._options)
         target = os.readlink(name, dir_fd=dir_fd)
-        pairs = xattr_format.canonical(xattr.get_all_of_link(name, dir_fd))
-        return self._transaction.add_file(FileHeader(uid, gid, found.st_mode, target, pairs), 0, ())
+        pairs = self._xattrs(xattr.get_all_of_link(name, dir_fd))
+        return self._sink.add_file(FileHeader(uid, gid, found.st_mode, target, pairs), 0, ())
+
+    def _xattrs(self, found: list[tuple[bytes, bytes]]) -> Xattrs:
+        return xattr_format.canonical(found) if self._options.xattrs else ()
 
 
 def _unfit(path: str) -> Error:

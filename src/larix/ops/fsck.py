@@ -1,14 +1,15 @@
 """Looking whether a repo is whole: every object that a commit reaches is there and has its checksum."""
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 
-from larix.errors import Corrupt, Error, Invalid, NotFound
+from larix.errors import Corrupt, Error, NotFound
+from larix.formats import names
 from larix.formats.checksum import Checksum
 from larix.formats.content import content_checksum
-from larix.formats.objects import Commit, DirMeta, DirTree, ObjectName, ObjectType
-from larix.ops.walk import MAX_DEPTH
+from larix.formats.objects import ObjectName, ObjectType
+from larix.ops.reach import reach
 from larix.repo.repo import Repo
 from larix.repo.workers import Workers
 
@@ -31,8 +32,7 @@ def check_refs(repo: Repo) -> int:
         try:
             repo.load_commit(checksum)
         except Error as error:
-            name = ref if remote is None else f"{remote}:{ref}"
-            raise type(error)(f"Loading commit for ref {name}: {error}") from None
+            raise type(error)(f"Loading commit for ref {names.refspec(remote, ref)}: {error}") from None
     return len(found)
 
 
@@ -55,7 +55,7 @@ def check(repo: Repo, commits: Iterable[Checksum]) -> Generator[Finding, None, N
 
     batch: list[Checksum] = []
     with Workers(check_batch, found.extend) as workers:
-        for name in _reach(repo, commits, found):
+        for name in reach(repo, commits, lambda name, error: found.append(Finding(name, str(error)))):
             if name.type == ObjectType.FILE:
                 batch.append(name.checksum)
             if len(batch) == BATCH:
@@ -68,52 +68,11 @@ def check(repo: Repo, commits: Iterable[Checksum]) -> Generator[Finding, None, N
     yield from found
 
 
-def _reach(repo: Repo, commits: Iterable[Checksum], found: deque[Finding]) -> Iterator[ObjectName]:
-    """Every object that the commits reach, once. What cannot be read goes to `found`, and is not looked into."""
-    seen = set()
-    for commit in commits:
-        stack = [(ObjectName(commit, ObjectType.COMMIT), 0)]
-        while stack:
-            name, depth = stack.pop()
-            if name in seen:
-                continue
-            seen.add(name)
-            yield name
-            if name.type == ObjectType.FILE:
-                continue
-            try:
-                if depth > MAX_DEPTH:
-                    raise Invalid(f"nested more than {MAX_DEPTH} directories")
-                stack += [(below, depth + 1) for below in _inside(_load(repo, name))]
-            except (Corrupt, Invalid, NotFound) as error:
-                found.append(Finding(name, str(error)))
-
-
-def _load(repo: Repo, name: ObjectName) -> Commit | DirTree | DirMeta:
-    if name.type == ObjectType.COMMIT:
-        return repo.load_commit(name.checksum)
-    if name.type == ObjectType.DIR_TREE:
-        return repo.load_dirtree(name.checksum)
-    return repo.load_dirmeta(name.checksum)
-
-
-def _inside(value: Commit | DirTree | DirMeta) -> Iterator[ObjectName]:
-    if isinstance(value, Commit):
-        yield ObjectName(value.dirtree, ObjectType.DIR_TREE)
-        yield ObjectName(value.dirmeta, ObjectType.DIR_META)
-    elif isinstance(value, DirTree):
-        for file in value.files.values():
-            yield ObjectName(file, ObjectType.FILE)
-        for dirtree, dirmeta in value.dirs.values():
-            yield ObjectName(dirtree, ObjectType.DIR_TREE)
-            yield ObjectName(dirmeta, ObjectType.DIR_META)
-
-
 def commits_with(repo: Repo, commits: Iterable[Checksum], names: set[ObjectName]) -> dict[ObjectName, list[Checksum]]:
     """Which of the commits need each of these objects."""
     needed: dict[ObjectName, list[Checksum]] = {name: [] for name in names}
     for commit in commits:
-        for name in _reach(repo, [commit], deque()):
+        for name in reach(repo, [commit], lambda name, error: None):
             if name in needed:
                 needed[name].append(commit)
     return needed

@@ -26,14 +26,16 @@ def ref_path(remote: str | None, ref: str) -> str:
 
 
 def find_ref(repo_fd: int, remote: str | None, ref: str) -> Checksum | None:
-    path = ref_path(remote, ref)
     try:
-        text = files.read(path, repo_fd, MAX_SIZE)
+        return _read_ref(repo_fd, ref_path(remote, ref), ref)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
-    checksum = text.decode("ascii", "replace").rstrip("\n")
+
+
+def _read_ref(repo_fd: int, path: str, name: str) -> Checksum:
+    checksum = files.read(path, repo_fd, MAX_SIZE).decode("ascii", "replace").rstrip("\n")
     if not is_checksum(checksum):
-        raise Corrupt(f"Ref {ref}: {path} does not hold a checksum")
+        raise Corrupt(f"Ref {name}: {path} does not hold a checksum")
     return Checksum(checksum)
 
 
@@ -44,6 +46,12 @@ def list_refs(repo_fd: int) -> dict[tuple[str | None, str], Checksum]:
         remote, _, ref = path.partition("/")
         keys.append((remote, ref))
     return {key: checksum for key in keys if (checksum := find_ref(repo_fd, *key)) is not None}
+
+
+def list_mirrors(repo_fd: int) -> list[tuple[str, Checksum]]:
+    """COLLECTION/REF and its commit, of branches mirrored together with the collection they come from."""
+    paths = sorted(_walk(repo_fd, "refs/mirrors"))
+    return [(path, _read_ref(repo_fd, f"refs/mirrors/{path}", path)) for path in paths]
 
 
 def _walk(repo_fd: int, top: str, below: str = "") -> Iterator[str]:

@@ -9,10 +9,9 @@ contenturl, metalink, proxy, tls-*, …            kept as they are
 from dataclasses import dataclass
 
 from larix.errors import Invalid, NotFound
-from larix.formats.keyfile import KeyFile
 from larix.formats.names import check_remote
-from larix.linux import files
-from larix.repo.repo import MAX_CONFIG_SIZE, Repo
+from larix.repo.config import read_config, write_config
+from larix.repo.repo import Repo
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,32 +57,20 @@ def load_remote(repo: Repo, name: str) -> Remote:
 def add_remote(repo: Repo, remote: Remote, *, replace: bool = False) -> None:
     """Write the remote to the config. Raises Invalid where it is there already and is not to be replaced."""
     group = _group(remote.name)
-    config = _read_config(repo)
+    config = read_config(repo)
     if group in config.groups():
         if not replace:
             raise Invalid(f'Remote configuration for "{remote.name}" already exists; --force replaces it')
         config.remove_group(group)
     for key, value in remote.options.items():
         config.set(group, key, value)
-    _write_config(repo, config)
+    write_config(repo, config)
 
 
 def delete_remote(repo: Repo, name: str) -> bool:
     """Whether it was there."""
-    config = _read_config(repo)
+    config = read_config(repo)
     found = config.remove_group(_group(name))
     if found:
-        _write_config(repo, config)
+        write_config(repo, config)
     return found
-
-
-def _read_config(repo: Repo) -> KeyFile:
-    # Anew, since another process may have written it.
-    with files.doing(f"Reading {repo.path}/config"):
-        return KeyFile(files.read("config", repo.fd, MAX_CONFIG_SIZE).decode(), f"{repo.path}/config")
-
-
-def _write_config(repo: Repo, config: KeyFile) -> None:
-    with files.doing(f"Writing {repo.path}/config"):
-        files.replace("config", str(config).encode(), repo.fd)
-    repo.config = config

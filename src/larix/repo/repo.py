@@ -165,6 +165,13 @@ class Repo:
         except (OSError, Corrupt) as error:
             raise _explained(name, error) from None
 
+    def stored_size(self, name: ObjectName) -> int:
+        """Bytes of the object as it lies there. Raises NotFound."""
+        try:
+            return os.stat(self.object_path(name), dir_fd=self.objects_fd, follow_symlinks=False).st_size
+        except OSError as error:
+            raise _explained(name, error) from None
+
     def is_partial(self, commit: Checksum) -> bool:
         """Whether a pull took this commit without everything that it reaches."""
         return os.access(partial_path(commit), os.F_OK, dir_fd=self.fd)
@@ -190,6 +197,11 @@ class Repo:
     def refs(self) -> dict[tuple[str | None, str], Checksum]:
         """(remote or None, ref) -> commit."""
         return refs.list_refs(self.fd)
+
+    def named_commits(self) -> list[tuple[str, Checksum]]:
+        """All that keeps a commit, with the commit: `REF`, `REMOTE:REF`, and `COLLECTION/REF` of mirrors."""
+        named = [(names.refspec(*key), checksum) for key, checksum in self.refs().items()]
+        return named + refs.list_mirrors(self.fd)
 
     def find_ref(self, refspec: str) -> Checksum | None:
         """The commit of `REF` or `REMOTE:REF`; a REF that is no branch here is looked for in all remotes."""

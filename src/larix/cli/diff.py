@@ -1,0 +1,49 @@
+"""larix diff"""
+
+import argparse
+from pathlib import Path
+
+from larix.cli.options import Parser, add_repo, open_repo
+from larix.cli.output import size
+from larix.errors import Invalid
+from larix.ops.commit import TreeOptions
+from larix.ops.diff import Tree, commit_as_tree, count_objects, diff, directory_as_tree
+from larix.repo.repo import Repo
+
+
+def configure(parser: Parser) -> None:
+    add_repo(parser)
+    parser.add_argument("--stats", action="store_true", help="Print how many objects two commits have in common")
+    parser.add_argument("--fs-diff", action="store_true", help="Print changed paths too, with --stats")
+    parser.add_argument("--no-xattrs", action="store_true", help="Pass over extended attributes of directories here")
+    parser.add_argument("--owner-uid", metavar="UID", type=int, help="The user to whom files here shall belong")
+    parser.add_argument("--owner-gid", metavar="GID", type=int, help="The group to which files here shall belong")
+    parser.add_argument("old", metavar="REV_OR_DIR", help="A commit, or a directory: it begins with / or ./")
+    parser.add_argument("new", metavar="REV_OR_DIR", nargs="?", help="The other one (default: that after OLD^)")
+
+
+def run(args: argparse.Namespace) -> None:
+    old, new = (f"{args.old}^", args.old) if args.new is None else (args.old, args.new)
+    options = TreeOptions(args.owner_uid, args.owner_gid, xattrs=not args.no_xattrs)
+    with open_repo(args) as repo:
+        if args.fs_diff or not args.stats:
+            changes = diff(_tree(repo, old, options), _tree(repo, new, options))
+            for letter, paths in ("M", changes.modified), ("D", changes.removed), ("A", changes.added):
+                for path in paths:
+                    print(f"{letter}    {path}")
+        if args.stats:
+            if _is_directory(old) or _is_directory(new):
+                raise Invalid("--stats compares objects, so it takes two commits and no directory")
+            found = count_objects(repo, repo.resolve(old), repo.resolve(new))
+            print(f"[A] Object Count: {found.old}\n[B] Object Count: {found.new}")
+            print(f"Common Object Count: {found.common}\nCommon Object Size: {size(found.common_size)}")
+
+
+def _is_directory(text: str) -> bool:
+    return text.startswith(("/", "./"))
+
+
+def _tree(repo: Repo, text: str, options: TreeOptions) -> Tree:
+    if _is_directory(text):
+        return directory_as_tree(str(Path(text)), options)
+    return commit_as_tree(repo, repo.resolve(text))

@@ -1,0 +1,126 @@
+"""What differs between two trees, each of which is a commit's or a directory's."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from larix.errors import Error
+from larix.formats.checksum import Checksum
+from larix.formats.content import FileHeader, content_checksum
+from larix.formats.objects import DirTree, ObjectName, ObjectType, checksum_of, decode_dirtree
+from larix.ops.commit import TreeOptions, add_directory
+from larix.ops.reach import reach
+from larix.repo.repo import Repo
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """`top` is the checksum of the root's dirtree, `load` reads any; shown paths begin with `start`."""
+
+    top: Checksum
+    load: Callable[[Checksum], DirTree]
+    start: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Paths. What is below a removed directory is not listed, and below a modified one only what has changed itself."""
+
+    modified: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    added: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Numbers of objects, and the bytes that the common ones take in the repo."""
+
+    old: int
+    new: int
+    common: int
+    common_size: int
+
+
+def commit_as_tree(repo: Repo, commit: Checksum) -> Tree:
+    return Tree(repo.load_commit(commit).dirtree, repo.load_dirtree, "/")
+
+
+def directory_as_tree(path: str, options: TreeOptions | None = None) -> Tree:
+    """Reads all files below `path`; nothing is stored. Raises Error for sockets and devices."""
+    sink = _Checksums()
+    top, _ = add_directory(sink, path, options)
+    return Tree(top, sink.load_dirtree, "")
+
+
+class _Checksums:
+    """Takes objects, and keeps dirtrees alone."""
+
+    def __init__(self) -> None:
+        self._dirtrees: dict[Checksum, bytes] = {}
+
+    def load_dirtree(self, checksum: Checksum) -> DirTree:
+        return decode_dirtree(self._dirtrees[checksum])
+
+    def add_metadata(self, kind: ObjectType, data: bytes) -> Checksum:
+        checksum = checksum_of(data)
+        if kind == ObjectType.DIR_TREE:
+            self._dirtrees[checksum] = data
+        return checksum
+
+    def add_file(self, header: FileHeader, size: int, content: Iterable[bytes]) -> Checksum:
+        return content_checksum(header, content)
+
+    def hand_over(self) -> list[Checksum]:
+        return []
+
+    def take_over(self, handed: list[Checksum]) -> None:
+        pass
+
+
+def diff(old: Tree, new: Tree) -> Changes:
+    """Raises NotFound, Corrupt."""
+    changes = Changes()
+    _compare(changes, old, new, (old.top, new.top), "")
+    return changes
+
+
+def _compare(changes: Changes, old: Tree, new: Tree, tops: tuple[Checksum, Checksum], below: str) -> None:
+    if tops[0] == tops[1]:
+        return
+    before, after = old.load(tops[0]), new.load(tops[1])
+    for name, file in before.files.items():
+        if name not in after.files and name not in after.dirs:
+            changes.removed.append(f"{old.start}{below}{name}")
+        elif after.files.get(name) != file:
+            changes.modified.append(f"{old.start}{below}{name}")
+    for name, (dirtree, dirmeta) in before.dirs.items():
+        if name in after.dirs:
+            new_dirtree, new_dirmeta = after.dirs[name]
+            if dirmeta != new_dirmeta:
+                changes.modified.append(f"{old.start}{below}{name}")
+            _compare(changes, old, new, (dirtree, new_dirtree), f"{below}{name}/")
+        elif name in after.files:
+            changes.modified.append(f"{old.start}{below}{name}")
+        else:
+            changes.removed.append(f"{old.start}{below}{name}")
+    _add(changes, new, after, below, before.files.keys() | before.dirs.keys())
+
+
+def _add(changes: Changes, new: Tree, tree: DirTree, below: str, known: Iterable[str] = ()) -> None:
+    for name in tree.files:
+        if name not in known:
+            changes.added.append(f"{new.start}{below}{name}")
+    for name, (dirtree, _) in tree.dirs.items():
+        if name not in known:
+            changes.added.append(f"{new.start}{below}{name}")
+            _add(changes, new, new.load(dirtree), f"{below}{name}/")
+
+
+def count_objects(repo: Repo, old: Checksum, new: Checksum) -> Statistics:
+    """Of two commits and all that they reach."""
+
+    def stop(name: ObjectName, error: Error) -> None:
+        raise error
+
+    before, after = (set(reach(repo, [commit], stop)) for commit in (old, new))
+    common = before & after
+    return Statistics(len(before), len(after), len(common), sum(map(repo.stored_size, common)))

@@ -1,0 +1,131 @@
+"""Removing what nothing needs: first a plan, then its execution.
+
+What is kept is what the kept commits reach. Without limits every commit that is there is kept, and only what an aborted
+write or a deleted commit left behind goes; otherwise refs decide, and how far back from each the history shall go.
+"""
+
+from dataclasses import dataclass, field
+
+from larix.errors import Error, Invalid, NotFound
+from larix.formats.checksum import Checksum
+from larix.formats.objects import ObjectName, ObjectType
+from larix.ops.reach import history, reach
+from larix.repo.config import set_option
+from larix.repo.exclusive import Exclusive
+from larix.repo.repo import Repo
+
+# What `prune` deals with; detached metadata goes with its commit, and tombstones stay.
+PRUNED = frozenset({ObjectType.FILE, ObjectType.DIR_TREE, ObjectType.DIR_META, ObjectType.COMMIT})
+
+
+@dataclass(frozen=True, slots=True)
+class PruneOptions:
+    """`depth`: how many commits before that of a ref are kept, all where it is negative.
+
+    `refs_only`: keep no commit that no ref leads to. `keep_younger_than`, in seconds since 1970: takes the place of
+    `depth`, and keeps what is not older, and the commit of each ref. `only_branches`: all others keep their history.
+    `retain_branch_depth`: branch -> depth that is kept in any case. Each of the last three implies `refs_only`.
+    `commit_only`: look at commits alone; what they reached is left for another time.
+    """
+
+    refs_only: bool = False
+    depth: int = -1
+    keep_younger_than: int | None = None
+    only_branches: tuple[str, ...] = ()
+    retain_branch_depth: dict[str, int] = field(default_factory=dict)
+    commit_only: bool = False
+
+    @property
+    def by_refs(self) -> bool:
+        limited = self.keep_younger_than is not None or self.only_branches or self.retain_branch_depth
+        return self.refs_only or bool(limited)
+
+
+@dataclass(frozen=True, slots=True)
+class PrunePlan:
+    """`total` objects were looked at; the `unneeded` ones take `size` bytes."""
+
+    total: int
+    unneeded: list[ObjectName]
+    size: int
+
+
+def plan_prune(repo: Repo, options: PruneOptions) -> PrunePlan:
+    """Raises NotFound, Corrupt where a tree that is kept cannot be read, since nothing is known of what it needs."""
+    kinds = frozenset({ObjectType.COMMIT}) if options.commit_only else PRUNED
+    stored = [name for name in repo.objects() if name.type in kinds]
+    if options.by_refs:
+        commits = _kept_commits(repo, options)
+    else:
+        commits = {name.checksum for name in stored if name.type == ObjectType.COMMIT}
+    if options.commit_only:
+        needed = {ObjectName(commit, ObjectType.COMMIT) for commit in commits}
+    else:
+        needed = _needed(repo, commits)
+    unneeded = [name for name in stored if name not in needed]
+    return PrunePlan(len(stored), unneeded, sum(map(repo.stored_size, unneeded)))
+
+
+def execute_prune(exclusive: Exclusive, plan: PrunePlan) -> None:
+    """The plan must have been made while `exclusive` was held."""
+    exclusive.delete(plan.unneeded)
+
+
+def delete_commit(exclusive: Exclusive, commit: Checksum) -> None:
+    """Delete one commit, and have a tombstone tell clients of it, now and from now on.
+
+    Raises Invalid where a ref names it, NotFound where it is not there.
+    """
+    repo = exclusive.repo
+    for refspec, checksum in repo.named_commits():
+        if checksum == commit:
+            raise Invalid(f"Commit '{commit}' is referenced by '{refspec}'")
+    name = ObjectName(commit, ObjectType.COMMIT)
+    if not repo.has(name):
+        raise NotFound(f"No such commit {commit}; nothing was deleted")
+    set_option(repo, "core", "tombstone-commits", "true")
+    exclusive.delete([name])
+
+
+def _kept_commits(repo: Repo, options: PruneOptions) -> set[Checksum]:
+    named = repo.named_commits()
+    known = {name for name, _ in named}
+    for branch in options.only_branches:
+        if branch not in known:
+            raise NotFound(f"Refspec '{branch}' not found")
+    kept: set[Checksum] = set()
+    for name, head in named:
+        if options.only_branches and name not in options.only_branches:
+            kept.update(history(repo, head))
+        elif options.keep_younger_than is not None:
+            kept.update(_younger(repo, head, options.keep_younger_than))
+        else:
+            kept.update(history(repo, head, options.depth))
+        if name in options.retain_branch_depth:
+            kept.update(history(repo, head, options.retain_branch_depth[name]))
+    return kept
+
+
+def _younger(repo: Repo, head: Checksum, oldest: int) -> set[Checksum]:
+    kept = set()
+    for commit in history(repo, head):
+        if commit != head and repo.load_commit(commit).timestamp < oldest:
+            break
+        kept.add(commit)
+    return kept
+
+
+def _needed(repo: Repo, commits: set[Checksum]) -> set[ObjectName]:
+    """Trees of a partial commit may have holes; each other one must be read as a whole."""
+
+    def stop(name: ObjectName, error: Error) -> None:
+        raise error
+
+    def pass_over_hole(name: ObjectName, error: Error) -> None:
+        if not isinstance(error, NotFound):
+            raise error
+
+    partial = {commit for commit in commits if repo.is_partial(commit)}
+    needed = set(reach(repo, commits - partial, stop))
+    needed.update(reach(repo, partial, pass_over_hole))
+    return needed

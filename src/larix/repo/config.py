@@ -1,0 +1,24 @@
+"""Changing a repo's config, keeping all that is not changed as it is."""
+
+from larix.formats.keyfile import KeyFile
+from larix.linux import files
+from larix.repo.repo import MAX_CONFIG_SIZE, Repo
+
+
+def read_config(repo: Repo) -> KeyFile:
+    """Read anew, since another process may have written it."""
+    with files.doing(f"Reading {repo.path}/config"):
+        return KeyFile(files.read("config", repo.fd, MAX_CONFIG_SIZE).decode(), f"{repo.path}/config")
+
+
+def write_config(repo: Repo, config: KeyFile) -> None:
+    with files.doing(f"Writing {repo.path}/config"):
+        files.replace("config", str(config).encode(), repo.fd)
+    repo.config = config
+
+
+def set_option(repo: Repo, group: str, key: str, value: str) -> None:
+    config = read_config(repo)
+    if config.find(group, key) != value:
+        config.set(group, key, value)
+        write_config(repo, config)

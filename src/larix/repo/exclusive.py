@@ -1,0 +1,70 @@
+"""Deleting from a repo, alone: the repo's lock is held exclusive, so nobody adds what is just found unneeded."""
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from larix.formats.checksum import Checksum
+from larix.formats.objects import Metadata, ObjectName, ObjectType
+from larix.gvariant import Variant, encode
+from larix.linux import files
+from larix.linux.lock import lock_file
+from larix.repo.repo import Repo, partial_path
+
+
+class Exclusive:
+    """Used in a `with`."""
+
+    def __init__(self, repo: Repo) -> None:
+        """Raises Busy while another process adds or deletes."""
+        self.repo = repo
+        with files.doing(f"Deleting from repo {repo.path}"):
+            self._lock = lock_file(".lock", repo.fd, exclusive=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        os.close(self._lock)
+
+    def delete(self, names: Iterable[ObjectName]) -> None:
+        """Delete objects; a commit's detached metadata goes with it, and a tombstone comes where the config wants it.
+
+        Commits go first, for good, since one that is there promises what it reaches.
+        """
+        names = list(names)
+        commits = [name for name in names if name.type == ObjectType.COMMIT]
+        with files.doing(f"Deleting from repo {self.repo.path}"):
+            for commit in commits:
+                self._delete_commit(commit)
+            if self.repo.fsync:
+                for prefix in {name.checksum[:2] for name in commits}:
+                    self._sync(prefix)
+            for name in names:
+                if name.type != ObjectType.COMMIT:
+                    files.remove(self.repo.object_path(name), self.repo.objects_fd)
+
+    def _delete_commit(self, name: ObjectName) -> None:
+        repo = self.repo
+        if repo.config.find_bool("core", "tombstone-commits", False):
+            tombstone = repo.object_path(ObjectName(name.checksum, ObjectType.TOMBSTONE_COMMIT))
+            files.replace(tombstone, _tombstone(name.checksum), repo.objects_fd, durable=repo.fsync)
+        files.remove(repo.object_path(name), repo.objects_fd)
+        with suppress(FileNotFoundError):
+            files.remove(repo.object_path(ObjectName(name.checksum, ObjectType.COMMIT_META)), repo.objects_fd)
+        with suppress(FileNotFoundError):
+            files.remove(partial_path(name.checksum), repo.fd)
+
+    def _sync(self, prefix: str) -> None:
+        fd = files.open_directory(prefix, self.repo.objects_fd)
+        try:
+            files.sync(fd)
+        finally:
+            os.close(fd)
+
+
+def _tombstone(commit: Checksum) -> bytes:
+    # A byte string, with the NUL at its end.
+    return encode("a{sv}", Metadata({"commit": Variant("ay", commit.encode() + b"\0")}).pairs)
