@@ -12,7 +12,7 @@ from larix.errors import Corrupt
 from larix.formats import content as format
 from larix.formats.content import FileHeader
 from larix.linux import files
-from larix.repo.layout import PIECE, WHOLE, Read, StoredFile
+from larix.repo.layout import INFLATED_WHOLE, PIECE, WHOLE, Read, StoredFile
 
 # Whole files go through libdeflate, which at this level is twice as fast as zlib and no larger; what is too large for
 # memory through ISA-L, which takes it in pieces.
@@ -89,9 +89,18 @@ def unpack(read: Read, packed_size: int, fd: int = -1) -> StoredFile:
     if header.is_symlink:
         return StoredFile(header, size, _no_content(begun or read(1)), fd)
     left = packed_size - len(head)
-    if size <= WHOLE and left <= WHOLE:
-        return StoredFile(header, size, _inflate_whole(begun, read, left, size), fd)
+    if size <= INFLATED_WHOLE and left <= INFLATED_WHOLE:
+        return StoredFile(header, size, _read_and_inflate_whole(begun, read, left, size), fd)
     return StoredFile(header, size, _inflate(begun, read, size), fd)
+
+
+def unpack_bytes(packed: bytes) -> StoredFile:
+    """As `unpack`, of a `.filez` in memory; its content is one piece, however large."""
+    end = format.PREFIX_SIZE + format.header_size(packed[: format.PREFIX_SIZE])
+    header, size = format.decode_archive_header(packed[format.PREFIX_SIZE : end])
+    if header.is_symlink:
+        return StoredFile(header, size, _no_content(packed[end:]))
+    return StoredFile(header, size, _inflate_whole(memoryview(packed)[end:], size))
 
 
 def read_all(read: Read, size: int) -> bytes:
@@ -108,8 +117,11 @@ def _no_content(found: bytes) -> Iterator[bytes]:
     return iter(())
 
 
-def _inflate_whole(begun: bytes, read: Read, left: int, size: int) -> Iterator[bytes]:
-    packed = begun + read_all(read, left) if left else begun
+def _read_and_inflate_whole(begun: bytes, read: Read, left: int, size: int) -> Iterator[bytes]:
+    yield from _inflate_whole(begun + read_all(read, left) if left else begun, size)
+
+
+def _inflate_whole(packed: bytes | memoryview, size: int) -> Iterator[bytes]:
     inflate = isal_zlib.decompressobj(RAW_DEFLATE)
     try:
         # One more than promised shows what is longer, and no bomb goes off.

@@ -18,6 +18,8 @@ from larix.formats.objects import EXTENSIONS, ObjectName, ObjectType
 PIECE = 1 << 20
 # Content up to this size is handled whole: hashed first, and written only where it is new.
 WHOLE = 64 << 20
+# What is deflated is inflated whole up to this size; in pieces it takes hardly longer, and several workers do it.
+INFLATED_WHOLE = 16 << 20
 
 # Gives at most so many of the next bytes, none at the end.
 Read = Callable[[int], bytes]

@@ -26,8 +26,8 @@ from larix.formats.objects import ObjectName, ObjectType, checksum_of
 from larix.linux import files
 from larix.linux.lock import lock_file
 from larix.repo import refs
-from larix.repo.archive import keep, read_all, unpack
-from larix.repo.layout import WHOLE, Read
+from larix.repo.archive import keep, read_all, unpack, unpack_bytes
+from larix.repo.layout import INFLATED_WHOLE, WHOLE, Read
 from larix.repo.repo import Repo, partial_path
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -96,11 +96,11 @@ class Transaction:
 
         Raises Corrupt where it has not the expected checksum.
         """
-        if packed_size > WHOLE:
+        if packed_size > INFLATED_WHOLE:
             return self._receive_large(expected, read, packed_size)
         packed = read_all(read, packed_size)
-        stored = unpack(io.BytesIO(packed).read, len(packed))
-        if stored.size > WHOLE:
+        stored = unpack_bytes(packed)
+        if stored.size > INFLATED_WHOLE:
             return self._receive_large(expected, io.BytesIO(packed).read, len(packed))
         data = b"".join(stored.content)
         self._compare(content_checksum(stored.header, [data]), expected)
