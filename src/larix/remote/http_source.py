@@ -109,6 +109,9 @@ class HttpSource:
                 body.close()
             yield request.key, data
 
+    def link(self, name: ObjectName, transaction: Transaction) -> bool:
+        return False
+
     def bring(self, checksums: list[Checksum], transaction: Transaction) -> Pulled:
         # A worker's connections are its own, and stay open for what it is asked next.
         if self._worker is None:

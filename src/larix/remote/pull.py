@@ -136,7 +136,8 @@ class _Pull:
             if (found := objects.checksum_of(data)) != name.checksum:
                 raise Corrupt(f"Corrupted object {name}: its checksum is {found}")
             self._look_into(name, data)
-            self._transaction.add_metadata(name.type, data)
+            if not self._source.link(name, self._transaction):
+                self._transaction.add_metadata(name.type, data)
         self._pulled.metadata += 1
 
     def _look_into(self, name: ObjectName, data: bytes) -> None:

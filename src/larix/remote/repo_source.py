@@ -56,11 +56,14 @@ class RepoSource:
             name = self._wanted.popleft()
             yield name, self._repo.load(name) if self._repo.has(name) else None
 
+    def link(self, name: ObjectName, transaction: Transaction) -> bool:
+        return self._trusted and self._shares_with(transaction.repo) and transaction.link_object(name, self._repo)
+
     def bring(self, checksums: list[Checksum], transaction: Transaction) -> Pulled:
         size = 0
-        same_mode = self._repo.layout.mode == transaction.repo.layout.mode
+        shares = self._shares_with(transaction.repo)
         for checksum in checksums:
-            if same_mode:
+            if shares:
                 name = ObjectName(checksum, ObjectType.FILE)
                 if not self._trusted:
                     self._check(name)
@@ -70,6 +73,10 @@ class RepoSource:
                 transaction.add_file(stored.header, stored.size, stored.content, checksum)
                 size += stored.size
         return Pulled(content=len(checksums), content_size=size)
+
+    def _shares_with(self, repo: Repo) -> bool:
+        """Whether objects can be in both: what someone else may write to is copied."""
+        return self._repo.layout.mode == repo.layout.mode and self._repo.owner == repo.owner
 
     def _check(self, name: ObjectName) -> None:
         try:

@@ -59,6 +59,10 @@ class Source(Protocol):
         """
         ...
 
+    def link(self, name: ObjectName, transaction: Transaction) -> bool:
+        """Add a metadata object that arrived and is whole by sharing the file it is in, where that can be done."""
+        ...
+
     def bring(self, checksums: list[Checksum], transaction: Transaction) -> Pulled:
         """In a forked worker: check these file objects and add them. Raises NotFound, Corrupt, FetchFailed."""
         ...

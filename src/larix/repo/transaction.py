@@ -88,7 +88,8 @@ class Transaction:
         data = b"".join(content)
         checksum = content_checksum(header, [data])
         self._compare(checksum, expected)
-        self._write(checksum, lambda path: self.repo.layout.write(path, self._fd, header, size, [data]))
+        if expected is not None or not self.has(ObjectName(checksum, ObjectType.FILE)):
+            self._write(checksum, lambda path: self.repo.layout.write(path, self._fd, header, size, [data]))
         return checksum
 
     def receive_file(self, expected: Checksum, read: Read, packed_size: int) -> int:
@@ -212,8 +213,6 @@ class Transaction:
     def _write(self, checksum: Checksum, write: Callable[[str], None]) -> None:
         """Have a file object whose checksum is known written to its place in the staging directory."""
         name = ObjectName(checksum, ObjectType.FILE)
-        if self.has(name):
-            return
         path = self._staging_path(name)
         with files.doing(f"Writing an object to repo {self.repo.path}"):
             try:
