@@ -3,7 +3,7 @@
 Reads JSON lines from stdin and answers each with one. {"type", "text"}: the bytes, in hex, of the value with that text.
 {"type", "bytes"}: whether these bytes are the normal form of a value. GLib's own check lets a few others pass (an empty
 tuple that should hold offsets), so the value must also be written as the same bytes again. {"type", "print"}: the text
-of the value with these bytes.
+of the value with these bytes. {"parse"}: type and bytes of the value that this text describes, or null.
 """
 
 import json
@@ -23,6 +23,14 @@ def rebuilt(value: GLib.Variant) -> GLib.Variant:
 
 for line in sys.stdin:
     question = json.loads(line)
+    if "parse" in question:
+        try:
+            value = GLib.Variant.parse(None, question["parse"], None, None)
+        except GLib.Error:
+            print("null")
+        else:
+            print(json.dumps([value.get_type_string(), value.get_data_as_bytes().get_data().hex()]))
+        continue
     kind = GLib.VariantType.new(question["type"])
     if "text" in question:
         value = GLib.Variant.parse(kind, question["text"], None, None)

@@ -12,10 +12,25 @@ from hypothesis import strategies as st
 
 from larix.errors import Corrupt, Error, Invalid
 from larix.gvariant import Variant, decode, encode
+from larix.gvariant.parse_text import from_text
 from larix.gvariant.text import byteswapped, to_text
 from tests.gvariants import random_type, random_value, text
 
 COUNT = 3000
+# As a person may write values, right and wrong.
+TEXTS = r"""5 | -5 | 0x10 | 010 | 5.0 | 1e5 | 'a' | "a\"b'" | uint32 5 | byte 0x10 | true | [1,2] | [1,uint32 2]
+[1,2.0] | @as [] | {} | @a{sv} {} | {'a':<1>,'b':<'x'>} | {1:2} | {1,2} | ('a',1,true) | ('a',) | () | <5>
+<<'a'>> | just 5 | @mi 5 | nothing | @mi nothing | [just 5, nothing] | b'abc' | b"a\001\nb" | [b'x',b'y']
+objectpath '/a/b' | objectpath 'a' | signature 'as' | '\u00e9\t' | [['a'],[]] | [[],[]]
+[(1,'a'),(uint16 2,'b')] | 300 | byte 300 | int64 -9223372036854775808 | 99999999999 | handle 3 | double 5
+inf | nan | -inf | [1,'a'] | (1 | 1 2 |  | abc |   [ 1 , 2 ]  | [1,2,] | (1,2,) | {'a':1,} | 'abc | uint32:5
+@i 'a' | string 'x' | [byte 1, 2] | boolean false | [@u 1, 2] | +5 | --5 | 0x | 08 | 1. | '\x' | .5
+{'a':1,'a':2} | <@as []> | [<1>,<'a'>] | true false | @mmi just nothing | [nothing, just 'a'] | @ms 'x'
+'é' | b'é' | [{'a':1},{}] | {objectpath '/a': 1} | {'a':1, objectpath '/b':2} | @v <1> | @ay [1,2]
+@ay b'q' | @ai [] | ((1,2),<3>) | 18446744073709551615 | uint64 18446744073709551615 | 5e | 1e400 | [1.5,2]
+-0 | -0.0 | uint32 -1 | @(is) (1,'a') | @q 7 | [nothing, 1] | [1, just 2] | [@mi 1, 2] | [[nothing],['a']]
+[1,[2]] | [<1>,1] | [just 'a', 1] | [@i 1, nothing] | 1_0 | 0_1 | +inf | 1e5_0 | 0o7 | 0b1 | [true, false]
+infinity | - 5 | ٣""".replace("\n", " | ").split(" | ")
 
 
 def ask_glib(questions: list[dict[str, str]]) -> list[Any]:
@@ -55,6 +70,25 @@ def test_glib_prints_the_same_text() -> None:
     answers = ask_glib([{"type": kind, "print": encode(kind, value).hex()} for kind, value in values])
     for (kind, value), answer in zip(values, answers, strict=True):
         assert to_text(kind, value) == answer, (kind, value)
+
+
+def test_text_is_read_as_it_was_printed() -> None:
+    for kind, value in generated():
+        assert from_text(to_text(kind, value)) == Variant(kind, value)
+
+
+def test_glib_reads_the_same_from_text() -> None:
+    read = {}
+    for line in TEXTS:
+        try:
+            found = from_text(line)
+        except Invalid:
+            read[line] = None
+        else:
+            read[line] = [found.type, encode(found.type, found.value).hex()]
+    answers = ask_glib([{"parse": line} for line in TEXTS])
+    assert read == dict(zip(TEXTS, answers, strict=True))
+    assert 40 < answers.count(None) < len(answers) - 60
 
 
 def test_glib_refuses_what_we_refuse() -> None:

@@ -25,6 +25,10 @@ def configure(parser: Parser) -> None:
     add_repo(parser)
     parser.add_argument("-u", "--update", action="store_true", help="Write the summary anew, from the refs")
     parser.add_argument("-v", "--view", action="store_true", help="Print it")
+    add_view_options(parser)
+
+
+def add_view_options(parser: Parser) -> None:
     parser.add_argument("--raw", action="store_true", help="Print it as one GVariant")
     parser.add_argument("--list-metadata-keys", action="store_true", help="Print the keys of its metadata")
     parser.add_argument("--print-metadata-key", metavar="KEY", help="Print one value of its metadata")
@@ -39,6 +43,11 @@ def run(args: argparse.Namespace) -> None:
             raise Invalid("No option specified; --update writes the summary, --view prints it")
         with files.doing(f"Reading the summary of {repo.path}"):
             data = files.read(PATH, repo.fd, MAX_METADATA_SIZE)
+    view(data, args)
+
+
+def view(data: bytes, args: argparse.Namespace) -> None:
+    """Print a summary, or the part of it that the options ask for."""
     summary = decode_summary(data)
     if args.list_metadata_keys:
         print("\n".join(sorted(summary.metadata)))
@@ -63,10 +72,10 @@ def show(summary: Summary) -> None:
             elif key == "ostree.commit.timestamp":
                 print(f"    Timestamp ({key}): {_date(value)}")
             else:
-                print(f"    {key}: {to_text(value.type, value.value)}")
+                print(f"    {key}: {to_text(value.type, value.value, annotate=False)}")
         print()
     for key, value in summary.metadata.pairs:
-        text = to_text(value.type, value.value)
+        text = to_text(value.type, value.value, annotate=False)
         if key == "ostree.summary.last-modified":
             text = _date(value)
         elif key in TITLES:

@@ -73,6 +73,16 @@ class KeyFile:
                 self._lines[at] = line
         values[key] = raw
 
+    def remove(self, group: str, key: str) -> bool:
+        """Whether it was there."""
+        start, end = self._span(group)
+        at = self._find_line(start, end, key) if start is not None else None
+        if at is None:
+            return False
+        del self._lines[at]
+        del self._values[group][key]
+        return True
+
     def remove_group(self, group: str) -> bool:
         """Whether it was there."""
         start, end = self._span(group)

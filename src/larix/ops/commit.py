@@ -137,9 +137,7 @@ class _Reader:
         size = 0
         dirs = []
         with files.doing(f"Reading {path}"):
-            found = os.fstat(fd)
-            uid, gid = _owner(found, self._options)
-            directory = _Directory(DirMeta(uid, gid, found.st_mode, self._xattrs(xattr.get_all(fd))))
+            directory = _Directory(read_dirmeta(fd, self._options))
             self._directories[below] = directory
             with os.scandir(fd) as entries:
                 for entry in entries:
@@ -174,7 +172,7 @@ class _Reader:
         with files.doing(f"Reading {path}"):
             fd = files.open_below(self._fd, batch.below)
         try:
-            found = {name: self._add_entry(name, fd, path) for name in batch.names}
+            found = {name: add_entry(self._sink, name, fd, f"{path}/{name}", self._options) for name in batch.names}
         finally:
             os.close(fd)
         return _Added(batch.below, found, self._sink.hand_over())
@@ -183,41 +181,48 @@ class _Reader:
         self._sink.take_over(added.new)
         self._directories[added.below].files.update(added.files)
 
-    def _add_entry(self, name: str, dir_fd: int, path: str) -> Checksum:
+
+def add_entry(sink: Sink, name: str, dir_fd: int, path: str, options: TreeOptions) -> Checksum:
+    """Add the file or symlink `name` of an open directory; `path` is for messages. Raises Error for anything else."""
+    with files.doing(f"Reading {path}"):
         try:
-            try:
-                fd = os.open(name, files.READ, dir_fd=dir_fd)
-            except OSError as error:
-                if error.errno == errno.ELOOP:
-                    return self._add_symlink(name, dir_fd)
-                # What opening a socket, or a device without a driver, says.
-                if error.errno == errno.ENXIO:
-                    raise _unfit(f"{path}/{name}") from None
-                raise
-            try:
-                return self._add_file(fd, f"{path}/{name}")
-            finally:
-                os.close(fd)
+            fd = os.open(name, files.READ, dir_fd=dir_fd)
         except OSError as error:
-            raise files.explained(f"Reading {path}/{name}", error) from error
+            if error.errno == errno.ELOOP:
+                return _add_symlink(sink, name, dir_fd, options)
+            # What opening a socket, or a device without a driver, says.
+            if error.errno == errno.ENXIO:
+                raise _unfit(path) from None
+            raise
+        try:
+            return _add_file(sink, fd, path, options)
+        finally:
+            os.close(fd)
 
-    def _add_file(self, fd: int, path: str) -> Checksum:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            raise _unfit(path)
-        uid, gid = _owner(found, self._options)
-        header = FileHeader(uid, gid, found.st_mode, "", self._xattrs(xattr.get_all(fd)))
-        return self._sink.add_file(header, found.st_size, _pieces(fd, found.st_size, path))
 
-    def _add_symlink(self, name: str, dir_fd: int) -> Checksum:
-        found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-        uid, gid = _owner(found, self._options)
-        target = os.readlink(name, dir_fd=dir_fd)
-        pairs = self._xattrs(xattr.get_all_of_link(name, dir_fd))
-        return self._sink.add_file(FileHeader(uid, gid, found.st_mode, target, pairs), 0, ())
+def _add_file(sink: Sink, fd: int, path: str, options: TreeOptions) -> Checksum:
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
+        raise _unfit(path)
+    header = FileHeader(*_owner(found, options), found.st_mode, "", _xattrs(xattr.get_all(fd), options))
+    return sink.add_file(header, found.st_size, _pieces(fd, found.st_size, path))
 
-    def _xattrs(self, found: list[tuple[bytes, bytes]]) -> Xattrs:
-        return xattr_format.canonical(found) if self._options.xattrs else ()
+
+def _add_symlink(sink: Sink, name: str, dir_fd: int, options: TreeOptions) -> Checksum:
+    found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    target = os.readlink(name, dir_fd=dir_fd)
+    pairs = _xattrs(xattr.get_all_of_link(name, dir_fd), options)
+    return sink.add_file(FileHeader(*_owner(found, options), found.st_mode, target, pairs), 0, ())
+
+
+def read_dirmeta(fd: int, options: TreeOptions) -> DirMeta:
+    """Of an open directory."""
+    found = os.fstat(fd)
+    return DirMeta(*_owner(found, options), found.st_mode, _xattrs(xattr.get_all(fd), options))
+
+
+def _xattrs(found: list[tuple[bytes, bytes]], options: TreeOptions) -> Xattrs:
+    return xattr_format.canonical(found) if options.xattrs else ()
 
 
 def _unfit(path: str) -> Error:

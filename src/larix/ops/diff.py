@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from larix.errors import Error
 from larix.formats.checksum import Checksum
-from larix.formats.content import FileHeader, content_checksum
-from larix.formats.objects import DirTree, ObjectName, ObjectType, checksum_of, decode_dirtree
+from larix.formats.objects import DirTree, ObjectName
+from larix.ops.checksum import Checksums
 from larix.ops.commit import TreeOptions, add_directory
 from larix.ops.reach import reach
 from larix.repo.repo import Repo
@@ -46,34 +46,9 @@ def commit_as_tree(repo: Repo, commit: Checksum) -> Tree:
 
 def directory_as_tree(path: str, options: TreeOptions | None = None) -> Tree:
     """Reads all files below `path`; nothing is stored. Raises Error for sockets and devices."""
-    sink = _Checksums()
+    sink = Checksums()
     top, _ = add_directory(sink, path, options)
     return Tree(top, sink.load_dirtree, "")
-
-
-class _Checksums:
-    """Takes objects, and keeps dirtrees alone."""
-
-    def __init__(self) -> None:
-        self._dirtrees: dict[Checksum, bytes] = {}
-
-    def load_dirtree(self, checksum: Checksum) -> DirTree:
-        return decode_dirtree(self._dirtrees[checksum])
-
-    def add_metadata(self, kind: ObjectType, data: bytes) -> Checksum:
-        checksum = checksum_of(data)
-        if kind == ObjectType.DIR_TREE:
-            self._dirtrees[checksum] = data
-        return checksum
-
-    def add_file(self, header: FileHeader, size: int, content: Iterable[bytes]) -> Checksum:
-        return content_checksum(header, content)
-
-    def hand_over(self) -> list[Checksum]:
-        return []
-
-    def take_over(self, handed: list[Checksum]) -> None:
-        pass
 
 
 def diff(old: Tree, new: Tree) -> Changes:

@@ -7,6 +7,7 @@ from larix.remote.http import RETRIES
 from larix.remote.http_source import HttpSource
 from larix.remote.repo_source import RepoSource
 from larix.remote.source import Source
+from larix.remote.trust import check_summary_policy
 from larix.repo.remotes import Remote
 from larix.repo.repo import Repo
 
@@ -30,3 +31,13 @@ def open_source(
     if url.startswith("mirrorlist="):
         raise Unsupported(f"Remote {remote.name}: larix cannot use a list of mirrors yet")
     raise Invalid(f"Remote {remote.name}: {url!r} must begin with http://, https:// or file://")
+
+
+def load_summary(repo: Repo, remote: Remote) -> bytes | None:
+    """The summary that the remote has now, if it has one. Raises FetchFailed, Untrusted."""
+    check_summary_policy(remote)
+    source = open_source(repo, remote)
+    try:
+        return source.summary()
+    finally:
+        source.close()

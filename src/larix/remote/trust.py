@@ -4,12 +4,22 @@ from larix.errors import Invalid, Untrusted
 from larix.repo.remotes import Remote
 
 # Setting -> its value where nothing is said.
-SIGNED = {"gpg-verify": "true", "gpg-verify-summary": "false", "sign-verify": "false", "sign-verify-summary": "false"}
+SIGNED_SUMMARY = {"gpg-verify-summary": "false", "sign-verify-summary": "false"}
+SIGNED = {"gpg-verify": "true", "sign-verify": "false", **SIGNED_SUMMARY}
 
 
 def check_policy(remote: Remote) -> None:
     """Raises Untrusted for a remote that demands signatures, which larix cannot check yet."""
-    for setting, otherwise in SIGNED.items():
+    _check(remote, SIGNED)
+
+
+def check_summary_policy(remote: Remote) -> None:
+    """As `check_policy`, where only the summary is wanted."""
+    _check(remote, SIGNED_SUMMARY)
+
+
+def _check(remote: Remote, settings: dict[str, str]) -> None:
+    for setting, otherwise in settings.items():
         value = remote.options.get(setting, otherwise)
         if value == "false":
             continue
@@ -17,5 +27,5 @@ def check_policy(remote: Remote) -> None:
             raise Invalid(f"Remote {remote.name}: {setting} must be true or false, not {value!r}")
         raise Untrusted(
             f"Remote {remote.name} demands signatures ({setting}={value}), which larix cannot check yet; "
-            f"nothing was pulled. Set {setting}=false only where you trust the way to {remote.url}"
+            f"nothing was taken. Set {setting}=false only where you trust the way to {remote.url}"
         )

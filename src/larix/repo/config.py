@@ -22,3 +22,12 @@ def set_option(repo: Repo, group: str, key: str, value: str) -> None:
     if config.find(group, key) != value:
         config.set(group, key, value)
         write_config(repo, config)
+
+
+def remove_option(repo: Repo, group: str, key: str) -> bool:
+    """Whether it was there."""
+    config = read_config(repo)
+    found = config.remove(group, key)
+    if found:
+        write_config(repo, config)
+    return found

@@ -1,0 +1,25 @@
+"""larix remote refs"""
+
+import argparse
+
+from larix.cli.options import Parser, add_repo, open_repo
+from larix.errors import NotFound
+from larix.formats.summary import decode_summary
+from larix.remote.open import load_summary
+from larix.repo.remotes import load_remote
+
+
+def configure(parser: Parser) -> None:
+    add_repo(parser)
+    parser.add_argument("-r", "--revision", action="store_true", help="Print the commit of each ref too")
+    parser.add_argument("--cache-dir", metavar="DIR", help="Accepted; summaries are always fetched anew")
+    parser.add_argument("name", metavar="NAME", help="The remote")
+
+
+def run(args: argparse.Namespace) -> None:
+    with open_repo(args) as repo:
+        data = load_summary(repo, load_remote(repo, args.name))
+    if data is None:
+        raise NotFound("Remote refs not available; server has no summary file")
+    for ref, about in decode_summary(data).refs.items():
+        print(f"{args.name}:{ref}\t{about.commit}" if args.revision else f"{args.name}:{ref}")

@@ -1,0 +1,57 @@
+"""What checksums files and directories would have as objects; nothing is stored."""
+
+import os
+from collections.abc import Iterable
+
+from larix.formats.checksum import Checksum
+from larix.formats.content import FileHeader, content_checksum
+from larix.formats.objects import DirTree, ObjectType, checksum_of, decode_dirtree
+from larix.linux import files
+from larix.ops.commit import TreeOptions, add_entry, read_dirmeta
+
+
+class Checksums:
+    """Takes objects, and keeps dirtrees alone."""
+
+    def __init__(self) -> None:
+        self._dirtrees: dict[Checksum, bytes] = {}
+
+    def load_dirtree(self, checksum: Checksum) -> DirTree:
+        return decode_dirtree(self._dirtrees[checksum])
+
+    def add_metadata(self, kind: ObjectType, data: bytes) -> Checksum:
+        checksum = checksum_of(data)
+        if kind == ObjectType.DIR_TREE:
+            self._dirtrees[checksum] = data
+        return checksum
+
+    def add_file(self, header: FileHeader, size: int, content: Iterable[bytes]) -> Checksum:
+        return content_checksum(header, content)
+
+    def hand_over(self) -> list[Checksum]:
+        return []
+
+    def take_over(self, handed: list[Checksum]) -> None:
+        pass
+
+
+def checksum_path(path: str, *, xattrs: bool = True) -> Checksum:
+    """Of a file or symlink, or of the dirmeta of a directory; with or without extended attributes.
+
+    Raises Error for sockets and devices.
+    """
+    options = TreeOptions(xattrs=xattrs)
+    if os.path.isdir(path) and not os.path.islink(path):
+        with files.doing(f"Reading {path}"):
+            fd = files.open_directory(path)
+            try:
+                return checksum_of(read_dirmeta(fd, options).encode())
+            finally:
+                os.close(fd)
+    parent, name = os.path.split(path)
+    with files.doing(f"Reading {path}"):
+        fd = files.open_directory(parent or ".")
+    try:
+        return add_entry(Checksums(), name, fd, path, options)
+    finally:
+        os.close(fd)

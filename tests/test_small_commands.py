@@ -1,0 +1,112 @@
+"""config, reset, checksum, remote refs and summary: the C tool says the same, and leaves the same."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.judge import fails, larix, ostree, run_c, run_larix
+from tests.servers import nginx
+
+CONFIG_STEPS = [
+    ["set", "core.fsync", "false"],
+    ["get", "core.mode"],
+    ["set", "foo.bar", "with spaces = and more"],
+    ["get", "foo.bar"],
+    ["set", "foo.bar", " led by one"],
+    ["set", "--group=remote \"a.b\"", "url", "http://x"],
+    ["get", "remote \"a.b\".url"],
+    ["get", "--group=core", "repo_version"],
+    ["unset", "foo.bar"],
+    ["unset", "foo.bar"],
+    ["unset", "nothing.at-all"],
+    ["set", "foo.again", "1"],
+]  # fmt: skip
+CONFIG_WRONG = [["get"], ["set", "core.x"], ["get", "core.none"], ["get", "nodot"], ["frob", "a.b"], []]
+CONFIG_WRONG += [["get", "a.b", "c"]]
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    """Two commits on `main` and one on `other/one`."""
+    made = tmp_path / "repo"
+    ostree(made, "init", "--mode=archive")
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for name, branch in ("a", "main"), ("b", "main"), ("c", "other/one"):
+        (tree / name).write_text(name)
+        ostree(made, "commit", "-b", branch, "-s", name, f"--tree=dir={tree}", f"--add-metadata-string=version={name}")
+    return made
+
+
+def test_config_is_kept_alike(repo: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    shutil.copytree(repo, theirs)
+    for step in CONFIG_STEPS:
+        assert larix(repo, "config", *step) == ostree(theirs, "config", *step), step
+        assert (repo / "config").read_text() == (theirs / "config").read_text(), step
+    before = (repo / "config").read_bytes()
+    for step in CONFIG_WRONG:
+        fails(f"--repo={repo}", "config", *step)
+    for step in CONFIG_WRONG[:-1]:
+        assert run_c(f"--repo={theirs}", "config", *step, check=False).returncode == 1
+    assert (repo / "config").read_bytes() == before
+
+
+def test_reset_points_a_branch_back(repo: Path) -> None:
+    first, last = ostree(repo, "rev-parse", "main^"), ostree(repo, "rev-parse", "main")
+    assert larix(repo, "reset", "main", "main^") == ""
+    assert ostree(repo, "rev-parse", "main") == first
+    larix(repo, "reset", "main", last)
+    assert ostree(repo, "rev-parse", "main") == last
+    for wrong in ["nothing", "main"], ["main", "nothing"], ["main", "0" * 64], ["main"], ["main", "main", "main"]:
+        fails(f"--repo={repo}", "reset", *wrong)
+        assert run_c(f"--repo={repo}", "reset", *wrong, check=False).returncode == (0 if len(wrong) == 3 else 1)
+        ostree(repo, "reset", "main", last)
+    assert ostree(repo, "rev-parse", "main") == last
+
+
+def test_checksum_is_that_of_the_object(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("some text")
+    (tmp_path / "file").chmod(0o640)
+    (tmp_path / "empty").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    os.setxattr(tmp_path / "file", "user.tag", b"x")
+    for name in "file", "empty", "link", "":
+        for options in [], ["--ignore-xattrs"]:
+            done = run_larix("checksum", *options, tmp_path / name)
+            assert (done.status, done.err) == (0, "")
+            assert done.out == run_c("checksum", *options, tmp_path / name).stdout
+    assert (
+        run_larix("checksum", tmp_path / "file").out != run_larix("checksum", "--ignore-xattrs", tmp_path / "file").out
+    )
+    assert "No such file" in fails("checksum", tmp_path / "none")
+    os.mkfifo(tmp_path / "pipe")
+    assert "neither a file" in fails("checksum", tmp_path / "pipe")
+    fails("checksum")
+
+
+def test_a_remote_is_asked_what_it_has(repo: Path, tmp_path: Path) -> None:
+    client = tmp_path / "client"
+    ostree(client, "init", "--mode=archive")
+    with nginx(repo, tmp_path / "nginx") as url:
+        for name, place in ("web", url), ("here", f"file://{repo}"):
+            ostree(client, "remote", "add", "--no-gpg-verify", name, place)
+            assert "no summary" in fails(f"--repo={client}", "remote", "refs", name)
+            assert "no summary" in fails(f"--repo={client}", "remote", "summary", name)
+        ostree(repo, "summary", "-u", "--add-metadata=x.number=uint32 7", "--add-metadata=x.text='hello'")
+        for name in "web", "here":
+            assert larix(client, "remote", "refs", name) == ostree(client, "remote", "refs", name)
+            main = ostree(repo, "rev-parse", "main")
+            assert larix(client, "remote", "refs", "-r", name).splitlines()[0] == f"{name}:main\t{main}"
+            assert larix(client, "remote", "summary", name) == ostree(client, "remote", "summary", name)
+            assert larix(client, "remote", "summary", "--raw", name) == ostree(
+                client, "remote", "summary", "--raw", name
+            )
+            keys = larix(client, "remote", "summary", "--list-metadata-keys", name).splitlines()
+            assert {"x.number", "x.text", "ostree.summary.mode"} <= set(keys)
+            assert larix(client, "remote", "summary", "--print-metadata-key=x.number", name) == "uint32 7"
+    assert 'Remote "nothing" not found' in fails(f"--repo={client}", "remote", "refs", "nothing")
+    larix(client, "config", "set", '--group=remote "here"', "gpg-verify-summary", "true")
+    assert "demands signatures" in fails(f"--repo={client}", "remote", "summary", "here")
