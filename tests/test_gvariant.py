@@ -78,7 +78,7 @@ def test_text_is_read_as_it_was_printed() -> None:
 
 
 def test_glib_reads_the_same_from_text() -> None:
-    read = {}
+    read: dict[str, list[str] | None] = {}
     for line in TEXTS:
         try:
             found = from_text(line)
@@ -88,7 +88,7 @@ def test_glib_reads_the_same_from_text() -> None:
             read[line] = [found.type, encode(found.type, found.value).hex()]
     answers = ask_glib([{"parse": line} for line in TEXTS])
     assert read == dict(zip(TEXTS, answers, strict=True))
-    assert 40 < answers.count(None) < len(answers) - 60
+    assert 30 < answers.count(None) < len(answers) - 60
 
 
 def test_glib_refuses_what_we_refuse() -> None:

@@ -1,6 +1,7 @@
 """larix config"""
 
 import argparse
+import re
 
 from larix.cli.options import Parser, add_repo, open_repo
 from larix.errors import Invalid, NotFound
@@ -8,6 +9,9 @@ from larix.repo.config import remove_option, set_option
 
 # Operation -> what must follow it.
 OPERATIONS = {"get": ["KEY"], "set": ["KEY", "VALUE"], "unset": ["KEY"]}
+
+# The first dot ends the group, but for one within quotes as in `remote "a.b"`.
+KEY = re.compile(r"""((?:[^."]|"[^"]*")+)\.(.+)""")
 
 
 def configure(parser: Parser) -> None:
@@ -43,8 +47,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def split(text: str) -> tuple[str, str]:
-    # A group may have dots in it, as `remote "a.b"`; a key has none.
-    group, _, key = text.rpartition(".")
-    if not group or not key:
+    found = KEY.fullmatch(text)
+    if found is None:
         raise Invalid(f"Invalid key {text!r}: it must be GROUP.KEY, or use --group")
-    return group, key
+    return found[1], found[2]
