@@ -1,7 +1,7 @@
 """C `ostree` and larix in turn on the same work, in one run: `make bench`.
 
 BENCH=small        a smaller pair of releases
-BENCH_ROWS=regex   only these rows; the table is then printed and not written
+BENCH_ROWS=regex   only these rows; the others stand as they were measured before
 BENCH_RUNS=n       how often each is run, 3 by default; figures are medians
 BENCH_CACHE=path   where releases and repos are kept
 """
@@ -36,23 +36,31 @@ def main() -> int:
     # As an installed larix is; an editable one may not have been run before.
     subprocess.run([sys.executable, "-m", "compileall", "-q", Path(larix.__file__).parent], check=True)
     fixtures = Fixtures(cache, find_releases(cache, small=small))
-    table, wrong = [HEAD], False
+    what = "the smaller pair" if small else "the full pair"
+    head = INTRODUCTION.format(version=larix.__version__, runs=runs, what=what) + HEAD
+    wrong = False
     with (
         tempfile.TemporaryDirectory(dir=cache, prefix="run-") as name,
         nginx(fixtures.repos["archive"], Path(name, "nginx")) as url,
     ):
-        for row in rows(fixtures, url):
+        every = rows(fixtures, url)
+        table = lines_before(head)
+        for row in every:
             if re.search(pattern, row.name):
-                line, right = compare(row, Path(name), runs)
+                table[row.name], right = compare(row, Path(name), runs)
                 wrong |= not right
-                print(line, flush=True)
-                table.append(line)
-    if not pattern:
-        what = "the smaller pair" if small else "the full pair"
-        RESULTS.write_text(
-            INTRODUCTION.format(version=larix.__version__, runs=runs, what=what) + "\n".join(table) + "\n"
-        )
+                print(table[row.name], flush=True)
+                # After each, as a long run may be ended.
+                lines = [table[row.name] for row in every if row.name in table]
+                RESULTS.write_text("\n".join([head, *lines, ""]))
     return int(wrong)
+
+
+def lines_before(head: str) -> dict[str, str]:
+    """The line of each row in the results of an earlier run on the same releases, with the same version."""
+    if not RESULTS.exists() or not (text := RESULTS.read_text()).startswith(head):
+        return {}
+    return {line.split(" | ")[0].removeprefix("| "): line for line in text.removeprefix(head).splitlines() if line}
 
 
 def compare(row: Row, work: Path, runs: int) -> tuple[str, bool]:
@@ -112,9 +120,9 @@ HEAD = """\
 INTRODUCTION = """\
 # C `ostree` and larix side by side
 
-Written by `make bench` with larix {version} on {what} of releases, median of {runs}. Times of one machine in one run:
-only the ratios mean something. Both commit the same checksums and the C tool's fsck passes on what larix wrote, or the
-row says so.
+Written by `make bench` with larix {version} on {what} of releases, median of {runs}. Each line is of one machine
+and one run: only the ratios mean something. Both commit the same checksums and the C tool's fsck passes on what larix
+wrote, or the row says so.
 
 """
 
