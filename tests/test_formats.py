@@ -1,10 +1,12 @@
 """Objects, checksums and names against what the C tool writes, reads and refuses."""
 
+import io
 import os
 import shutil
 import stat
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from larix import gvariant
 from larix.errors import Corrupt, Error, Invalid
 from larix.formats import checksum as checksums
-from larix.formats import content, names, objects, xattrs
+from larix.formats import content, cpio, names, objects, sizes, xattrs
 from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader
 from larix.formats.objects import Commit, DirMeta, DirTree, Metadata, ObjectName, ObjectType
@@ -259,11 +261,11 @@ def test_a_prefix_must_promise_a_bounded_header(prefix: bytes) -> None:
         content.header_size(prefix)
 
 
-@pytest.mark.parametrize("found", [[b"b\0", b"a\0"], [b"a\0", b"a\0"], [b"\0"], [b""], [b"a"], [b"a\0b\0"]])
-def test_xattr_names_are_whole_sorted_and_stand_once(found: list[bytes]) -> None:
+@pytest.mark.parametrize("found", [[b"a\0", b"b\0", b"a\0"], [b"a\0", b"a\0"], [b"\0"], [b""], [b"a"], [b"a\0b\0"]])
+def test_xattr_names_are_whole_and_stand_once(found: list[bytes]) -> None:
     with pytest.raises(Corrupt):
         xattrs.decode(gvariant.encode(xattrs.TYPE, [(name, b"value") for name in found]))
-    assert xattrs.decode(xattrs.encode(((b"a", b"1"), (b"b", b"")))) == ((b"a", b"1"), (b"b", b""))
+    assert xattrs.decode(xattrs.encode(((b"b", b""), (b"a", b"1")))) == ((b"b", b""), (b"a", b"1"))
 
 
 @pytest.mark.parametrize("text", ["", A, f"{A}.", f"{A}.filez", f"{A}.exe", f"{A}.commit.commit", "a.commit"])
@@ -314,3 +316,33 @@ def test_damaged_objects_give_only_our_error(whole: bytes, changes: list[tuple[i
             continue
         if isinstance(value, Commit | DirTree | DirMeta):
             assert value.encode() == damaged
+
+
+# inode, mode, uid, gid, links, mtime, size, two devices of two numbers, size of the name, check
+CPIO = b"070701" + b"".join(b"%08X" % n for n in (1, 0o100644, 0, 0, 1, 0, 3, 0, 0, 0, 0, 2, 0))
+
+
+@given(st.one_of(st.binary(max_size=300), st.tuples(st.integers(0, 119), st.binary(max_size=8))))
+def test_any_bytes_as_cpio(what: bytes | tuple[int, bytes]) -> None:
+    """Those of a good archive with some replaced come close to one."""
+    whole = CPIO + b"a\0" + b"abc\0"
+    data = what if isinstance(what, bytes) else whole[: what[0]] + what[1] + whole[what[0] + len(what[1]) :]
+    with pytest.raises(Corrupt):
+        for member in cpio.read_cpio(io.BytesIO(data).read):
+            assert sum(map(len, member.content)) == member.size
+
+
+@given(st.integers(0, 1 << 63), st.integers(0, 1 << 63), st.sampled_from([None, *ObjectType]))
+def test_sizes_come_back(packed: int, unpacked: int, kind: ObjectType | None) -> None:
+    size = sizes.Size(A, packed, unpacked, kind)
+    encoded = sizes.encode_size(size)
+    assert sizes.decode_size(encoded) == size
+    for cut in range(len(encoded) - (kind is not None)):
+        with pytest.raises(Corrupt):
+            sizes.decode_size(encoded[:cut])
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_as_a_size(data: bytes) -> None:
+    with suppress(Corrupt):
+        sizes.decode_size(data)

@@ -2,33 +2,95 @@
 
 import argparse
 import os
+import re
+import sys
 import time
+from dataclasses import replace
+from io import BufferedReader
+from pathlib import Path
 
 from larix.cli.dates import parse_date
-from larix.cli.options import Parser, add_repo, open_repo
-from larix.errors import Invalid
+from larix.cli.editor import edit_message
+from larix.cli.options import Parser, add_missing, add_repo, boolean, open_repo
+from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum, parse_checksum
 from larix.formats.names import check_ref
 from larix.formats.objects import Metadata
 from larix.gvariant import Variant
-from larix.ops.commit import CommitOptions, TreeOptions, add_directory, commit_tree
+from larix.gvariant.parse_text import from_text
+from larix.linux import files
+from larix.ops.bootable import describe_kernel
+from larix.ops.commit import CommitOptions, commit_tree
+from larix.ops.modify import Modifier, parse_overrides, parse_skip_list
+from larix.ops.scan import find_links, lay_directory
+from larix.ops.tree import Directory, Stored, add_tree, lay_over, open_stored
+from larix.ops.untar import ArchiveOptions, lay_archive
+from larix.repo.refs import find_ref
 from larix.repo.repo import Repo
-from larix.repo.transaction import Transaction
+from larix.repo.transaction import Counts, Transaction
 
 
 def configure(parser: Parser) -> None:
     add_repo(parser)
-    parser.add_argument("-b", "--branch", metavar="REF", help="The ref that will name the commit")
-    parser.add_argument("--orphan", action="store_true", help="Make a commit that no ref names")
-    parser.add_argument("-s", "--subject", default="", help="One line about the commit")
-    parser.add_argument("-m", "--body", default="", help="More lines about the commit")
-    parser.add_argument("--parent", metavar="CHECKSUM", help="The commit before, or `none`; default: that of REF")
-    parser.add_argument("--tree", metavar="dir=PATH", help="The directory to commit; the same as the argument PATH")
-    parser.add_argument("--timestamp", help="Date of the commit, as 2026-01-31 12:00:00 +0100 or @SECONDS")
-    parser.add_argument("--owner-uid", metavar="UID", type=int, help="The user who shall own every file")
-    parser.add_argument("--owner-gid", metavar="GID", type=int, help="The group that shall own every file")
-    parser.add_argument("--add-metadata-string", metavar="KEY=VALUE", action="append", default=[], help="Metadata")
     parser.add_argument("path", metavar="PATH", nargs="?", help="The directory to commit (default: the current one)")
+    add_what(parser)
+    add_about(parser)
+    add_how(parser)
+
+
+def add_what(parser: Parser) -> None:
+    add = parser.add_argument
+    add("--tree", metavar="KIND=WHAT", action="append", default=[], help="dir=PATH, tar=FILE (- is stdin) or ref=REV")
+    add("--base", metavar="REV", help="The commit under all trees; of those, later ones lie on earlier ones")
+    add("--consume", action="store_true", help="Remove each directory after it was committed")
+    add("--owner-uid", metavar="UID", type=int, help="The user who shall own every file")
+    add("--owner-gid", metavar="GID", type=int, help="The group that shall own every file")
+    add("--no-xattrs", action="store_true", help="Leave extended attributes out")
+    add(
+        "--canonical-permissions",
+        action="store_true",
+        help="Let all belong to root, without set-uid bits and attributes",
+    )
+    add("--mode-ro-executables", action="store_true", help="Let nobody write to executable files")
+    add("--statoverride", metavar="FILE", help="Change modes; its lines are [+]MODE PATH or =MODE PATH, MODE decimal")
+    add("--skip-list", metavar="FILE", help="Leave out the paths in the lines of FILE")
+    add("--tar-autocreate-parents", action="store_true", help="Make directories that a tar archive does not have")
+    add("--tar-pathname-filter", metavar="REGEX,REPLACEMENT", help="Change the names in tar archives")
+    add("--link-checkout-speedup", action="store_true", help="Do not read files that are hard links to objects")
+    add("-I", "--devino-canonical", action="store_true", help="The same, whatever else shall be changed about them")
+
+
+def add_about(parser: Parser) -> None:
+    add = parser.add_argument
+    add("-b", "--branch", metavar="REF", help="The ref that will name the commit")
+    add("--orphan", action="store_true", help="Make a commit without a ref")
+    add("-s", "--subject", default="", help="One line about the commit")
+    add("-m", "--body", default="", help="More lines about the commit")
+    add("-F", "--body-file", metavar="FILE", help="Read those lines from FILE")
+    add("-e", "--editor", action="store_true", help="Write subject and body in $EDITOR")
+    add("--parent", metavar="CHECKSUM", help="The commit before, or `none`; default: that of REF")
+    add("--timestamp", help="Date of the commit, as 2026-01-31 12:00:00 +0100 or @SECONDS")
+    add("--add-metadata-string", metavar="KEY=VALUE", action="append", default=[], help="Metadata of the commit")
+    add("--add-metadata", metavar="KEY=VALUE", action="append", default=[], help="The same, VALUE as GVariant text")
+    add("--keep-metadata", metavar="KEY", action="append", default=[], help="Metadata to keep from the parent")
+    add("--add-detached-metadata-string", metavar="KEY=VALUE", action="append", default=[], help="Metadata beside it")
+    add("--bind-ref", metavar="REF", action="append", default=[], help="Another ref that the commit is made for")
+    add("--no-bindings", action="store_true", help="Do not say for which refs it is made")
+    add("--bootable", action="store_true", help="Note the version of its kernel, so that it can be deployed")
+
+
+def add_how(parser: Parser) -> None:
+    add = parser.add_argument
+    add("--generate-sizes", action="store_true", help="Note the sizes of all objects (in an archive)")
+    add("--skip-if-unchanged", action="store_true", help="Make no commit where the tree is that of the parent")
+    add("--table-output", action="store_true", help="Print counts as well, one in a line")
+    add("--fsync", metavar="BOOL", type=boolean, default=True, help="Wait for the disk (default: true)")
+    for option in "--gpg-sign", "--gpg-homedir", "--sign", "--sign-type", "--sign-from-file":
+        add_missing(parser, option, "larix cannot sign commits yet")
+    add_missing(parser, "--selinux-policy", "larix cannot set SELinux labels yet")
+    for option in "-P --selinux-policy-from-base", "--selinux-labeling-epoch":
+        add_missing(parser, option, "larix cannot set SELinux labels yet", value=False)
+    add_missing(parser, "--generate-composefs-metadata", "larix cannot make composefs images yet", value=False)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -36,39 +98,186 @@ def run(args: argparse.Namespace) -> None:
         check_ref(args.branch)
     elif not args.orphan:
         raise Invalid("A branch must be specified with --branch, or use --orphan")
-    path = args.path or "."
-    if args.tree is not None:
-        kind, equals, path = args.tree.partition("=")
-        if not equals or kind != "dir":
-            raise Invalid(f"Invalid tree {args.tree!r}: it must be dir=PATH")
-    pairs = [key_value(text) for text in args.add_metadata_string]
-    timestamp = parse_date(args.timestamp) if args.timestamp else now()
-    with open_repo(args) as repo, Transaction(repo) as transaction:
-        options = CommitOptions(args.subject, args.body, Metadata(pairs), find_parent(repo, args))
-        root = add_directory(transaction, path, TreeOptions(args.owner_uid, args.owner_gid))
-        checksum = commit_tree(transaction, root, timestamp, args.branch, options)
-        transaction.commit()
-    print(checksum)
+    trees = parse_trees(args)
+    modifier = read_modifier(args)
+    with open_repo(args) as repo:
+        repo.fsync = repo.fsync and args.fsync
+        parent = find_parent(repo, args)
+        options = describe(repo, args, parent)
+        with Transaction(repo) as transaction:
+            root, known = add_trees(transaction, args, trees, modifier)
+            if args.bootable:
+                pairs = [*options.metadata.pairs, *describe_kernel(transaction, root)]
+                options = replace(options, metadata=Metadata(pairs))
+            if parent is not None and args.skip_if_unchanged and root == tree_of(repo, parent):
+                checksum = parent
+            else:
+                timestamp = parse_date(args.timestamp) if args.timestamp else now()
+                checksum = commit_tree(transaction, root, timestamp, args.branch, options)
+            counts = transaction.counts() if args.table_output else None
+            transaction.commit()
+    if args.consume:
+        for kind, what in trees:
+            if kind == "dir":
+                consume(what)
+    if counts is None:
+        print(checksum)
+    else:
+        print_table(checksum, counts, known)
+
+
+def consume(path: str) -> None:
+    with files.doing(f"Removing {path}"):
+        fd = files.open_directory(os.path.dirname(os.path.abspath(path)))
+        try:
+            files.remove_tree(os.path.basename(os.path.abspath(path)), fd)
+        finally:
+            os.close(fd)
+
+
+def parse_trees(args: argparse.Namespace) -> list[tuple[str, str]]:
+    if not args.tree:
+        return [("dir", args.path or ".")]
+    trees = []
+    for text in args.tree:
+        kind, equals, what = text.partition("=")
+        if not equals:
+            raise Invalid(f"Missing type in tree specification '{text}'; write dir=PATH, tar=FILE or ref=REV")
+        if kind not in ("dir", "tar", "ref"):
+            raise Invalid(f"Invalid tree type specification '{kind}'; known are dir, tar and ref")
+        trees.append((kind, what))
+    return trees
+
+
+def read_modifier(args: argparse.Namespace) -> Modifier:
+    if args.canonical_permissions and (args.owner_uid or args.owner_gid):
+        raise Invalid("--canonical-permissions gives all to root, which contradicts --owner-uid and --owner-gid")
+    return Modifier(
+        args.owner_uid,
+        args.owner_gid,
+        not args.no_xattrs,
+        args.canonical_permissions,
+        args.mode_ro_executables,
+        parse_overrides(read_text(args.statoverride)) if args.statoverride else {},
+        parse_skip_list(read_text(args.skip_list)) if args.skip_list else frozenset(),
+    )
 
 
 def find_parent(repo: Repo, args: argparse.Namespace) -> Checksum | None:
-    if args.parent is None:
-        # None from a remote: a branch made here begins anew.
-        return repo.refs().get((None, args.branch)) if args.branch is not None else None
-    return None if args.parent == "none" else parse_checksum(args.parent)
+    if args.parent == "none":
+        return None
+    if args.parent is not None:
+        return parse_checksum(args.parent)
+    return find_ref(repo.fd, None, args.branch) if args.branch is not None and not args.orphan else None
 
 
-def key_value(text: str) -> tuple[str, Variant]:
+def describe(repo: Repo, args: argparse.Namespace, parent: Checksum | None) -> CommitOptions:
+    pairs = [(key, Variant("s", value)) for key, value in map(key_value, args.add_metadata_string)]
+    for key, value in map(key_value, args.add_metadata):
+        try:
+            pairs.append((key, from_text(value)))
+        except Invalid as error:
+            raise Invalid(f"Parsing {key}={value}: {error}") from None
+    if args.keep_metadata:
+        if parent is None:
+            raise Invalid("--keep-metadata needs a parent to take the metadata from")
+        before = repo.load_commit(parent).metadata
+        for key in args.keep_metadata:
+            if key not in before:
+                raise NotFound(f"Missing metadata key '{key}' from commit '{parent}'")
+            pairs.append((key, before[key]))
+    detached = [(key, Variant("s", value)) for key, value in map(key_value, args.add_detached_metadata_string)]
+    subject, body = args.subject, read_text(args.body_file) if args.body_file else args.body
+    if args.editor:
+        subject, body = edit_message(subject, body)
+    return CommitOptions(
+        subject=subject,
+        body=body,
+        metadata=Metadata(pairs),
+        detached=Metadata(detached) if detached else None,
+        parent=parent,
+        bindings=not args.no_bindings,
+        bind_refs=args.bind_ref,
+        sizes=args.generate_sizes,
+    )
+
+
+def add_trees(
+    transaction: Transaction, args: argparse.Namespace, trees: list[tuple[str, str]], modifier: Modifier
+) -> tuple[Stored, int]:
+    """Besides the tree, how many files were known without reading them."""
+    repo = transaction.repo
+    top = open_stored(repo, tree_of(repo, repo.resolve(args.base))) if args.base else Directory()
+    links, known = None, 0
+    if args.devino_canonical or (args.link_checkout_speedup and modifier.changes_nothing):
+        links = find_links(repo)
+    for kind, what in trees:
+        if kind == "ref":
+            lay_over(repo, top, tree_of(repo, repo.resolve(what)))
+        elif kind == "dir":
+            known += lay_directory(transaction, top, what, modifier, repo=repo, links=links)
+        else:
+            with open_archive(what) as archive:
+                lay_archive(transaction, top, archive, modifier, archive_options(args), repo=repo)
+    modifier.check_matched()
+    return add_tree(transaction, top), known
+
+
+def open_archive(path: str) -> BufferedReader:
+    if path == "-":
+        return os.fdopen(sys.stdin.fileno(), "rb", closefd=False)
+    with files.doing(f"Reading {path}"):
+        return Path(path).open("rb")
+
+
+def archive_options(args: argparse.Namespace) -> ArchiveOptions:
+    if args.tar_pathname_filter is None:
+        return ArchiveOptions(args.tar_autocreate_parents)
+    pattern, comma, replacement = args.tar_pathname_filter.partition(",")
+    if not comma:
+        raise Invalid(f"--tar-pathname-filter={pattern}: no comma between the expression and what takes its place")
+    try:
+        return ArchiveOptions(args.tar_autocreate_parents, re.compile(pattern), replacement)
+    except re.error as error:
+        raise Invalid(f"--tar-pathname-filter: {pattern!r} is no regular expression: {error}") from None
+
+
+def tree_of(repo: Repo, commit: Checksum) -> Stored:
+    found = repo.load_commit(commit)
+    return Stored(found.dirtree, found.dirmeta)
+
+
+def key_value(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
         raise Invalid(f"Missing '=' in KEY=VALUE metadata '{text}'")
-    return key, Variant("s", value)
+    return key, value
+
+
+def read_text(path: str) -> str:
+    with files.doing(f"Reading {path}"):
+        data = Path(path).read_bytes()
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise Invalid(f"{path} is not UTF-8 text") from None
 
 
 def now() -> int:
+    """Seconds since 1970, or what whoever wants the same commit twice has set."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if epoch is None:
         return int(time.time())
-    if not epoch.isdecimal():
-        raise Invalid(f"SOURCE_DATE_EPOCH is {epoch!r}; it must be seconds since 1970")
+    if not epoch.isascii() or not epoch.isdecimal():
+        raise Invalid(f"SOURCE_DATE_EPOCH={epoch}: not a number of seconds")
     return int(epoch)
+
+
+def print_table(checksum: Checksum, counts: Counts, known: int) -> None:
+    print(f"Commit: {checksum}")
+    print(f"Metadata Total: {counts.metadata}")
+    print(f"Metadata Written: {counts.metadata_new}")
+    print(f"Content Total: {counts.files}")
+    print(f"Content Written: {counts.files_new}")
+    print(f"Content Cache Hits: {known}")
+    print(f"Content Bytes Written: {counts.bytes_new}")

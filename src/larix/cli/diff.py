@@ -6,8 +6,8 @@ from pathlib import Path
 from larix.cli.options import Parser, add_repo, open_repo
 from larix.cli.output import size
 from larix.errors import Invalid
-from larix.ops.commit import TreeOptions
 from larix.ops.diff import Tree, commit_as_tree, count_objects, diff, directory_as_tree
+from larix.ops.modify import Modifier
 from larix.repo.repo import Repo
 
 
@@ -24,10 +24,10 @@ def configure(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     old, new = (f"{args.old}^", args.old) if args.new is None else (args.old, args.new)
-    options = TreeOptions(args.owner_uid, args.owner_gid, xattrs=not args.no_xattrs)
+    modifier = Modifier(args.owner_uid, args.owner_gid, xattrs=not args.no_xattrs)
     with open_repo(args) as repo:
         if args.fs_diff or not args.stats:
-            changes = diff(_tree(repo, old, options), _tree(repo, new, options))
+            changes = diff(_tree(repo, old, modifier), _tree(repo, new, modifier))
             for letter, paths in ("M", changes.modified), ("D", changes.removed), ("A", changes.added):
                 for path in paths:
                     print(f"{letter}    {path}")
@@ -43,7 +43,7 @@ def _is_directory(text: str) -> bool:
     return text.startswith(("/", "./"))
 
 
-def _tree(repo: Repo, text: str, options: TreeOptions) -> Tree:
+def _tree(repo: Repo, text: str, modifier: Modifier) -> Tree:
     if _is_directory(text):
-        return directory_as_tree(str(Path(text)), options)
+        return directory_as_tree(str(Path(text)), modifier)
     return commit_as_tree(repo, repo.resolve(text))

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from typing import NoReturn
 
-from larix.errors import Invalid, NotFound
+from larix.errors import Invalid, NotFound, Unsupported
 from larix.repo.repo import Repo
 
 SYSTEM_REPO = "/ostree/repo"
@@ -26,6 +26,27 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, args: Sequence[str]) -> argparse.Namespace:
         return self.parse_intermixed_args(args)
+
+
+class _Missing(argparse.Action):
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, option: str | None = None
+    ) -> None:
+        raise Unsupported(f"{option}: {self.const}")
+
+
+def add_missing(parser: Parser, names: str, why: str, *, value: bool = True) -> None:
+    """An option of the C tool that is known here and does not work, with its names between spaces."""
+    parser.add_argument(*names.split(), action=_Missing, nargs=None if value else 0, const=why, help=argparse.SUPPRESS)
+
+
+def boolean(text: str) -> bool:
+    """As in the C tool's options and config."""
+    if text.lower() in ("1", "true", "yes"):
+        return True
+    if text.lower() in ("0", "false", "no", "none"):
+        return False
+    raise Invalid(f"Invalid boolean argument '{text}'; write true or false")
 
 
 def add_repo(parser: Parser) -> None:

@@ -25,6 +25,8 @@ from larix.gvariant import Variant
 MAX_METADATA_SIZE = 128 << 20
 
 COMMIT_TYPE = "(a{sv}aya(say)sstayay)"
+# Of what may be kept beside a commit and changed later, such as signatures.
+DETACHED_TYPE = "a{sv}"
 DIRTREE_TYPE = "(a(say)a(sayay))"
 DIRMETA_TYPE = "(uuua(ayay))"
 

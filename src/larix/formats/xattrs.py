@@ -1,4 +1,4 @@
-"""Extended attributes as objects hold them: a(ayay), names with their NUL at the end, sorted by name, each once."""
+"""Extended attributes as objects hold them: a(ayay), names with their NUL, each once; we write them sorted."""
 
 from collections.abc import Iterable
 
@@ -17,18 +17,19 @@ def canonical(pairs: Iterable[tuple[bytes, bytes]]) -> Xattrs:
 
 
 def from_variant(pairs: list[tuple[bytes, bytes]]) -> Xattrs:
-    """From the decoded a(ayay). Raises Corrupt for names that are empty, unterminated, unsorted or repeated."""
-    found: list[tuple[bytes, bytes]] = []
-    before = b""
+    """From the decoded a(ayay), in its order: earlier C tools wrote those of tar archives unsorted.
+
+    Raises Corrupt for names that are empty, unterminated or repeated.
+    """
+    found: dict[bytes, bytes] = {}
     for raw, value in pairs:
         name = raw[:-1]
         if not name or raw.find(0) != len(name):
             raise Corrupt(f"Invalid extended attribute name {raw[:80]!r}")
-        if name <= before:
-            raise Corrupt(f"Extended attribute {name[:80]!r} is repeated or out of order")
-        before = name
-        found.append((name, value))
-    return tuple(found)
+        if name in found:
+            raise Corrupt(f"Extended attribute {name[:80]!r} is repeated")
+        found[name] = value
+    return tuple(found.items())
 
 
 def to_variant(xattrs: Xattrs) -> list[tuple[bytes, bytes]]:

@@ -7,7 +7,8 @@ from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader, content_checksum
 from larix.formats.objects import DirTree, ObjectType, checksum_of, decode_dirtree
 from larix.linux import files
-from larix.ops.commit import TreeOptions, add_entry, read_dirmeta
+from larix.ops.modify import Modifier
+from larix.ops.scan import open_entry, read_dirmeta
 
 
 class Checksums:
@@ -31,7 +32,7 @@ class Checksums:
     def hand_over(self) -> list[Checksum]:
         return []
 
-    def take_over(self, handed: list[Checksum]) -> None:
+    def take_over(self, handed: list[Checksum], total: int) -> None:
         pass
 
 
@@ -40,18 +41,19 @@ def checksum_path(path: str, *, xattrs: bool = True) -> Checksum:
 
     Raises Error for sockets and devices.
     """
-    options = TreeOptions(xattrs=xattrs)
+    modifier = Modifier(xattrs=xattrs)
     if os.path.isdir(path) and not os.path.islink(path):
         with files.doing(f"Reading {path}"):
             fd = files.open_directory(path)
             try:
-                return checksum_of(read_dirmeta(fd, options).encode())
+                return checksum_of(modifier.directory("/", read_dirmeta(fd)).encode())
             finally:
                 os.close(fd)
     parent, name = os.path.split(path)
     with files.doing(f"Reading {path}"):
         fd = files.open_directory(parent or ".")
     try:
-        return add_entry(Checksums(), name, fd, path, options)
+        with open_entry(name, fd, path) as entry:
+            return content_checksum(modifier.file("/", entry.header), entry.content)
     finally:
         os.close(fd)

@@ -7,8 +7,10 @@ from larix.errors import Error
 from larix.formats.checksum import Checksum
 from larix.formats.objects import DirTree, ObjectName
 from larix.ops.checksum import Checksums
-from larix.ops.commit import TreeOptions, add_directory
+from larix.ops.modify import Modifier
 from larix.ops.reach import reach
+from larix.ops.scan import lay_directory
+from larix.ops.tree import Directory, add_tree
 from larix.repo.repo import Repo
 
 
@@ -44,11 +46,11 @@ def commit_as_tree(repo: Repo, commit: Checksum) -> Tree:
     return Tree(repo.load_commit(commit).dirtree, repo.load_dirtree, "/")
 
 
-def directory_as_tree(path: str, options: TreeOptions | None = None) -> Tree:
+def directory_as_tree(path: str, modifier: Modifier | None = None) -> Tree:
     """Reads all files below `path`; nothing is stored. Raises Error for sockets and devices."""
-    sink = Checksums()
-    top, _ = add_directory(sink, path, options)
-    return Tree(top, sink.load_dirtree, "")
+    sink, top = Checksums(), Directory()
+    lay_directory(sink, top, path, modifier)
+    return Tree(add_tree(sink, top).dirtree, sink.load_dirtree, "")
 
 
 def diff(old: Tree, new: Tree) -> Changes:

@@ -13,14 +13,13 @@ from larix.errors import Corrupt, Error, Invalid, NotFound
 from larix.formats import objects
 from larix.formats.checksum import Checksum, is_checksum
 from larix.formats.objects import Commit, ObjectName, ObjectType
+from larix.ops.commit import REF_BINDING
 from larix.ops.walk import MAX_DEPTH
 from larix.remote.source import Pulled, Source
 from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
 from larix.repo.workers import Workers
 
-REF_BINDING = "ostree.ref-binding"
-DETACHED_TYPE = "a{sv}"
 # File objects that one worker is given at once.
 BATCH = 128
 
@@ -86,7 +85,7 @@ class _Pull:
     def _take_over(self, brought: tuple[Pulled, list[Checksum]]) -> None:
         pulled, new = brought
         self._pulled.add(pulled)
-        self._transaction.take_over(new)
+        self._transaction.take_over(new, len(new))
 
     def _missing(self, name: ObjectName) -> None:
         # History may end anywhere, and most commits have no detached metadata.
@@ -128,7 +127,7 @@ class _Pull:
     def _take_metadata(self, name: ObjectName, data: bytes) -> None:
         if name.type == ObjectType.COMMIT_META:
             try:
-                gvariant.decode(DETACHED_TYPE, data)
+                gvariant.decode(objects.DETACHED_TYPE, data)
             except Corrupt as error:
                 raise Corrupt(f"Corrupted object {name}: {error}") from None
             self._transaction.set_detached_metadata(name.checksum, data)

@@ -67,6 +67,7 @@ class Repo:
                 raise Invalid(f"{path}/config: unknown core.mode {mode!r}")
             self.layout = LAYOUTS[mode]
             self.fsync = self.config.find_bool("core", "fsync", True)
+            self.collection_id = self.config.find("core", "collection-id")
             self.owner = os.fstat(self.fd).st_uid
         except BaseException:
             self.close()

@@ -17,12 +17,12 @@ from contextlib import ExitStack, suppress
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from larix.errors import Corrupt
 from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader, content_checksum
-from larix.formats.objects import ObjectName, ObjectType, checksum_of
+from larix.formats.objects import MAX_METADATA_SIZE, DirTree, ObjectName, ObjectType, checksum_of, decode_dirtree
 from larix.linux import files
 from larix.linux.lock import lock_file
 from larix.repo import refs
@@ -31,6 +31,16 @@ from larix.repo.layout import INFLATED_WHOLE, WHOLE, Read
 from larix.repo.repo import Repo, partial_path
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Counts(NamedTuple):
+    """Objects that were added, of them those that were not there before, and bytes of content in those."""
+
+    metadata: int
+    metadata_new: int
+    files: int
+    files_new: int
+    bytes_new: int
 
 
 class Transaction:
@@ -43,6 +53,7 @@ class Transaction:
         """Raises Busy while another process deletes from the repo."""
         self.repo = repo
         self.added: set[ObjectName] = set()
+        self._metadata = self._files = 0
         self._refs: dict[tuple[str | None, str], Checksum | None] = {}
         self._partial: dict[Checksum, bool] = {}
         self._count = count(1)
@@ -71,6 +82,7 @@ class Transaction:
     def add_metadata(self, kind: ObjectType, data: bytes) -> Checksum:
         """Add a dirtree, dirmeta or commit."""
         name = ObjectName(checksum_of(data), kind)
+        self._metadata += 1
         if not self.has(name):
             self._add_bytes(name, data)
         return name.checksum
@@ -83,6 +95,7 @@ class Transaction:
         self, header: FileHeader, size: int, content: Iterable[bytes], expected: Checksum | None = None
     ) -> Checksum:
         """Add a file object with `size` bytes of content. Raises Corrupt where it has not the expected checksum."""
+        self._files += 1
         if size > WHOLE:
             return self._add_large(header, size, content, expected)
         data = b"".join(content)
@@ -119,8 +132,39 @@ class Transaction:
         self.added.clear()
         return handed
 
-    def take_over(self, handed: list[Checksum]) -> None:
+    def take_over(self, handed: list[Checksum], total: int) -> None:
+        """What a worker handed over, when it was given `total` file objects to add."""
+        self._files += total
         self.added.update(ObjectName(checksum, ObjectType.FILE) for checksum in handed)
+
+    def counts(self) -> Counts:
+        """Of what was added so far."""
+        files_new = [name.checksum for name in self.added if name.type == ObjectType.FILE]
+        size = sum(self.look(checksum)[1] for checksum in files_new)
+        return Counts(self._metadata, len(self.added) - len(files_new), self._files, len(files_new), size)
+
+    # Objects that were added, or were there before
+
+    def look(self, checksum: Checksum) -> tuple[FileHeader, int]:
+        """Of a file object the header, perhaps without extended attributes, and the size of the content."""
+        return self.repo.layout.look(*self._find(ObjectName(checksum, ObjectType.FILE)))
+
+    def stored_size(self, name: ObjectName) -> int:
+        """Bytes of the object as it lies on disk."""
+        path, dir_fd = self._find(name)
+        return os.stat(path, dir_fd=dir_fd, follow_symlinks=False).st_size
+
+    def load_dirtree(self, checksum: Checksum) -> DirTree:
+        name = ObjectName(checksum, ObjectType.DIR_TREE)
+        if name not in self.added:
+            return self.repo.load_dirtree(checksum)
+        return decode_dirtree(files.read(*self._find(name), MAX_METADATA_SIZE))
+
+    def _find(self, name: ObjectName) -> tuple[str, int]:
+        """Path below the directory that is open."""
+        if name in self.added:
+            return self._staging_path(name), self._fd
+        return self.repo.object_path(name), self.repo.objects_fd
 
     def link_object(self, name: ObjectName, source: Repo) -> bool:
         """Share an object of a repo of the same mode; False where the file system cannot."""

@@ -1,0 +1,99 @@
+"""What changes between a directory or an archive and the commit made of it: owners, modes, attributes, left out paths.
+
+    statoverride    lines `[+]MODE PATH`: these bits are added to the mode; `=MODE PATH`: this is the mode.
+    skip list       lines `PATH`
+
+MODE is a decimal number, PATH begins with a slash at the top of the tree.
+"""
+
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from larix.errors import Invalid
+from larix.formats.content import FileHeader
+from larix.formats.objects import MODE_BITS, DirMeta
+from larix.formats.xattrs import Xattrs
+
+CANONICAL_BITS = 0o755
+EXECUTABLE, WRITABLE = 0o111, 0o222
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """`bits` take the place of those of the mode, or are added to them."""
+
+    bits: int
+    replace: bool = False
+
+
+@dataclass(slots=True)
+class Modifier:
+    """`owner_uid` and `owner_gid` replace every owner. With `canonical` all belongs to root, without extended
+    attributes and without set-uid, sticky and other's write bits, whatever else is asked."""
+
+    owner_uid: int | None = None
+    owner_gid: int | None = None
+    xattrs: bool = True
+    canonical: bool = False
+    read_only_executables: bool = False
+    overrides: Mapping[str, Override] = field(default_factory=dict)
+    skipped: frozenset[str] = frozenset()
+    # Paths in `overrides` and `skipped` that were met.
+    _met: set[str] = field(default_factory=set)
+
+    @property
+    def changes_nothing(self) -> bool:
+        return self == Modifier()
+
+    def skips(self, path: str) -> bool:
+        """Whether to leave this path out. To be called for each path, in the process that asks for `unmatched`."""
+        if path in self.overrides:
+            self._met.add(path)
+        if path in self.skipped:
+            self._met.add(path)
+            return True
+        return False
+
+    def check_matched(self) -> None:
+        """Raises Invalid where a path of a list was never met. One that replaces a mode need not be."""
+        added = {path for path, override in self.overrides.items() if not override.replace}
+        for what, paths in ("statoverride", added), ("skip-list", self.skipped):
+            if missing := sorted(paths - self._met):
+                raise Invalid(f"Unmatched {what} paths: {', '.join(missing)}")
+
+    def file(self, path: str, header: FileHeader) -> FileHeader:
+        uid, gid, mode, xattrs = self._changed(path, header.uid, header.gid, header.mode, header.xattrs)
+        return FileHeader(uid, gid, mode, header.target, xattrs)
+
+    def directory(self, path: str, meta: DirMeta) -> DirMeta:
+        return DirMeta(*self._changed(path, meta.uid, meta.gid, meta.mode, meta.xattrs))
+
+    def _changed(self, path: str, uid: int, gid: int, mode: int, xattrs: Xattrs) -> tuple[int, int, int, Xattrs]:
+        if (override := self.overrides.get(path)) is not None:
+            mode = (stat.S_IFMT(mode) if override.replace else mode) | override.bits
+        if self.read_only_executables and stat.S_ISREG(mode) and mode & EXECUTABLE:
+            mode &= ~WRITABLE
+        if self.canonical:
+            return 0, 0, mode if stat.S_ISLNK(mode) else mode & (stat.S_IFMT(mode) | CANONICAL_BITS), ()
+        uid = uid if self.owner_uid is None else self.owner_uid
+        gid = gid if self.owner_gid is None else self.owner_gid
+        return uid, gid, mode, xattrs if self.xattrs else ()
+
+
+def parse_overrides(text: str) -> dict[str, Override]:
+    """From the lines of a statoverride file. Raises Invalid."""
+    found = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        mode, space, path = line.partition(" ")
+        digits = mode.lstrip("+=") if mode[:1] in "+=" else mode
+        if not space or not digits.isascii() or not digits.isdecimal() or int(digits) & ~MODE_BITS:
+            raise Invalid(f"Malformed statoverride file, line {number}: {line[:80]!r} is not [+|=]MODE PATH")
+        found[path.lstrip(" ")] = Override(int(digits), mode[0] == "=")
+    return found
+
+
+def parse_skip_list(text: str) -> frozenset[str]:
+    return frozenset(line for line in text.splitlines() if line)

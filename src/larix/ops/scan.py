@@ -1,0 +1,230 @@
+"""Reading a directory of this machine into a tree: every file, symlink and directory below it becomes an object."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from larix.errors import Error
+from larix.formats import xattrs as xattr_format
+from larix.formats.checksum import Checksum
+from larix.formats.content import FileHeader
+from larix.formats.objects import DirMeta, ObjectType
+from larix.linux import files, xattr
+from larix.ops.modify import Modifier
+from larix.ops.tree import Directory
+from larix.repo.layout import PIECE, WHOLE, StoredFile
+from larix.repo.repo import Repo
+from larix.repo.workers import Workers
+
+# What one worker is given at once: files, and bytes of them.
+BATCH = 32
+BATCH_SIZE = 1 << 20
+
+# (device, inode) of objects -> checksum: a file that is a hard link to an object need not be read.
+Links = Mapping[tuple[int, int], Checksum]
+
+
+class Sink(Protocol):
+    """Where the objects of a directory go: a Transaction, or nowhere. File objects are added in forked workers."""
+
+    def add_metadata(self, kind: ObjectType, data: bytes) -> Checksum: ...
+
+    def add_file(self, header: FileHeader, size: int, content: Iterable[bytes]) -> Checksum: ...
+
+    def hand_over(self) -> list[Checksum]: ...
+
+    def take_over(self, handed: list[Checksum], total: int) -> None: ...
+
+
+def lay_directory(
+    sink: Sink,
+    under: Directory,
+    path: str,
+    modifier: Modifier | None = None,
+    *,
+    repo: Repo | None = None,
+    links: Links | None = None,
+) -> int:
+    """Lay the directory at `path` over a tree. `repo` has what is stored of that tree, `links` what is known of files.
+
+    How many files were known is returned.
+    Raises Error for sockets and devices, and where a file and a directory have the same name.
+    """
+    with files.doing(f"Reading {path}"):
+        fd = files.open_directory(path)
+    try:
+        return _Reader(sink, repo, fd, path, modifier or Modifier(), links or {}).read_into(under)
+    finally:
+        os.close(fd)
+
+
+def find_links(repo: Repo) -> Links:
+    """Of all file objects of the repo and its parents."""
+    found: dict[tuple[int, int], Checksum] = {}
+    for name in repo.objects():
+        if name.type == ObjectType.FILE:
+            about = os.stat(repo.object_path(name), dir_fd=repo.objects_fd, follow_symlinks=False)
+            found[about.st_dev, about.st_ino] = name.checksum
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Names in one directory, which is given by its path below the top."""
+
+    below: str
+    names: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Added:
+    below: str
+    files: dict[str, Checksum]
+    new: list[Checksum]
+
+
+class _Reader:
+    """Reads directories, and has workers add the files in them: large ones each for itself, small ones in batches."""
+
+    def __init__(self, sink: Sink, repo: Repo | None, fd: int, path: str, modifier: Modifier, links: Links) -> None:
+        """Of the directory that is open as `fd`; `path` is for messages."""
+        self._sink = sink
+        self._repo = repo
+        self._fd = fd
+        self._path = path
+        self._modifier = modifier
+        self._links = links
+        self._known = 0
+        self._workers = Workers(self._add, self._take)
+        # By paths below the top.
+        self._directories: dict[str, Directory] = {}
+
+    def read_into(self, under: Directory) -> int:
+        self._modifier.skips("/")
+        with self._workers:
+            self._read(self._fd, "", under)
+        return self._known
+
+    def _read(self, fd: int, below: str, into: Directory) -> None:
+        path = self._path_of(below)
+        batch: list[str] = []
+        size = 0
+        dirs = []
+        self._directories[below] = into
+        with files.doing(f"Reading {path}"):
+            into.meta = self._modifier.directory(f"/{below}", read_dirmeta(fd))
+            with os.scandir(fd) as entries:
+                for entry in entries:
+                    _check_name(entry.name, path)
+                    if self._modifier.skips(f"/{below}/{entry.name}" if below else f"/{entry.name}"):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        dirs.append(entry.name)
+                        continue
+                    about = entry.stat(follow_symlinks=False)
+                    if self._links and (known := self._links.get((about.st_dev, about.st_ino))) is not None:
+                        into.put_file(entry.name, known)
+                        self._known += 1
+                        continue
+                    if batch and (len(batch) == BATCH or size + about.st_size > BATCH_SIZE):
+                        self._workers.submit(_Batch(below, batch))
+                        batch, size = [], 0
+                    batch.append(entry.name)
+                    size += about.st_size
+            if batch:
+                self._workers.submit(_Batch(below, batch))
+        for name in dirs:
+            with files.doing(f"Reading {path}/{name}"):
+                sub_fd = files.open_directory(name, fd, follow=False)
+            try:
+                self._read(sub_fd, f"{below}/{name}" if below else name, into.enter(name, self._repo))
+            finally:
+                os.close(sub_fd)
+
+    def _path_of(self, below: str) -> str:
+        return f"{self._path}/{below}" if below else self._path
+
+    def _add(self, batch: _Batch) -> _Added:
+        """In a worker."""
+        path = self._path_of(batch.below)
+        inside = f"/{batch.below}/" if batch.below else "/"
+        with files.doing(f"Reading {path}"):
+            fd = files.open_below(self._fd, batch.below)
+        try:
+            found = {}
+            for name in batch.names:
+                with open_entry(name, fd, f"{path}/{name}") as entry:
+                    header = self._modifier.file(inside + name, entry.header)
+                    found[name] = self._sink.add_file(header, entry.size, entry.content)
+        finally:
+            os.close(fd)
+        return _Added(batch.below, found, self._sink.hand_over())
+
+    def _take(self, added: _Added) -> None:
+        self._sink.take_over(added.new, len(added.files))
+        into = self._directories[added.below]
+        for name, checksum in added.files.items():
+            into.put_file(name, checksum)
+
+
+def open_entry(name: str, dir_fd: int, path: str) -> StoredFile:
+    """A file or symlink of an open directory, as a file object; `path` is for messages. Raises Error for all else."""
+    with files.doing(f"Reading {path}"):
+        try:
+            fd = os.open(name, files.READ, dir_fd=dir_fd)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                return _read_symlink(name, dir_fd)
+            # What opening a socket, or a device without a driver, says.
+            if error.errno == errno.ENXIO:
+                raise _unfit(path) from None
+            raise
+        try:
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode):
+                raise _unfit(path)
+            pairs = xattr_format.canonical(xattr.get_all(fd))
+            header = FileHeader(found.st_uid, found.st_gid, found.st_mode, "", pairs)
+            return StoredFile(header, found.st_size, _pieces(fd, found.st_size, path), fd)
+        except BaseException:
+            os.close(fd)
+            raise
+
+
+def _read_symlink(name: str, dir_fd: int) -> StoredFile:
+    found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    target = os.readlink(name, dir_fd=dir_fd)
+    pairs = xattr_format.canonical(xattr.get_all_of_link(name, dir_fd))
+    return StoredFile(FileHeader(found.st_uid, found.st_gid, found.st_mode, target, pairs), 0, iter(()))
+
+
+def read_dirmeta(fd: int) -> DirMeta:
+    """Of an open directory."""
+    found = os.fstat(fd)
+    return DirMeta(found.st_uid, found.st_gid, found.st_mode, xattr_format.canonical(xattr.get_all(fd)))
+
+
+def _unfit(path: str) -> Error:
+    return Error(f"{path}: neither a file, a symlink nor a directory; it cannot be committed")
+
+
+def _pieces(fd: int, size: int, path: str) -> Iterator[bytes]:
+    left = size
+    try:
+        while left and (piece := os.read(fd, left if size <= WHOLE else min(left, PIECE))):
+            left -= len(piece)
+            yield piece
+    except OSError as error:
+        raise files.explained(f"Reading {path}", error) from error
+    if left:
+        raise Error(f"{path} changed while it was read; commit it again when nothing writes to it")
+
+
+def _check_name(name: str, path: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise Error(f"{path}/{name!r}: the name is not UTF-8; it cannot be committed") from None

@@ -1,0 +1,86 @@
+"""A tree in the making: commits, directories and archives, laid over each other, become dirtree and dirmeta objects."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from larix.errors import Error, Invalid
+from larix.formats.checksum import Checksum
+from larix.formats.objects import DirMeta, DirTree, ObjectType
+from larix.ops.walk import MAX_DEPTH
+from larix.repo.repo import Repo
+
+
+class Stored(NamedTuple):
+    """A directory as it is in a repo: checksums of its dirtree and its dirmeta."""
+
+    dirtree: Checksum
+    dirmeta: Checksum
+
+
+@dataclass(slots=True)
+class Directory:
+    """One that may still be changed; without `meta` as long as nothing said what its owner and mode are."""
+
+    meta: DirMeta | None = None
+    files: dict[str, Checksum] = field(default_factory=dict)
+    dirs: "dict[str, Directory | Stored]" = field(default_factory=dict)
+
+    def put_file(self, name: str, checksum: Checksum) -> None:
+        """Raises Error where a directory has this name."""
+        if name in self.dirs:
+            raise Error(f"Can't replace directory with file: {name}")
+        self.files[name] = checksum
+
+    def enter(self, name: str, repo: Repo | None) -> "Directory":
+        """The directory of this name, new or ready to be changed. Raises Error where a file has it.
+
+        `repo` has what is stored; there must be one where anything is.
+        """
+        if name in self.files:
+            raise Error(f"Can't replace file with directory: {name}")
+        found = self.dirs.get(name)
+        if not isinstance(found, Directory):
+            assert found is None or repo is not None
+            found = open_stored(repo, found) if found is not None and repo is not None else Directory()
+            self.dirs[name] = found
+        return found
+
+
+class MetadataSink(Protocol):
+    def add_metadata(self, kind: ObjectType, data: bytes) -> Checksum: ...
+
+
+def open_stored(repo: Repo, stored: Stored) -> Directory:
+    """Ready to be changed; what is below it is not looked at. Raises NotFound, Corrupt."""
+    tree = repo.load_dirtree(stored.dirtree)
+    below: dict[str, Directory | Stored] = {name: Stored(*pair) for name, pair in tree.dirs.items()}
+    return Directory(repo.load_dirmeta(stored.dirmeta), dict(tree.files), below)
+
+
+def lay_over(repo: Repo, under: Directory, over: Stored, depth: int = 0) -> None:
+    """Lay a stored tree over another: its files take the place of those of the same name. Raises Error."""
+    if depth > MAX_DEPTH:
+        raise Invalid(f"Directory {over.dirtree}: nested more than {MAX_DEPTH} directories")
+    found = open_stored(repo, over)
+    under.meta = found.meta
+    for name, checksum in found.files.items():
+        under.put_file(name, checksum)
+    for name, below in found.dirs.items():
+        assert isinstance(below, Stored)
+        if name in under.dirs or name in under.files:
+            lay_over(repo, under.enter(name, repo), below, depth + 1)
+        else:
+            under.dirs[name] = below
+
+
+def add_tree(sink: MetadataSink, directory: Directory | Stored, path: str = "/") -> Stored:
+    """Add the objects of a directory and of all below it. Raises Invalid for one without owner and mode."""
+    if isinstance(directory, Stored):
+        return directory
+    if directory.meta is None and path == "/":
+        raise Invalid("Can't commit an empty tree")
+    if directory.meta is None:
+        raise Invalid(f"Can't commit {path}: nothing says what its owner and mode are")
+    dirs = {name: add_tree(sink, below, f"{path}{name}/") for name, below in directory.dirs.items()}
+    tree = sink.add_metadata(ObjectType.DIR_TREE, DirTree(directory.files, {**dirs}).encode())
+    return Stored(tree, sink.add_metadata(ObjectType.DIR_META, directory.meta.encode()))

@@ -1,0 +1,280 @@
+"""Reading an archive into a tree: tar and cpio, as they are or compressed with gzip, bzip2 or xz.
+
+Names are taken from the top of the tree, whether they begin with `/` or `./` or not. A later member takes the place of
+an earlier one of the same name. Hard links are made at the end, to what then has the name they give.
+"""
+
+import base64
+import binascii
+import bz2
+import gzip
+import io
+import lzma
+import re
+import stat
+import tarfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Self
+from urllib.parse import unquote_to_bytes
+
+from larix.errors import Corrupt, Error, Invalid, NotFound
+from larix.formats import xattrs as xattr_format
+from larix.formats.content import FileHeader
+from larix.formats.cpio import MAGICS, CpioMember, read_cpio
+from larix.formats.names import check_part
+from larix.formats.objects import MODE_BITS, DirMeta
+from larix.formats.xattrs import Xattrs
+from larix.ops.modify import Modifier
+from larix.ops.scan import Sink
+from larix.ops.tree import Directory
+from larix.repo.layout import PIECE
+from larix.repo.repo import Repo
+
+# As GNU tar and libarchive write extended attributes in pax headers; the value of the second in Base64.
+XATTR, XATTR_BASE64 = "SCHILY.xattr.", "LIBARCHIVE.xattr."
+COMPRESSIONS: dict[bytes, Callable[[io.BufferedReader], gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile]] = {
+    b"\x1f\x8b": lambda archive: gzip.GzipFile(fileobj=archive),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
+}
+ZSTD = b"\x28\xb5\x2f\xfd"
+NEW_DIRECTORY_MODE = stat.S_IFDIR | 0o755
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveOptions:
+    """With `make_parents` directories that the archive does not have are made, of root and 0755. `rename` is put in
+    place of what the regular expression `pattern` finds in a name."""
+
+    make_parents: bool = False
+    pattern: re.Pattern[str] | None = None
+    rename: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """`mode` has the type; `target` is that of a symlink, and of a hard link the name of the file."""
+
+    name: str
+    mode: int
+    uid: int = 0
+    gid: int = 0
+    size: int = 0
+    content: Iterable[bytes] = ()
+    target: str = ""
+    hard_link: bool = False
+    xattrs: Xattrs = ()
+
+
+def lay_archive(
+    sink: Sink,
+    under: Directory,
+    archive: io.BufferedReader,
+    modifier: Modifier | None = None,
+    options: ArchiveOptions | None = None,
+    *,
+    repo: Repo | None = None,
+) -> None:
+    """Lay what is in an archive over a tree, of which `repo` has what is stored.
+
+    Raises Corrupt for an archive that cannot be read to its end; Invalid for names that leave the tree; Error for
+    sockets and devices, and where a file and a directory have the same name.
+    """
+    laying = _Laying(sink, under, modifier or Modifier(), options or ArchiveOptions(), repo)
+    with _explained(), _decompressed(archive) as stream:
+        for member in _members(stream):
+            laying.add(member)
+    laying.link()
+    if under.meta is None and laying.options.make_parents:
+        under.meta = laying.modifier.directory("/", DirMeta(0, 0, NEW_DIRECTORY_MODE))
+
+
+@dataclass(slots=True)
+class _Laying:
+    sink: Sink
+    top: Directory
+    modifier: Modifier
+    options: ArchiveOptions
+    repo: Repo | None
+    # To be made at the end: where, of what name, to what path.
+    links: list[tuple[Directory, str, list[str]]] = field(default_factory=list)
+
+    def add(self, member: _Member) -> None:
+        parts = self.parts(member.name)
+        if any(self.modifier.skips("/" + "/".join(parts[:count])) for count in range(len(parts) + 1)):
+            return
+        path = "/" + "/".join(parts)
+        if stat.S_ISDIR(member.mode):
+            meta = DirMeta(member.uid, member.gid, member.mode, member.xattrs)
+            into = self.parent(parts, member).enter(parts[-1], self.repo) if parts else self.top
+            into.meta = self.modifier.directory(path, meta)
+            return
+        if not parts:
+            raise Invalid(f"The archive has a file without a name, {member.name[:80]!r}")
+        into = self.parent(parts, member)
+        if member.hard_link:
+            self.links.append((into, parts[-1], self.parts(member.target)))
+        elif stat.S_ISREG(member.mode) or stat.S_ISLNK(member.mode):
+            header = FileHeader(member.uid, member.gid, member.mode, member.target, member.xattrs)
+            into.put_file(parts[-1], self.sink.add_file(self.modifier.file(path, header), member.size, member.content))
+        else:
+            raise Error(f"Unsupported file type for path {member.name!r}: neither file, link nor directory")
+
+    def link(self) -> None:
+        for into, name, target in self.links:
+            found: Directory | None = self.top
+            for part in target[:-1]:
+                found = found.enter(part, self.repo) if found is not None and part in found.dirs else None
+            checksum = found.files.get(target[-1]) if found is not None and target else None
+            if checksum is None:
+                raise NotFound(f"{name} in the archive is a hard link to /{'/'.join(target)}, and that is no file here")
+            into.put_file(name, checksum)
+
+    def parts(self, name: str) -> list[str]:
+        parts = _split(name)
+        if self.options.pattern is None:
+            return parts
+        path = "/".join(parts) + ("/" if parts and name.endswith("/") else "")
+        return _split(self.options.pattern.sub(self.options.rename, path))
+
+    def parent(self, parts: list[str], member: _Member) -> Directory:
+        """The directory that `member`, whose path is `parts`, lies in. Raises NotFound where there is none."""
+        found = self.top
+        for count, part in enumerate(["", *parts[:-1]]):
+            found = found.enter(part, self.repo) if count else found
+            # In the top alone it will be seen at the end.
+            if found.meta is None and len(parts) > 1:
+                if not self.options.make_parents:
+                    raise NotFound(
+                        f"No such file or directory: {'/'.join(parts[:count])}; the archive does not have it"
+                    )
+                # As it is, whatever the modifier says: so does the C tool.
+                found.meta = DirMeta(member.uid, member.gid, NEW_DIRECTORY_MODE)
+        return found
+
+
+def _split(name: str) -> list[str]:
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    for part in parts:
+        if part == "..":
+            raise Invalid(f"The archive has the name {name[:80]!r}, which leaves its directory")
+        check_part(part)
+    return parts
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+        raise Corrupt(f"Reading the archive: {error}") from None
+
+
+@contextmanager
+def _decompressed(archive: io.BufferedReader) -> Iterator[io.BufferedReader]:
+    start = archive.peek(8)
+    if start.startswith(ZSTD):
+        raise Invalid("The archive is compressed with zstd; give it to `zstd -dc` and that to larix, as tar=-")
+    for magic, opener in COMPRESSIONS.items():
+        if start.startswith(magic):
+            with opener(archive) as inner:
+                yield io.BufferedReader(inner)
+                return
+    yield archive
+
+
+def _members(stream: io.BufferedReader) -> Iterator[_Member]:
+    start = stream.peek(8)
+    if start.startswith(MAGICS):
+        yield from _cpio_members(stream)
+    elif start:
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as tar:
+            while (info := tar.next()) is not None:
+                yield _tar_member(tar, info)
+                # Kept for lookups by name, which nobody makes.
+                tar.members = []  # type: ignore[attr-defined]
+
+
+class _Header(tarfile.TarInfo):
+    """tarfile takes a damaged header for the end of the archive; here it is an error."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if any(buf):
+                raise Corrupt(f"Reading the archive: {error}") from None
+            raise
+
+
+def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
+    member = _Member(info.name, info.mode & MODE_BITS, info.uid, info.gid, xattrs=_tar_xattrs(info.pax_headers))
+    if info.isdir():
+        # As it stands in the archive, for expressions that look for it.
+        return replace(member, name=f"{info.name}/", mode=member.mode | stat.S_IFDIR)
+    if info.issym():
+        return replace(member, mode=member.mode | stat.S_IFLNK, target=info.linkname)
+    if info.islnk():
+        return replace(member, mode=member.mode | stat.S_IFREG, target=info.linkname, hard_link=True)
+    if not info.isreg():
+        return member
+    return replace(member, mode=member.mode | stat.S_IFREG, size=info.size, content=_pieces(tar, info))
+
+
+def _pieces(tar: tarfile.TarFile, info: tarfile.TarInfo) -> Iterator[bytes]:
+    content = tar.extractfile(info)
+    assert content is not None
+    left = info.size
+    while left:
+        piece = content.read(min(left, PIECE))
+        if not piece:
+            raise Corrupt(f"Reading the archive: it ends within {info.name[:80]}")
+        left -= len(piece)
+        yield piece
+
+
+def _tar_xattrs(headers: Mapping[str, str]) -> Xattrs:
+    found = {}
+    for key, value in headers.items():
+        if key.startswith(XATTR):
+            found[_bytes(key.removeprefix(XATTR))] = _bytes(value)
+        elif key.startswith(XATTR_BASE64):
+            try:
+                decoded = base64.b64decode(value + "=" * (-len(value) % 4))
+            except (binascii.Error, ValueError):
+                raise Corrupt(f"Reading the archive: {key[:80]} is not Base64") from None
+            found.setdefault(unquote_to_bytes(key.removeprefix(XATTR_BASE64)), decoded)
+    return xattr_format.canonical(found.items())
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _cpio_members(stream: io.BufferedReader) -> Iterator[_Member]:
+    # Names that came before the content of their file.
+    waiting: dict[tuple[int, int, int], list[CpioMember]] = {}
+    for member in read_cpio(stream.read):
+        name = _text(member.name)
+        if stat.S_ISREG(member.mode) and member.links > 1 and not member.size:
+            waiting.setdefault(member.inode, []).append(member)
+            continue
+        target = _text(b"".join(member.content)) if stat.S_ISLNK(member.mode) else ""
+        size = member.size if stat.S_ISREG(member.mode) else 0
+        yield _Member(name, member.mode, member.uid, member.gid, size, member.content, target)
+        for other in waiting.pop(member.inode, []):
+            yield _Member(_text(other.name), other.mode, target=name, hard_link=True)
+    for empty in waiting.values():
+        for member in empty:
+            yield _Member(_text(member.name), member.mode, member.uid, member.gid)
+
+
+def _text(name: bytes) -> str:
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        raise Invalid(f"The archive has the name {name[:80]!r}, which is not UTF-8; it cannot be committed") from None
