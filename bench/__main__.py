@@ -18,7 +18,7 @@ from pathlib import Path
 import larix
 from bench.measure import Failed, Measured, measure, median
 from bench.releases import find_releases
-from bench.rows import SIZE, Fixtures, Row, rows
+from bench.rows import ENVIRONMENT, SIZE, Fixtures, Row, rows
 from tests.servers import nginx
 
 C, OURS = "ostree", "larix"
@@ -75,7 +75,7 @@ def compare(row: Row, work: Path, runs: int) -> tuple[str, bool]:
             try:
                 row.prepare(folder)
                 program = [C] if tool == C else [sys.executable, "-m", "larix"]
-                taken[tool].append(measure([*program, *row.command(folder)], work / "log"))
+                taken[tool].append(measure([*program, *row.command(folder)], work / "log", ENVIRONMENT))
                 if i == 0:
                     results[tool] = row.check(folder)
             except Failed as error:

@@ -1,6 +1,7 @@
 """What is measured: for each row the work, where it is done, and what both tools must agree on afterwards."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -10,6 +11,8 @@ from pathlib import Path
 Command = Sequence[str | Path]
 # Begins the line with the size of an archive, in which the tools may differ.
 SIZE = "bytes of objects: "
+# So that deployments can be removed.
+ENVIRONMENT = {**os.environ, "OSTREE_SYSROOT_DEBUG": "mutable-deployments"}
 WHEN = "--timestamp=2026-01-02 03:04:05 +0000"
 
 
@@ -24,7 +27,7 @@ class Row:
 
 
 def ostree(*words: str | Path) -> str:
-    done = subprocess.run(["ostree", *words], stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(["ostree", *words], stdout=subprocess.PIPE, text=True, check=True, env=ENVIRONMENT)
     return done.stdout.strip()
 
 
