@@ -8,7 +8,6 @@ walk: 32-byte checksums, names that stay inside their directory, names in strict
 import hashlib
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -134,8 +133,7 @@ class Metadata(Mapping[str, Variant]):
         return value.value if value is not None and value.type == "s" else None
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(NamedTuple):
     """One release of a tree. `timestamp` is in seconds since 1970; `related` holds (name, checksum bytes), unused."""
 
     metadata: Metadata
@@ -178,8 +176,7 @@ def decode_commit(data: bytes) -> Commit:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class DirTree:
+class DirTree(NamedTuple):
     """The names in one directory: name -> checksum of the file, name -> (dirtree, dirmeta); both in byte order."""
 
     files: dict[str, Checksum]
@@ -214,8 +211,7 @@ def decode_dirtree(data: bytes) -> DirTree:
     return tree
 
 
-@dataclass(frozen=True, slots=True)
-class DirMeta:
+class DirMeta(NamedTuple):
     """Owner, mode (with its S_IFDIR) and extended attributes of a directory."""
 
     uid: int

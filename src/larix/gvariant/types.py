@@ -3,9 +3,8 @@
 Alignment and size are in bytes. The size is None where values of one type differ in length.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from larix.errors import Invalid
 
@@ -21,20 +20,23 @@ CACHED_LENGTH = 255
 
 
 # The same type is the same object, as far as `parse` remembers it: what is made of a type is found by identity.
-@dataclass(frozen=True, slots=True, eq=False)
 class Type:
     """One definite type. `kind` is the first character of its string: a letter, or one of a m ( {."""
 
-    string: str
-    kind: str
-    children: tuple["Type", ...]
-    alignment: int
-    size: int | None
-    depth: int
+    __slots__ = ("alignment", "children", "depth", "kind", "size", "string")
+
+    def __init__(
+        self, string: str, kind: str, children: tuple["Type", ...], alignment: int, size: int | None, depth: int
+    ) -> None:
+        self.string = string
+        self.kind = kind
+        self.children = children
+        self.alignment = alignment
+        self.size = size
+        self.depth = depth
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
+class Variant(NamedTuple):
     """A value together with its type string, as the type `v` holds it."""
 
     type: str
