@@ -11,7 +11,7 @@ from pathlib import Path
 
 from larix.cli.dates import parse_date
 from larix.cli.editor import edit_message
-from larix.cli.options import Parser, add_missing, add_repo, boolean, open_repo
+from larix.cli.options import Parser, add_missing, add_repo, boolean, open_repo, read_text
 from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum, parse_checksum
 from larix.formats.names import check_ref
@@ -252,15 +252,6 @@ def key_value(text: str) -> tuple[str, str]:
     if not equals:
         raise Invalid(f"Missing '=' in KEY=VALUE metadata '{text}'")
     return key, value
-
-
-def read_text(path: str) -> str:
-    with files.doing(f"Reading {path}"):
-        data = Path(path).read_bytes()
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        raise Invalid(f"{path} is not UTF-8 text") from None
 
 
 def now() -> int:

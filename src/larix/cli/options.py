@@ -3,9 +3,11 @@
 import argparse
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from larix.errors import Invalid, NotFound, Unsupported
+from larix.linux import files
 from larix.repo.repo import Repo
 
 SYSTEM_REPO = "/ostree/repo"
@@ -67,3 +69,12 @@ def repo_path(args: argparse.Namespace) -> str:
 
 def open_repo(args: argparse.Namespace) -> Repo:
     return Repo(repo_path(args))
+
+
+def read_text(path: str) -> str:
+    with files.doing(f"Reading {path}"):
+        data = Path(path).read_bytes()
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise Invalid(f"{path} is not UTF-8 text") from None

@@ -138,6 +138,12 @@ def symlink(target: str, name: str, dir_fd: int) -> None:
     os.symlink(target, name, dir_fd=dir_fd)
 
 
+def make_whiteout(name: str, dir_fd: int, mode: int) -> None:
+    """The device 0:0, by which overlayfs knows that a name is hidden."""
+    os.mknod(name, stat.S_IFCHR | mode, os.makedev(0, 0), dir_fd=dir_fd)
+    os.chmod(name, mode, dir_fd=dir_fd)
+
+
 def link(source: str, source_fd: int, name: str, dir_fd: int) -> None:
     """A hard link; a symlink is linked itself."""
     os.link(source, name, src_dir_fd=source_fd, dst_dir_fd=dir_fd, follow_symlinks=False)

@@ -1,55 +1,58 @@
-"""A commit, or a part of one, becomes a directory.
+"""A commit, or a part of one, becomes a directory, or is laid over one.
 
-Files are hard links into the repo where its layout allows it; they are made here, since workers would only wait for
-each other in the kernel. What must be copied, workers copy. At the end each directory gets its owner, mode and times,
-so that a read-only one can be filled.
-In user mode everything belongs to whoever runs larix, without set-uid bits and extended attributes.
+Files that can be linked are linked here, since workers would only wait for each other in the kernel. What must be
+copied, workers copy. At the end each directory that was made gets its owner, mode and times, so that a read-only one
+can be filled. In user mode everything belongs to whoever runs larix, without set-uid bits and extended attributes.
 """
 
 import errno
 import os
 import stat
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from larix.errors import Error, Invalid
+from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum
-from larix.formats.content import FileHeader
-from larix.formats.objects import DirMeta, ObjectName, ObjectType
+from larix.formats.objects import DirMeta, DirTree
 from larix.linux import files, xattr
+from larix.ops.placing import CheckoutOptions, Overwrite, Placer, hidden_name
 from larix.ops.walk import MAX_DEPTH, Entry, find_path, find_root
 from larix.repo.repo import Repo
 from larix.repo.workers import Workers
 
 # Files that one worker is given at once; even with the longest names less than a pipe takes.
 BATCH = 128
-
-
-@dataclass(frozen=True, slots=True)
-class CheckoutOptions:
-    """`copy`: never link. `require_links`: rather fail than copy."""
-
-    user_mode: bool = False
-    copy: bool = False
-    require_links: bool = False
-    subpath: str = "/"
+WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
+PLAIN_BITS = 0o775
 
 
 def checkout(repo: Repo, commit: Checksum, destination: Path, options: CheckoutOptions | None = None) -> None:
-    """Make `destination`, which must not exist, and fill it. A `subpath` that is a file is put into it."""
+    """Make `destination` and fill it; it must not be there unless the options say what to overwrite.
+
+    A `subpath` that is a file is put into it. Raises NotFound, Error.
+    """
     options = options or CheckoutOptions()
-    entry = find_path(repo, find_root(repo, commit), options.subpath)
+    try:
+        entry = find_path(repo, find_root(repo, commit), options.subpath)
+    except NotFound:
+        if options.allow_missing:
+            return
+        raise
+    if "/" in options.skipped:
+        return
+    is_file = entry.dirmeta is None
     with files.doing(f"Checking out to {destination}"):
-        parent_fd = files.open_directory(str(destination.parent))
+        # Nobody else looks in before owner and mode are right.
+        made = files.make_directory(str(destination), mode=0o700)
+        if not made and not is_file and options.overwrite is Overwrite.REFUSE:
+            raise FileExistsError(errno.EEXIST, "File exists", destination.name)
+        fd = files.open_directory(str(destination), follow=not made)
         try:
-            # Nobody else looks in before owner and mode are right.
-            if not files.make_directory(destination.name, parent_fd, 0o700):
-                raise FileExistsError(errno.EEXIST, "File exists", destination.name)
-            fd = files.open_directory(destination.name, parent_fd, follow=False)
-        finally:
-            os.close(parent_fd)
-        try:
-            _Checkout(repo, fd, options).run(entry)
+            with closing(Placer(repo, options)) as placer:
+                _Checkout(repo, fd, options, placer).run(entry, made=made)
+            if options.fsync:
+                files.sync_file_system(fd)
         finally:
             os.close(fd)
 
@@ -63,20 +66,21 @@ class _Batch:
 
 
 class _Checkout:
-    def __init__(self, repo: Repo, fd: int, options: CheckoutOptions) -> None:
+    def __init__(self, repo: Repo, fd: int, options: CheckoutOptions, placer: Placer) -> None:
         self._repo = repo
         self._fd = fd
         self._options = options
-        self._copies_all = options.copy or (repo.layout.keeps_packed and not options.require_links)
+        self._placer = placer
         self._workers = Workers(self._copy_batch, lambda done: None)
 
-    def run(self, entry: Entry) -> None:
+    def run(self, entry: Entry, *, made: bool) -> None:
+        """`made` says whether the top is new."""
         if entry.dirmeta is None:
-            if not self._link(entry.checksum, entry.name, self._fd):
-                self._copy(entry.checksum, entry.name, self._fd)
+            if not self._placer.link(entry.checksum, entry.name, self._fd):
+                self._placer.copy(entry.checksum, entry.name, self._fd)
             return
         with self._workers:
-            directories = self._fill_all(entry)
+            directories = self._fill_all(entry, made=made)
         # From the innermost on: a directory's mode may keep its owner out.
         for below, dirmeta in reversed(directories):
             fd = self._open(below)
@@ -85,32 +89,66 @@ class _Checkout:
             finally:
                 os.close(fd)
 
-    def _fill_all(self, top: Entry) -> list[tuple[str, Checksum]]:
-        """Path and dirmeta of each directory, each before what is in it. What is copied is not there yet."""
+    def _fill_all(self, top: Entry, *, made: bool) -> list[tuple[str, Checksum]]:
+        """Path and dirmeta of each new directory, each before what is in it. What is copied is not there yet."""
         assert top.dirmeta is not None
-        directories = []
-        stack = [(0, "", top.checksum, top.dirmeta)]
+        new = []
+        stack = [(0, "", top.checksum, top.dirmeta, made)]
         while stack:
-            depth, below, dirtree, dirmeta = stack.pop()
+            depth, below, dirtree, dirmeta, made = stack.pop()
             if depth > MAX_DEPTH:
                 raise Invalid(f"{below[:80]}…: nested more than {MAX_DEPTH} directories")
-            directories.append((below, dirmeta))
-            tree = self._repo.load_dirtree(dirtree)
+            tree = self._without_skipped(below, self._repo.load_dirtree(dirtree))
             fd = self._open(below)
             try:
-                for name in tree.dirs:
-                    files.make_directory(name, fd, 0o700)
-                copies = [entry for entry in tree.files.items() if not self._link(entry[1], entry[0], fd)]
+                if self._options.whiteouts:
+                    made = self._white_out(fd, tree, made=made)
+                copies = [entry for entry in tree.files.items() if not self._placer.link(entry[1], entry[0], fd)]
+                subdirectories = [(name, *both, self._make_directory(name, fd)) for name, both in tree.dirs.items()]
             finally:
                 os.close(fd)
+            if made:
+                new.append((below, dirmeta))
             for i in range(0, len(copies), BATCH):
                 self._workers.submit(_Batch(below, copies[i : i + BATCH]))
-            for name, (sub, meta) in tree.dirs.items():
-                stack.append((depth + 1, f"{below}/{name}" if below else name, sub, meta))
-        return directories
+            for name, sub, meta, made in subdirectories:
+                stack.append((depth + 1, f"{below}/{name}" if below else name, sub, meta, made))
+        return new
+
+    def _without_skipped(self, below: str, tree: DirTree) -> DirTree:
+        skipped = self._options.skipped
+        if not skipped:
+            return tree
+        base = f"/{below}/" if below else "/"
+        return DirTree(
+            {name: file for name, file in tree.files.items() if f"{base}{name}" not in skipped},
+            {name: both for name, both in tree.dirs.items() if f"{base}{name}/" not in skipped},
+        )
+
+    def _white_out(self, fd: int, tree: DirTree, *, made: bool) -> bool:
+        """Remove what the whiteouts of `tree` hide, and those from it. Returns whether the directory is like new."""
+        for name in [name for name in tree.files if name.startswith(WHITEOUT)]:
+            del tree.files[name]
+            if name == OPAQUE:
+                for other in os.listdir(fd):
+                    files.remove_tree(other, fd)
+                made = True
+            else:
+                files.remove_tree(hidden_name(name, WHITEOUT), fd)
+        return made
+
+    def _make_directory(self, name: str, fd: int) -> bool:
+        """Whether it is new."""
+        if files.make_directory(name, fd, 0o700):
+            return True
+        if self._options.overwrite is Overwrite.REFUSE:
+            raise FileExistsError(errno.EEXIST, "File exists", name)
+        # Whatever else it is, also a symlink to a directory, raises OSError.
+        os.close(files.open_directory(name, fd, follow=False))
+        return False
 
     def _open(self, below: str) -> int:
-        # Nobody but us can have put a symlink there.
+        # That no part of it is a symlink was seen when it was made or met.
         if len(below) * 4 < files.PATH_MAX:
             return files.open_directory(below or ".", self._fd)
         return files.open_below(self._fd, below)
@@ -120,67 +158,15 @@ class _Checkout:
         fd = self._open(batch.below)
         try:
             for name, checksum in batch.files:
-                self._copy(checksum, name, fd)
+                self._placer.copy(checksum, name, fd)
         finally:
             os.close(fd)
-
-    def _link(self, checksum: Checksum, name: str, dir_fd: int) -> bool:
-        """Link the file if it can be."""
-        options, repo = self._options, self._repo
-        if self._copies_all:
-            return False
-        header, size = repo.look_at_file(checksum)
-        # An empty file costs nothing to copy, and its object would soon have as many links as there can be.
-        if not size and not header.is_symlink:
-            return False
-        if not repo.layout.links(header, user_mode=options.user_mode):
-            if options.require_links and size:
-                mode = "user mode" if options.user_mode else "this mode of checkout"
-                raise Error(f"A repo of mode {repo.layout.mode} cannot hard link in {mode}")
-            return False
-        try:
-            files.link(repo.object_path(ObjectName(checksum, ObjectType.FILE)), repo.objects_fd, name, dir_fd)
-        except OSError as error:
-            # Another file system, or an object with as many links as there can be.
-            if error.errno not in (errno.EXDEV, errno.EMLINK) or options.require_links:
-                raise
-            return False
-        return True
-
-    def _copy(self, checksum: Checksum, name: str, dir_fd: int) -> None:
-        with self._repo.open_file(checksum) as stored:
-            if stored.header.is_symlink:
-                self._symlink(stored.header, name, dir_fd)
-                return
-            fd = files.create(name, dir_fd)
-            try:
-                for piece in stored.content:
-                    files.write_all(fd, piece)
-                self._set_file(fd, stored.header)
-            finally:
-                os.close(fd)
-
-    def _symlink(self, header: FileHeader, name: str, dir_fd: int) -> None:
-        files.symlink(header.target, name, dir_fd)
-        if not self._options.user_mode:
-            files.set_link_owner(name, dir_fd, header.uid, header.gid)
-            for key, value in header.xattrs:
-                xattr.set_on_link(name, dir_fd, key, value)
-
-    def _set_file(self, fd: int, header: FileHeader) -> None:
-        if self._options.user_mode:
-            files.set_mode(fd, stat.S_IMODE(header.mode) & ~(stat.S_ISUID | stat.S_ISGID))
-            return
-        # The owner first: to change it takes the set-uid bit and the capabilities away.
-        files.set_owner(fd, header.uid, header.gid)
-        for key, value in header.xattrs:
-            xattr.set_on(fd, key, value)
-        files.set_mode(fd, stat.S_IMODE(header.mode))
 
     def _set_directory(self, fd: int, meta: DirMeta) -> None:
         if not self._options.user_mode:
             files.set_owner(fd, meta.uid, meta.gid)
             for key, value in meta.xattrs:
                 xattr.set_on(fd, key, value)
-        files.set_mode(fd, stat.S_IMODE(meta.mode))
+        mode = stat.S_IMODE(meta.mode)
+        files.set_mode(fd, mode & PLAIN_BITS if self._options.plain_directories else mode)
         files.set_mtime(fd, 0)

@@ -30,13 +30,16 @@ def find_root(repo: Repo, commit: Checksum) -> Entry:
 
 
 def find_path(repo: Repo, root: Entry, path: str) -> Entry:
-    """The entry at `path`, from the root; symlinks are not followed. Raises NotFound."""
+    """The entry at `path`, from the root; symlinks are not followed.
+
+    Raises NotFound; Invalid where the path leads through a file.
+    """
     entry = root
     for part in path.split("/"):
         if part in ("", "."):
             continue
         if entry.dirmeta is None:
-            raise NotFound(f"Not a directory: {entry.path}")
+            raise Invalid(f"Not a directory: {entry.path}")
         below = f"{entry.path.rstrip('/')}/{part}"
         tree = repo.load_dirtree(entry.checksum)
         if part in tree.files:

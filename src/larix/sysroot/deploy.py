@@ -11,7 +11,8 @@ from larix.formats.checksum import Checksum
 from larix.formats.kargs import KernelArgs
 from larix.formats.keyfile import KeyFile
 from larix.linux import files
-from larix.ops.checkout import CheckoutOptions, checkout
+from larix.ops.checkout import checkout
+from larix.ops.placing import CheckoutOptions
 from larix.sysroot.deployment import Deployment, deploy_path, stateroot_path
 from larix.sysroot.etcmerge import EtcChanges, copy_defaults, merge, plan_merge
 from larix.sysroot.kernel import kernel_directory, load_kernel

@@ -1,0 +1,270 @@
+"""Putting one file of a checkout into a directory: as a hard link where the layout allows it, else as a copy.
+
+A name that is there already is met as the options say. In user mode an archive links too: to a copy of the file in
+`uncompressed-objects-cache`, which is made where it is missing, and laid out as `objects` is.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+
+from larix.errors import Error
+from larix.formats.checksum import Checksum
+from larix.formats.content import FileHeader, content_checksum
+from larix.formats.objects import ObjectName, ObjectType
+from larix.linux import files, xattr
+from larix.ops.scan import open_entry
+from larix.repo.layout import StoredFile, object_path
+from larix.repo.repo import Repo
+
+CACHE = "uncompressed-objects-cache"
+# A file of this name becomes the device by which overlayfs knows that a name is hidden.
+PASSED_WHITEOUT = ".ostree-wh."
+SET_IDS = stat.S_ISUID | stat.S_ISGID
+
+
+class Overwrite(Enum):
+    """What becomes of a file that is there already. REPLACE, KEEP and IDENTICAL go on in directories that are there."""
+
+    REFUSE = 0
+    REPLACE = 1
+    KEEP = 2
+    # Refused, unless it is the file that would be put there.
+    IDENTICAL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutOptions:
+    """`copy`: never link. `require_links`: rather fail than copy. `skipped`: paths of files, and of directories with a
+    slash at the end, from `subpath` on. With `whiteouts` a file `.wh.NAME` removes NAME, and `.wh..wh..opq` what was
+    in its directory. With `passed_whiteouts` a file `.ostree-wh.NAME` becomes the device NAME. `plain_directories` get
+    only mode bits of 0775. `cache`: whether files of an archive may be linked to its cache."""
+
+    user_mode: bool = False
+    copy: bool = False
+    require_links: bool = False
+    subpath: str = "/"
+    overwrite: Overwrite = Overwrite.REFUSE
+    whiteouts: bool = False
+    passed_whiteouts: bool = False
+    allow_missing: bool = False
+    plain_directories: bool = False
+    skipped: frozenset[str] = frozenset()
+    cache: bool = True
+    fsync: bool = False
+
+
+class Placer:
+    """Puts files where one checkout wants them. `link` comes first, `copy` where that was not possible."""
+
+    def __init__(self, repo: Repo, options: CheckoutOptions) -> None:
+        self._repo = repo
+        self._user_mode = options.user_mode
+        self._overwrite = options.overwrite
+        self._whiteouts = options.whiteouts
+        self._passed_whiteouts = options.passed_whiteouts
+        self._require_links = options.require_links
+        self._copies_all = options.copy or (repo.layout.keeps_packed and not options.require_links)
+        self._cache_fd = -1
+        if repo.layout.keeps_packed and options.user_mode and options.cache and not options.copy:
+            self._cache_fd = _open_cache(repo)
+
+    def close(self) -> None:
+        if self._cache_fd >= 0:
+            os.close(self._cache_fd)
+            self._cache_fd = -1
+
+    def link(self, checksum: Checksum, name: str, dir_fd: int) -> bool:
+        """Link the file if it can be."""
+        repo = self._repo
+        if self._copies_all:
+            return False
+        header, size = repo.look_at_file(checksum)
+        if self._passed_whiteouts and name.startswith(PASSED_WHITEOUT) and not header.is_symlink:
+            return False
+        # An empty file costs nothing to copy, and its object would soon have as many links as there can be.
+        if not size and not header.is_symlink:
+            return False
+        if not repo.layout.links(header, user_mode=self._user_mode):
+            if self._require_links and size:
+                raise Error(self._why_not())
+            return False
+        source = repo.object_path(ObjectName(checksum, ObjectType.FILE))
+        try:
+            try:
+                files.link(source, repo.objects_fd, name, dir_fd)
+            except FileExistsError:
+                self._meet_link(checksum, name, dir_fd, lambda to: files.link(source, repo.objects_fd, to, dir_fd))
+        except OSError as error:
+            # Another file system, or an object with as many links as there can be.
+            if error.errno not in (errno.EXDEV, errno.EMLINK) or self._require_links:
+                raise
+            return False
+        return True
+
+    def copy(self, checksum: Checksum, name: str, dir_fd: int) -> None:
+        if self._cache_fd >= 0 and self._link_cached(checksum, name, dir_fd):
+            return
+
+        make = partial(self._copy_to, checksum, dir_fd)
+        hides = self._passed_whiteouts and name.startswith(PASSED_WHITEOUT)
+        if hides and not self._repo.look_at_file(checksum)[0].is_symlink:
+            make = partial(self._make_whiteout, checksum, dir_fd)
+            name = hidden_name(name, PASSED_WHITEOUT)
+        try:
+            make(name)
+        except FileExistsError:
+            self._meet(checksum, name, dir_fd, make)
+
+    def _why_not(self) -> str:
+        if self._repo.layout.keeps_packed:
+            return "Archive repository mode cannot hardlink: its files are compressed"
+        if self._user_mode:
+            return "Bare repository mode cannot hardlink in user checkout mode"
+        return "User repository mode requires user checkout mode to hardlink"
+
+    def _meet(self, checksum: Checksum, name: str, dir_fd: int, make: Callable[[str], None]) -> None:
+        """Do about a file that is there what the options say; `make` makes the new one under a name."""
+        if self._overwrite is Overwrite.KEEP:
+            return
+        if self._overwrite is Overwrite.REPLACE:
+            self._replace(name, dir_fd, make)
+        elif self._overwrite is Overwrite.REFUSE or not self._is_identical(checksum, name, dir_fd):
+            raise FileExistsError(errno.EEXIST, "File exists", name)
+
+    def _meet_link(self, checksum: Checksum, name: str, dir_fd: int, make: Callable[[str], None]) -> None:
+        # A copy that is the same file stays, as in the C tool, and so does a link: to rename one to it does nothing.
+        if self._overwrite is not Overwrite.REPLACE or not self._is_identical(checksum, name, dir_fd):
+            self._meet(checksum, name, dir_fd, make)
+
+    def _replace(self, name: str, dir_fd: int, make: Callable[[str], None]) -> None:
+        temporary = f".checkout.{os.urandom(6).hex()}"
+        try:
+            make(temporary)
+            try:
+                files.rename(temporary, dir_fd, name, dir_fd)
+            except IsADirectoryError:
+                # As with an upper layer of a container.
+                if not self._whiteouts:
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name) from None
+                files.remove_tree(name, dir_fd)
+                files.rename(temporary, dir_fd, name, dir_fd)
+        finally:
+            # Also where both names were links to one file: then the kernel leaves both.
+            with suppress(FileNotFoundError):
+                files.remove(temporary, dir_fd)
+
+    def _is_identical(self, checksum: Checksum, name: str, dir_fd: int) -> bool:
+        """In user mode the owner and extended attributes are not looked at."""
+        there = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        name_of_object = self._repo.object_path(ObjectName(checksum, ObjectType.FILE))
+        if os.path.samestat(there, os.stat(name_of_object, dir_fd=self._repo.objects_fd, follow_symlinks=False)):
+            return True
+        with self._repo.open_file(checksum) as stored:
+            wanted, size = stored.header, stored.size
+        mode = wanted.mode & ~SET_IDS if self._user_mode and not wanted.is_symlink else wanted.mode
+        if there.st_mode != mode or (not wanted.is_symlink and there.st_size != size):
+            return False
+        with open_entry(name, dir_fd, name) as entry:
+            header = entry.header
+            if self._user_mode:
+                header = wanted._replace(target=header.target)
+            return content_checksum(header, entry.content) == checksum
+
+    def _copy_to(self, checksum: Checksum, dir_fd: int, name: str) -> None:
+        with self._repo.open_file(checksum) as stored:
+            self._make(stored, name, dir_fd)
+
+    def _make(self, stored: StoredFile, name: str, dir_fd: int) -> None:
+        header = stored.header
+        if header.is_symlink:
+            files.symlink(header.target, name, dir_fd)
+            if not self._user_mode:
+                files.set_link_owner(name, dir_fd, header.uid, header.gid)
+                for key, value in header.xattrs:
+                    xattr.set_on_link(name, dir_fd, key, value)
+            return
+        fd = files.create(name, dir_fd)
+        try:
+            for piece in stored.content:
+                files.write_all(fd, piece)
+            self._set_metadata(fd, header)
+        finally:
+            os.close(fd)
+
+    def _set_metadata(self, fd: int, header: FileHeader) -> None:
+        if self._user_mode:
+            files.set_mode(fd, stat.S_IMODE(header.mode) & ~SET_IDS)
+            return
+        # The owner first: to change it takes the set-uid bit and the capabilities away.
+        files.set_owner(fd, header.uid, header.gid)
+        for key, value in header.xattrs:
+            xattr.set_on(fd, key, value)
+        files.set_mode(fd, stat.S_IMODE(header.mode))
+
+    def _make_whiteout(self, checksum: Checksum, dir_fd: int, name: str) -> None:
+        with self._repo.open_file(checksum) as stored:
+            header = stored.header
+        files.make_whiteout(name, dir_fd, stat.S_IMODE(header.mode))
+        if not self._user_mode:
+            files.set_link_owner(name, dir_fd, header.uid, header.gid)
+            for key, value in header.xattrs:
+                xattr.set_on_link(name, dir_fd, key, value)
+
+    def _link_cached(self, checksum: Checksum, name: str, dir_fd: int) -> bool:
+        path = object_path(ObjectName(checksum, ObjectType.FILE), "file")
+
+        def make(other: str) -> None:
+            files.link(path, self._cache_fd, other, dir_fd)
+
+        try:
+            try:
+                if not os.access(path, os.F_OK, dir_fd=self._cache_fd) and not self._fill_cache(checksum, path):
+                    return False
+                make(name)
+            except FileExistsError:
+                self._meet_link(checksum, name, dir_fd, make)
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.EMLINK):
+                raise
+            return False
+        return True
+
+    def _fill_cache(self, checksum: Checksum, path: str) -> bool:
+        """Whether the file is of a kind that is cached."""
+        with self._repo.open_file(checksum) as stored:
+            if stored.header.is_symlink or not stored.size:
+                return False
+            files.make_parents(path, self._cache_fd)
+            temporary = f".{checksum[:16]}.{os.urandom(6).hex()}"
+            try:
+                self._make(stored, temporary, self._cache_fd)
+                files.rename(temporary, self._cache_fd, path, self._cache_fd)
+            except BaseException:
+                with suppress(FileNotFoundError):
+                    files.remove(temporary, self._cache_fd)
+                raise
+        return True
+
+
+def _open_cache(repo: Repo) -> int:
+    """-1 where the repo does not want one, or is not ours to change."""
+    if not repo.config.find_bool("core", "enable-uncompressed-cache", True):
+        return -1
+    if not os.access(".", os.W_OK, dir_fd=repo.fd):
+        return -1
+    files.make_directory(CACHE, repo.fd)
+    return files.open_directory(CACHE, repo.fd, follow=False)
+
+
+def hidden_name(name: str, prefix: str) -> str:
+    """What the whiteout `name` hides. Raises Error where that is no name."""
+    hidden = name[len(prefix) :]
+    if hidden in ("", ".", ".."):
+        raise Error(f"Whiteout {name} hides nothing: no file can be named {hidden!r}")
+    return hidden

@@ -1,0 +1,287 @@
+"""Checkout over what is there already, of parts, and with whiteouts: the C tool makes the same directory."""
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.judge import everything, larix, ostree, run_c, run_larix
+
+ROOT = os.geteuid() == 0
+
+
+def write(top: Path, name: str, text: str = "", mode: int = 0o644) -> None:
+    path = top / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+
+
+def base(top: Path) -> None:
+    write(top, "d/a", "a\n")
+    write(top, "b", "b\n")
+    write(top, "empty")
+    write(top, "e/x", "x\n", 0o4755)
+    write(top, "p/q/1", "1")
+    (top / "l").symlink_to("b")
+    (top / "d").chmod(0o700)
+    top.chmod(0o711)
+
+
+def over(top: Path) -> None:
+    write(top, "d/a", "A\n")
+    write(top, "d/c", "c\n")
+    write(top, "b", "b\n")
+    write(top, "empty")
+    (top / "l").symlink_to("zzz")
+    (top / "d").chmod(0o755)
+
+
+def same(top: Path) -> None:
+    write(top, "d/a", "a\n")
+    write(top, "d/new", "new\n")
+    write(top, "empty")
+    (top / "l").symlink_to("b")
+    top.chmod(0o777)
+
+
+def file_for_directory(top: Path) -> None:
+    write(top, "d", "x")
+
+
+def directory_for_file(top: Path) -> None:
+    write(top, "b/y", "y")
+
+
+def whiteouts(top: Path) -> None:
+    for name in ".wh.e", ".wh.b", ".wh.not-there", "d/.wh.a", "p/.wh..wh..opq":
+        write(top, name)
+    write(top, "b", "new")
+    write(top, "d/n", "n")
+    write(top, "p/2", "2")
+    write(top, ".wh.directory/f", "q")
+
+
+def bad_whiteout(top: Path) -> None:
+    write(top, ".wh.")
+
+
+def passed(top: Path) -> None:
+    write(top, ".ostree-wh.foo", mode=0o600)
+    write(top, "s/.ostree-wh.bar", "z")
+    (top / ".ostree-wh.link").symlink_to("x")
+
+
+def open_to_all(top: Path) -> None:
+    for name, mode in ("tmp", 0o1777), ("sg", 0o2755), ("pr", 0o700):
+        (top / name).mkdir()
+        (top / name).chmod(mode)
+    write(top, "sg/a", "a")
+
+
+TREES: list[Callable[[Path], None]] = [
+    base,
+    over,
+    same,
+    file_for_directory,
+    directory_for_file,
+    whiteouts,
+    bad_whiteout,
+    passed,
+    open_to_all,
+]
+# Options and commits; those that are laid over a checkout of `base`.
+OVER = [
+    "over",
+    "--union over",
+    "--union-add over",
+    "--union -C over",
+    "-H --union-identical over",
+    "-H --union-identical same",
+    "-H --union-identical base",
+    "--union base",
+    "--union file_for_directory",
+    "--union directory_for_file",
+    "--union-add file_for_directory",
+    "--union-add directory_for_file",
+    "-H --union-identical file_for_directory",
+    "--union --whiteouts file_for_directory",
+    "--union --whiteouts directory_for_file",
+    "--union --whiteouts whiteouts",
+    "--union-add --whiteouts whiteouts",
+    "--union whiteouts",
+    "--union --whiteouts bad_whiteout",
+    "--union --subpath=/b over",
+    "--union-add --subpath=/l over",
+    "--subpath=/b base",
+    "--subpath=/d/c over",
+    "--union --union-add over",
+    "--union --union-identical -H over",
+    "--union-identical over",
+    "-C -H over",
+]
+# Those that stand alone.
+ALONE = [
+    "base",
+    "--whiteouts whiteouts",
+    "--process-passthrough-whiteouts passed",
+    "passed",
+    "-M open_to_all",
+    "-M --union open_to_all",
+    "--skip-list=lists/files base",
+    "--skip-list=lists/directories base",
+    "--skip-list=lists/below --subpath=/p base",
+    "--skip-list=lists/top base",
+    "--subpath=/b base",
+    "--subpath=/not-there base",
+    "--subpath=/not-there --allow-noent base",
+    "--allow-noent not-there",
+    "--subpath=/b/x base",
+    "--subpath=/b/x --allow-noent base",
+    "--union --from-file=lists/many",
+    "--from-file=lists/many",
+    "--union --from-file=lists/half",
+    "--union --from-file=lists/line",
+    "--from-file=lists/nothing",
+    "--from-file=lists/not-there",
+    "-z base",
+    "--fsync=true base",
+    "--fsync=perhaps base",
+    "--disable-cache base",
+]
+LISTS = {
+    "files": "/d\n/p/q/1\n",
+    "directories": "d\n/e/\n/d/\n",
+    "below": "/q/\n",
+    "top": "/\n",
+    "many": "base\0/d\0over\0/d\0base\0/p/q",
+    "half": "base\0",
+    "line": "base\n",
+    "nothing": "",
+}
+
+
+@pytest.fixture(scope="module", params=["archive", "bare", "bare-user"])
+def repo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repo with each of the trees as a branch, beside the lists."""
+    if request.param == "bare" and not ROOT:
+        pytest.skip("only root may give files to others")
+    top = tmp_path_factory.mktemp(request.param)
+    ostree(top / "repo", "init", f"--mode={request.param}")
+    for make in TREES:
+        tree = top / "trees" / make.__name__
+        tree.mkdir(parents=True)
+        make(tree)
+        ostree(top / "repo", "commit", "-b", make.__name__, f"--tree=dir={tree}")
+    for name, text in LISTS.items():
+        write(top / "lists", name, text)
+    return top / "repo"
+
+
+def looks(root: Path) -> dict[str, object]:
+    """Type, mode, owner, links, target, size, and whether the time is 0 of all that is there."""
+    found: dict[str, object] = {}
+    for path in [root, *everything(root)] if root.exists() else []:
+        status = path.lstat()
+        target = os.readlink(path) if path.is_symlink() else ""
+        owner = status.st_uid, status.st_gid
+        # A symlink has the time of its making, and the object of one tool is that of the other.
+        old = status.st_mtime == 0 and not path.is_symlink()
+        size = 0 if stat.S_ISDIR(status.st_mode) else status.st_size
+        found[str(path.relative_to(root))] = (oct(status.st_mode), owner, status.st_nlink > 1, target, size, old)
+    return found
+
+
+def both(repo: Path, tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch, *, over: bool) -> None:
+    """Run the command with each tool and compare what came of it."""
+    monkeypatch.chdir(repo.parent)
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    if over:
+        user = [] if ROOT else ["-U"]
+        for out in theirs, ours:
+            ostree(repo, "checkout", *user, "base", out)
+            write(out, "d/mine", "mine")
+            # To be seen to be left alone.
+            (out / "e").chmod(0o770)
+    done = run_c(f"--repo={repo}", "checkout", *words, theirs, check=False)
+    mine = run_larix(f"--repo={repo}", "checkout", *words, ours)
+    assert done.returncode in (0, 1)
+    assert mine.status == done.returncode, (mine.err, done.stderr)
+    if done.returncode == 0:
+        assert looks(ours) == looks(theirs)
+    else:
+        # How far one came before an error differs; what was there is not lost with either.
+        assert mine.err.startswith("error: ")
+        assert "Traceback" not in mine.err
+
+
+def user_mode(words: list[str]) -> list[str]:
+    return ["-U", *words]
+
+
+@pytest.mark.parametrize("line", OVER)
+@pytest.mark.parametrize("change", [list, user_mode] if ROOT else [user_mode])
+def test_over_a_checkout(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, change: Callable[[list[str]], list[str]]
+) -> None:
+    both(repo, tmp_path, change(line.split()), monkeypatch, over=True)
+
+
+@pytest.mark.parametrize("line", ALONE)
+@pytest.mark.parametrize("change", [list, user_mode] if ROOT else [user_mode])
+def test_alone(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, change: Callable[[list[str]], list[str]]
+) -> None:
+    if "passthrough" in line and not ROOT:
+        pytest.skip("only root may make devices")
+    both(repo, tmp_path, change(line.split()), monkeypatch, over=False)
+
+
+def test_a_symlink_is_not_followed_out_of_the_destination(repo: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "d").symlink_to(outside)
+    for option in "--union", "--union-add":
+        done = run_larix(f"--repo={repo}", "checkout", "-U", option, "base", out)
+        assert done.status == 1
+        assert not list(outside.iterdir())
+
+
+def test_into_the_directory_where_one_is(repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    larix(repo, "checkout", "-U", "--subpath=/b", "base", ".")
+    assert (tmp_path / "b").read_text() == "b\n"
+    larix(repo, "checkout", "-U", "--union", "base", ".")
+    assert (tmp_path / "d/a").read_text() == "a\n"
+
+
+def test_the_cache_of_an_archive(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    base(tree_made(tree))
+    caches = []
+    for tool in ostree, larix:
+        repo = tmp_path / tool.__name__
+        ostree(repo, "init", "--mode=archive")
+        ostree(repo, "commit", "-b", "base", f"--tree=dir={tree}", "--timestamp=@0")
+        tool(repo, "checkout", "-U", "--disable-cache", "base", tmp_path / "plain")
+        assert not (repo / "uncompressed-objects-cache").exists()
+        tool(repo, "checkout", "-U", "base", tmp_path / "out")
+        assert (tmp_path / "out/b").stat().st_nlink == 2
+        caches.append(looks(repo / "uncompressed-objects-cache"))
+        for name in "plain", "out":
+            (tmp_path / name).rename(tmp_path / f"{name}-{tool.__name__}")
+        ostree(repo, "config", "set", "core.enable-uncompressed-cache", "false")
+        tool(repo, "checkout", "-U", "base", tmp_path / "uncached")
+        assert (tmp_path / "uncached/b").stat().st_nlink == 1
+        (tmp_path / "uncached").rename(tmp_path / f"uncached-{tool.__name__}")
+    assert caches[0] == caches[1]
+    assert sum("0o1" in str(found) for found in caches[0].values()) == 4
+
+
+def tree_made(path: Path) -> Path:
+    path.mkdir()
+    return path
