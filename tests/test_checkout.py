@@ -163,7 +163,7 @@ LISTS = {
 }
 
 
-@pytest.fixture(scope="module", params=["archive", "bare", "bare-user"])
+@pytest.fixture(scope="module", params=["archive", "bare", "bare-user", "bare-user-only"])
 def repo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repo with each of the trees as a branch, beside the lists."""
     if request.param == "bare" and not ROOT:

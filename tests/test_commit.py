@@ -39,7 +39,7 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return top
 
 
-@pytest.fixture(params=["archive", "bare", "bare-user"])
+@pytest.fixture(params=["archive", "bare", "bare-user", "bare-user-only"])
 def pair(request: pytest.FixtureRequest, tmp_path: Path, trees: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """An empty repo for each tool."""
     if request.param == "bare" and not ROOT:

@@ -101,11 +101,14 @@ def run(args: argparse.Namespace) -> None:
     trees = parse_trees(args)
     modifier = read_modifier(args)
     with open_repo(args) as repo:
+        # A link to an object is that object, also where every file is made canonical.
+        use_links = args.devino_canonical or (args.link_checkout_speedup and modifier.changes_nothing)
+        modifier.canonical = modifier.canonical or repo.layout.user_only
         repo.fsync = repo.fsync and args.fsync
         parent = find_parent(repo, args)
         options = describe(repo, args, parent)
         with Transaction(repo) as transaction:
-            root, known = add_trees(transaction, args, trees, modifier)
+            root, known = add_trees(transaction, args, trees, modifier, use_links=use_links)
             if args.bootable:
                 pairs = [*options.metadata.pairs, *describe_kernel(transaction, root)]
                 options = replace(options, metadata=Metadata(pairs))
@@ -203,14 +206,17 @@ def describe(repo: Repo, args: argparse.Namespace, parent: Checksum | None) -> C
 
 
 def add_trees(
-    transaction: Transaction, args: argparse.Namespace, trees: list[tuple[str, str]], modifier: Modifier
+    transaction: Transaction,
+    args: argparse.Namespace,
+    trees: list[tuple[str, str]],
+    modifier: Modifier,
+    *,
+    use_links: bool,
 ) -> tuple[Stored, int]:
-    """Besides the tree, how many files were known without reading them."""
+    """Besides the tree, how many files were known without reading them, because they are links to objects."""
     repo = transaction.repo
     top = open_stored(repo, tree_of(repo, repo.resolve(args.base))) if args.base else Directory()
-    links, known = None, 0
-    if args.devino_canonical or (args.link_checkout_speedup and modifier.changes_nothing):
-        links = find_links(repo)
+    links, known = find_links(repo) if use_links else None, 0
     for kind, what in trees:
         if kind == "ref":
             lay_over(repo, top, tree_of(repo, repo.resolve(what)))

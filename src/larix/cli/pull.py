@@ -26,6 +26,9 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--untrusted", action="store_true", help="Check what a repo of this machine has before linking it"
     )
+    parser.add_argument(
+        "--bareuseronly-files", action="store_true", help="Refuse files that a repo of mode bare-user-only cannot have"
+    )
     # There are no deltas that could be used.
     for option in "--disable-static-deltas", "--per-object-fsync":
         parser.add_argument(option, action="store_true", help="Accepted; larix does so always")
@@ -77,6 +80,7 @@ def options(args: argparse.Namespace) -> PullOptions:
         args.commit_metadata_only,
         not args.disable_verify_bindings,
         getattr(args, "timestamp_check", False),
+        args.bareuseronly_files,
     )
 
 

@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from larix.errors import Invalid, NotFound
@@ -33,6 +33,8 @@ def checkout(repo: Repo, commit: Checksum, destination: Path, options: CheckoutO
     A `subpath` that is a file is put into it. Raises NotFound, Error.
     """
     options = options or CheckoutOptions()
+    if repo.layout.user_only:
+        options = replace(options, user_mode=True)
     try:
         entry = find_path(repo, find_root(repo, commit), options.subpath)
     except NotFound:

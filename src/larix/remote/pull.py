@@ -27,12 +27,14 @@ BATCH = 128
 @dataclass(frozen=True, slots=True)
 class PullOptions:
     """`depth` is how many parents of each commit come too, -1 for all. `check_bindings` compares the refs that a
-    commit says it was made for; `check_timestamps` refuses a commit older than what its ref has here."""
+    commit says it was made for; `check_timestamps` refuses a commit older than what its ref has here;
+    `plain_files` refuses files that a bare-user-only repo cannot have."""
 
     depth: int = 0
     commits_only: bool = False
     check_bindings: bool = True
     check_timestamps: bool = False
+    plain_files: bool = False
 
 
 class _Pull:
@@ -205,6 +207,7 @@ def pull(
         commit = targets[name] = given or source.find_ref(name)
         commits.setdefault(commit, []).append((name, _timestamp(repo, remote, name)))
     with Transaction(repo) as transaction:
+        transaction.plain_files = options.plain_files
         pulled = _Pull(source, transaction, options).run(commits)
         for name, commit in targets.items():
             transaction.set_ref(remote, name, commit)

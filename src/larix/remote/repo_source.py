@@ -57,7 +57,8 @@ class RepoSource:
             yield name, self._repo.load(name) if self._repo.has(name) else None
 
     def link(self, name: ObjectName, transaction: Transaction) -> bool:
-        return self._trusted and self._shares_with(transaction.repo) and transaction.link_object(name, self._repo)
+        shares = self._repo.owner == transaction.repo.owner
+        return self._trusted and shares and transaction.link_object(name, self._repo)
 
     def bring(self, checksums: list[Checksum], transaction: Transaction) -> Pulled:
         size = 0
@@ -67,6 +68,8 @@ class RepoSource:
                 name = ObjectName(checksum, ObjectType.FILE)
                 if not self._trusted:
                     self._check(name)
+                if transaction.plain_files:
+                    transaction.check_plain(checksum, self._repo.look_at_file(checksum)[0])
                 if transaction.link_object(name, self._repo):
                     continue
             with self._repo.open_file(checksum) as stored:

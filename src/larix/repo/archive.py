@@ -27,6 +27,8 @@ class Archive:
     mode = "archive-z2"
     extension = "filez"
     keeps_packed = True
+    user_only = False
+    writable = True
 
     def write(self, name: str, dir_fd: int, header: FileHeader, size: int, content: Iterable[bytes]) -> None:
         head = header.encode_archive(size)

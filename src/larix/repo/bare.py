@@ -15,6 +15,8 @@ class Bare:
     mode = "bare"
     extension = "file"
     keeps_packed = False
+    user_only = False
+    writable = True
 
     def write(self, name: str, dir_fd: int, header: FileHeader, size: int, content: Iterable[bytes]) -> None:
         if header.is_symlink:

@@ -27,6 +27,8 @@ class BareUser:
     mode = "bare-user"
     extension = "file"
     keeps_packed = False
+    user_only = False
+    writable = True
 
     def write(self, name: str, dir_fd: int, header: FileHeader, size: int, content: Iterable[bytes]) -> None:
         fd = files.create(name, dir_fd)

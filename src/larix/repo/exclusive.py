@@ -18,7 +18,8 @@ class Exclusive:
     """Used in a `with`."""
 
     def __init__(self, repo: Repo) -> None:
-        """Raises Busy while another process adds or deletes."""
+        """Raises Busy while another process adds or deletes, Unsupported."""
+        repo.check_writable()
         self.repo = repo
         with files.doing(f"Deleting from repo {repo.path}"):
             self._lock = lock_file(".lock", repo.fd, exclusive=True)

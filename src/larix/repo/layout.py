@@ -58,6 +58,10 @@ class Layout(Protocol):
     extension: str
     # Whether file objects are kept as they travel, as `.filez`.
     keeps_packed: bool
+    # Whether it keeps only what an ordinary user may give a file: then every checkout is one in user mode.
+    user_only: bool
+    # Whether larix adds to it and deletes from it at all.
+    writable: bool
 
     def write(self, name: str, dir_fd: int, header: FileHeader, size: int, content: Iterable[bytes]) -> None:
         """Make the new file `name` hold this file object, of `size` bytes of content.

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-from larix.errors import Corrupt, Error, Invalid, NotFound
+from larix.errors import Corrupt, Error, Invalid, NotFound, Unsupported
 from larix.formats import checksum as checksums
 from larix.formats import names, objects
 from larix.formats.checksum import Checksum, is_checksum
@@ -26,7 +26,9 @@ from larix.linux import files
 from larix.repo import refs
 from larix.repo.archive import Archive
 from larix.repo.bare import Bare
+from larix.repo.bare_split_xattrs import BareSplitXattrs
 from larix.repo.bare_user import BareUser
+from larix.repo.bare_user_only import BareUserOnly
 from larix.repo.layout import Layout, StoredFile, object_path
 
 LAYOUTS: dict[str, Layout] = {
@@ -34,6 +36,8 @@ LAYOUTS: dict[str, Layout] = {
     "archive-z2": Archive(),
     "bare": Bare(),
     "bare-user": BareUser(),
+    "bare-user-only": BareUserOnly(),
+    "bare-split-xattrs": BareSplitXattrs(),
 }
 DIRECTORIES = ["extensions", "objects", "refs", "refs/heads", "refs/mirrors", "refs/remotes", "state", "tmp"]
 DIRECTORIES += ["tmp/cache"]
@@ -107,6 +111,11 @@ class Repo:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    def check_writable(self) -> None:
+        """Raises Unsupported for a repo whose mode allows no change of its objects."""
+        if not self.layout.writable:
+            raise Unsupported(f"Not allowed due to repo mode: {self.path}, of mode {self.layout.mode}, is only read")
 
     # Objects
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from larix.errors import Corrupt
+from larix.errors import Corrupt, Invalid
 from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader, content_checksum
 from larix.formats.objects import MAX_METADATA_SIZE, DirTree, ObjectName, ObjectType, checksum_of, decode_dirtree
@@ -27,6 +27,7 @@ from larix.linux import files
 from larix.linux.lock import lock_file
 from larix.repo import refs
 from larix.repo.archive import keep, read_all, unpack, unpack_bytes
+from larix.repo.bare_user_only import check_mode
 from larix.repo.layout import INFLATED_WHOLE, WHOLE, Read
 from larix.repo.repo import Repo, partial_path
 
@@ -52,6 +53,8 @@ class Transaction:
     def __init__(self, repo: Repo) -> None:
         """Raises Busy while another process deletes from the repo."""
         self.repo = repo
+        # Whether only files are taken that a bare-user-only repo could have.
+        self.plain_files = False
         self.added: set[ObjectName] = set()
         self._metadata = self._files = 0
         self._refs: dict[tuple[str | None, str], Checksum | None] = {}
@@ -80,7 +83,8 @@ class Transaction:
         return name in self.added or self.repo.has(name)
 
     def add_metadata(self, kind: ObjectType, data: bytes) -> Checksum:
-        """Add a dirtree, dirmeta or commit."""
+        """Add a dirtree, dirmeta or commit. Raises Unsupported where the mode of the repo allows no change."""
+        self.repo.check_writable()
         name = ObjectName(checksum_of(data), kind)
         self._metadata += 1
         if not self.has(name):
@@ -95,12 +99,14 @@ class Transaction:
         self, header: FileHeader, size: int, content: Iterable[bytes], expected: Checksum | None = None
     ) -> Checksum:
         """Add a file object with `size` bytes of content. Raises Corrupt where it has not the expected checksum."""
+        self.repo.check_writable()
         self._files += 1
         if size > WHOLE:
             return self._add_large(header, size, content, expected)
         data = b"".join(content)
         checksum = content_checksum(header, [data])
         self._compare(checksum, expected)
+        self.check_plain(checksum, header)
         if expected is not None or not self.has(ObjectName(checksum, ObjectType.FILE)):
             self._write(checksum, lambda path: self.repo.layout.write(path, self._fd, header, size, [data]))
         return checksum
@@ -118,6 +124,7 @@ class Transaction:
             return self._receive_large(expected, io.BytesIO(packed).read, len(packed))
         data = b"".join(stored.content)
         self._compare(content_checksum(stored.header, [data]), expected)
+        self.check_plain(expected, stored.header)
         if self.repo.layout.keeps_packed:
             self._write(expected, lambda path: keep(path, self._fd, [packed]))
         else:
@@ -125,6 +132,14 @@ class Transaction:
                 expected, lambda path: self.repo.layout.write(path, self._fd, stored.header, stored.size, [data])
             )
         return stored.size
+
+    def check_plain(self, checksum: Checksum, header: FileHeader) -> None:
+        """Raises Invalid for a file that a bare-user-only repo cannot have, where only others are wanted."""
+        if self.plain_files or self.repo.layout.user_only:
+            try:
+                check_mode(header)
+            except Invalid as error:
+                raise Invalid(f"Content object {checksum}: {error}") from None
 
     def hand_over(self) -> list[Checksum]:
         """In a forked worker: the file objects added since the last time, for the parent's `take_over`."""
@@ -168,6 +183,7 @@ class Transaction:
 
     def link_object(self, name: ObjectName, source: Repo) -> bool:
         """Share an object of a repo of the same mode; False where the file system cannot."""
+        self.repo.check_writable()
         try:
             files.link(source.object_path(name), source.objects_fd, self._staging_path(name), self._fd)
         except FileExistsError:
@@ -274,6 +290,8 @@ class Transaction:
         self, header: FileHeader, size: int, content: Iterable[bytes], expected: Checksum | None
     ) -> Checksum:
         """The checksum is known when all is written, and only then the name."""
+        if expected is not None:
+            self.check_plain(expected, header)
         digest = hashlib.sha256(header.encode())
 
         def hashed() -> Iterator[bytes]:
@@ -306,6 +324,7 @@ class Transaction:
             return kept[-1]
 
         stored = unpack(read_and_keep, packed_size)
+        self.check_plain(expected, stored.header)
         digest = hashlib.sha256(stored.header.encode())
 
         def packed() -> Iterator[bytes]:

@@ -1,0 +1,69 @@
+"""Layout of mode `bare-user-only`: plain files of whoever runs larix, with the mode that they have in the tree.
+
+Nothing else of a file's metadata is kept, so only files of root without extended attributes can be in such a repo, and
+with no mode bits but those of 0775. Anyone may have one, and check out of it by hard links.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterable
+
+from larix.errors import Invalid
+from larix.formats.content import FileHeader
+from larix.linux import files
+from larix.repo.bare import read_content
+from larix.repo.layout import StoredFile
+
+PLAIN_BITS = 0o775
+
+
+class BareUserOnly:
+    mode = "bare-user-only"
+    extension = "file"
+    keeps_packed = False
+    user_only = True
+    writable = True
+
+    def write(self, name: str, dir_fd: int, header: FileHeader, size: int, content: Iterable[bytes]) -> None:
+        check_mode(header)
+        if header.uid or header.gid or header.xattrs:
+            kept = f"owner {header.uid}:{header.gid}" if header.uid or header.gid else "extended attributes"
+            raise Invalid(f"{kept} cannot be kept in a repo of mode {self.mode}")
+        if header.is_symlink:
+            files.symlink(header.target, name, dir_fd)
+            return
+        fd = files.create(name, dir_fd)
+        try:
+            for piece in content:
+                files.write_all(fd, piece)
+            files.set_mode(fd, stat.S_IMODE(header.mode))
+            files.set_mtime(fd, 0)
+        finally:
+            os.close(fd)
+
+    def read(self, name: str, dir_fd: int) -> StoredFile:
+        try:
+            fd = os.open(name, files.READ, dir_fd=dir_fd)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            header, size = self.look(name, dir_fd)
+            return StoredFile(header, size, iter(()))
+        found = os.fstat(fd)
+        return StoredFile(FileHeader(0, 0, found.st_mode), found.st_size, read_content(fd, found.st_size), fd)
+
+    def look(self, name: str, dir_fd: int) -> tuple[FileHeader, int]:
+        found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        if stat.S_ISLNK(found.st_mode):
+            return FileHeader(0, 0, found.st_mode, os.readlink(name, dir_fd=dir_fd)), 0
+        return FileHeader(0, 0, found.st_mode), found.st_size
+
+    def links(self, header: FileHeader, *, user_mode: bool) -> bool:
+        return user_mode and not header.is_symlink
+
+
+def check_mode(header: FileHeader) -> None:
+    """Raises Invalid for a file with mode bits that this mode of repo does not keep."""
+    if not header.is_symlink and (bits := stat.S_IMODE(header.mode) & ~PLAIN_BITS):
+        raise Invalid(f"invalid mode 0{header.mode:o} with bits {bits:05o}")
