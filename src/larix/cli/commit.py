@@ -14,7 +14,7 @@ from larix.cli.editor import edit_message
 from larix.cli.options import Parser, add_missing, add_repo, boolean, open_repo, read_text
 from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum, parse_checksum
-from larix.formats.names import check_ref
+from larix.formats.names import parse_refspec
 from larix.formats.objects import Metadata
 from larix.gvariant import Variant
 from larix.gvariant.parse_text import from_text
@@ -95,7 +95,7 @@ def add_how(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     if args.branch is not None:
-        check_ref(args.branch)
+        parse_refspec(args.branch)
     elif not args.orphan:
         raise Invalid("A branch must be specified with --branch, or use --orphan")
     trees = parse_trees(args)
@@ -171,7 +171,7 @@ def find_parent(repo: Repo, args: argparse.Namespace) -> Checksum | None:
         return None
     if args.parent is not None:
         return parse_checksum(args.parent)
-    return find_ref(repo.fd, None, args.branch) if args.branch is not None and not args.orphan else None
+    return find_ref(repo.fd, *parse_refspec(args.branch)) if args.branch is not None and not args.orphan else None
 
 
 def describe(repo: Repo, args: argparse.Namespace, parent: Checksum | None) -> CommitOptions:

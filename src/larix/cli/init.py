@@ -11,9 +11,11 @@ def configure(parser: Parser) -> None:
     parser.add_argument(
         "--mode",
         default="bare",
-        help="archive (to serve; anyone), bare (to deploy from; root), bare-user (to build in; anyone). Default: bare",
+        help="archive (to serve; anyone), bare (to deploy from; root), bare-user (to build in; anyone), "
+        "bare-user-only (only plain files of root; anyone). Default: bare",
     )
+    parser.add_argument("--collection-id", metavar="ID", help="The name by which others know this repo: org.example.Os")
 
 
 def run(args: argparse.Namespace) -> None:
-    Repo.init(repo_path(args), args.mode).close()
+    Repo.init(repo_path(args), args.mode, args.collection_id).close()

@@ -13,6 +13,10 @@ def configure(parser: Parser) -> None:
     add_repo(parser)
     parser.add_argument("--list", action="store_true", help="Print whole names, also with a PREFIX")
     parser.add_argument("-r", "--revision", action="store_true", help="Print the commit of each ref too")
+    parser.add_argument("-A", "--alias", action="store_true", help="Print aliases; with --create, make one")
+    parser.add_argument(
+        "-c", "--collections", action="store_true", help="Refs are (COLLECTION, REF), and PREFIX is a collection"
+    )
     parser.add_argument("--create", metavar="NEWREF", help="Make NEWREF, of the commit that the argument means")
     parser.add_argument("--delete", action="store_true", help="Delete the refs that begin with PREFIX")
     parser.add_argument("--force", action="store_true", help="With --create: replace a ref that is there")
@@ -24,29 +28,60 @@ def run(args: argparse.Namespace) -> None:
         if args.create is not None:
             if len(args.prefixes) != 1:
                 raise Invalid("You must specify only 1 existing ref when creating a new ref")
-            create(repo, args.create, args.prefixes[0], force=args.force)
+            create(repo, args, args.prefixes[0])
         elif args.delete:
             if not args.prefixes:
                 raise Invalid("At least one PREFIX is required when deleting refs")
-            delete(repo, args.prefixes)
+            (delete_collections if args.collections else delete)(repo, args.prefixes)
+        elif args.collections:
+            show_collections(repo, args.prefixes, revision=args.revision)
+        elif args.alias:
+            show_aliases(repo, args.prefixes)
         else:
             show(repo, args.prefixes, whole=args.list, revision=args.revision)
 
 
-def create(repo: Repo, refspec: str, rev: str, *, force: bool) -> None:
-    remote, ref = names.parse_refspec(refspec)
+def create(repo: Repo, args: argparse.Namespace, rev: str) -> None:
+    new = args.create
     with Transaction(repo) as transaction:
-        if not force and (remote, ref) in repo.refs():
-            raise Invalid(f"--create specified but ref {refspec} already exists")
-        transaction.set_ref(remote, ref, repo.resolve(rev))
+        if args.collections:
+            collection, _, ref = new.partition(":")
+            transaction.set_collection_ref(names.check_collection(collection), ref, repo.resolve(rev))
+        else:
+            remote, ref = names.parse_refspec(new)
+            is_there = (remote, ref) in repo.refs() and not (args.alias and ref in repo.aliases())
+            if is_there and not args.force:
+                raise Invalid(f"--create specified but ref {new} already exists")
+            if not args.alias:
+                transaction.set_ref(remote, ref, repo.resolve(rev))
+            elif remote is not None or (None, rev) not in repo.refs():
+                raise Invalid(f"Cannot create alias to non-existent ref: {rev}; both must be branches of this repo")
+            else:
+                transaction.set_alias(ref, rev)
         transaction.commit()
 
 
 def delete(repo: Repo, prefixes: list[str]) -> None:
+    aliases = repo.aliases()
+    doomed = [key for key in repo.refs() if any(is_below(names.refspec(*key), prefix) for prefix in prefixes)]
+    for alias, target in aliases.items():
+        if (None, target) in doomed and (None, alias) not in doomed:
+            raise Invalid(f"Ref '{target}' has an active alias: '{alias}'")
     with Transaction(repo) as transaction:
-        for remote, ref in repo.refs():
-            if any(is_below(names.refspec(remote, ref), prefix) for prefix in prefixes):
-                transaction.set_ref(remote, ref, None)
+        # No moment shows an alias of nothing.
+        for remote, ref in sorted(doomed, key=lambda key: key[1] not in aliases):
+            transaction.set_ref(remote, ref, None)
+        transaction.commit()
+
+
+def delete_collections(repo: Repo, collections: list[str]) -> None:
+    for collection in collections:
+        names.check_collection(collection)
+    with Transaction(repo) as transaction:
+        own = [(repo.collection_id or "", ref) for remote, ref in repo.refs() if remote is None]
+        for collection, ref in [*own, *repo.mirrors()]:
+            if collection in collections:
+                transaction.set_collection_ref(collection, ref, None)
         transaction.commit()
 
 
@@ -56,10 +91,32 @@ def show(repo: Repo, prefixes: list[str], *, whole: bool, revision: bool) -> Non
         for prefix in prefixes or [""]:
             if prefix and not is_below(name, prefix):
                 continue
-            shown = name if whole or not prefix or name == prefix else name[len(prefix) :].lstrip("/:")
+            above = normal(prefix).rpartition(":")[2]
+            keep = whole or not above or ref == above
+            shown = name if keep else names.refspec(remote, ref[len(above) :].lstrip("/"))
             print(f"{shown}\t{checksum}" if revision else shown)
 
 
+def show_aliases(repo: Repo, prefixes: list[str]) -> None:
+    for alias, target in repo.aliases().items():
+        if not prefixes or any(is_below(alias, prefix) for prefix in prefixes):
+            print(f"{alias} -> {target}")
+
+
+def show_collections(repo: Repo, collections: list[str], *, revision: bool) -> None:
+    for collection in collections:
+        names.check_collection(collection)
+    for (collection, ref), checksum in repo.collection_refs().items():
+        if not collections or collection in collections:
+            print(f"({collection}, {ref})\t{checksum}" if revision else f"({collection}, {ref})")
+
+
 def is_below(name: str, prefix: str) -> bool:
-    prefix = prefix.rstrip("/")
-    return name == prefix or name.startswith((f"{prefix}/", f"{prefix}:"))
+    """`REMOTE:` means all of a remote; what has no colon is a branch of this repo."""
+    prefix = normal(prefix)
+    return name == prefix or name.startswith(prefix if prefix.endswith(":") else f"{prefix}/")
+
+
+def normal(prefix: str) -> str:
+    """`REMOTE:.` is `REMOTE:`."""
+    return prefix.removesuffix(".").rstrip("/") if prefix.endswith(":.") else prefix.rstrip("/")

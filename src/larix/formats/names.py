@@ -1,4 +1,4 @@
-"""Names that come from people and from remotes: path parts, refs, remotes.
+"""Names that come from people and from remotes: path parts, refs, remotes, collections.
 
 All of them become parts of host paths, so they are checked before they are used for one.
 """
@@ -11,6 +11,9 @@ from larix.errors import Corrupt, Invalid
 FRAGMENT = r"\w[-.\w]*"
 REF = re.compile(rf"{FRAGMENT}(/{FRAGMENT})*")
 REMOTE = re.compile(FRAGMENT)
+# As names of interfaces of D-Bus.
+COLLECTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
+MAX_COLLECTION = 255
 
 
 def check_part(name: str) -> str:
@@ -33,6 +36,12 @@ def check_ref(name: str) -> str:
 def check_remote(name: str) -> str:
     if not REMOTE.fullmatch(name):
         raise Invalid(f"Invalid remote name {name!r}")
+    return name
+
+
+def check_collection(name: str) -> str:
+    if not COLLECTION.fullmatch(name) or len(name) > MAX_COLLECTION:
+        raise Invalid(f"Invalid collection ID {name}")
     return name
 
 

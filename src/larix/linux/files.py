@@ -191,7 +191,8 @@ def remove_tree(name: str, dir_fd: int) -> None:
 
 def replace_link(name: str, target: str, dir_fd: int) -> None:
     """Make `name` a symlink to `target`: whoever follows it comes to the old or the new one."""
-    temporary = f"{name}.{os.urandom(6).hex()}"
+    parent, _, base = name.rpartition("/")
+    temporary = f"{parent}/.{base}.{os.urandom(6).hex()}" if parent else f".{base}.{os.urandom(6).hex()}"
     os.symlink(target, temporary, dir_fd=dir_fd)
     os.rename(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
 

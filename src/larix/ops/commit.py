@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from larix import gvariant
 from larix.formats import sizes
 from larix.formats.checksum import Checksum
+from larix.formats.names import parse_refspec
 from larix.formats.objects import DETACHED_TYPE, Commit, Metadata, ObjectType
 from larix.gvariant import Variant
 from larix.ops.sizes import find_sizes
@@ -34,7 +35,7 @@ class CommitOptions:
 def commit_tree(
     transaction: Transaction, root: Stored, timestamp: int, branch: str | None, options: CommitOptions | None = None
 ) -> Checksum:
-    """Add a commit of the tree `root`, and point `branch` there. `timestamp` is in seconds since 1970."""
+    """Add a commit of the tree `root`, and point `branch` (or REMOTE:REF) there. `timestamp`: seconds since 1970."""
     options = options or CommitOptions()
     pairs = list(options.metadata.pairs)
     if options.bindings:
@@ -49,5 +50,5 @@ def commit_tree(
     if options.detached is not None:
         transaction.set_detached_metadata(checksum, gvariant.encode(DETACHED_TYPE, options.detached.pairs))
     if branch is not None:
-        transaction.set_ref(None, branch, checksum)
+        transaction.set_ref(*parse_refspec(branch), checksum)
     return checksum

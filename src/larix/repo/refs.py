@@ -1,63 +1,113 @@
 """Refs: names of commits, one small file each.
 
-    refs/heads/REF             branches made here
-    refs/remotes/REMOTE/REF    what a remote had at the last pull
-    refs/mirrors/COLLECTION/REF
+    refs/heads/REF                 branches made here
+    refs/remotes/REMOTE/REF        what a remote had at the last pull
+    refs/mirrors/COLLECTION/REF    a copy of a branch of another repo, which is known by its collection
 
-The file holds the checksum and a line feed. A reader sees the old or the new commit.
+The file holds the checksum and a line feed. A reader sees the old or the new commit. A branch may be an alias: a
+relative symlink to another branch. Paths are those in the repo.
 """
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 
 from larix.errors import Corrupt, Error, Invalid
 from larix.formats.checksum import Checksum, is_checksum
-from larix.formats.names import check_ref, check_remote
+from larix.formats.names import check_collection, check_ref, check_remote
 from larix.linux import files
 
+HEADS, REMOTES, MIRRORS = "refs/heads", "refs/remotes", "refs/mirrors"
 MAX_SIZE = 4096
+MAX_ALIASES = 8
 
 
 def ref_path(remote: str | None, ref: str) -> str:
-    """Path in the repo. Raises Invalid for a name that is none."""
+    """Raises Invalid for a name that is none."""
     check_ref(ref)
-    return f"refs/remotes/{check_remote(remote)}/{ref}" if remote is not None else f"refs/heads/{ref}"
+    return f"refs/remotes/{check_remote(remote)}/{ref}" if remote is not None else f"{HEADS}/{ref}"
+
+
+def mirror_path(collection: str, ref: str) -> str:
+    """Raises Invalid."""
+    return f"{MIRRORS}/{check_collection(collection)}/{check_ref(ref)}"
 
 
 def find_ref(repo_fd: int, remote: str | None, ref: str) -> Checksum | None:
     try:
-        return _read_ref(repo_fd, ref_path(remote, ref), ref)
+        return _read(repo_fd, ref_path(remote, ref), ref)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
 
 
-def _read_ref(repo_fd: int, path: str, name: str) -> Checksum:
-    checksum = files.read(path, repo_fd, MAX_SIZE).decode("ascii", "replace").rstrip("\n")
-    if not is_checksum(checksum):
-        raise Corrupt(f"Ref {name}: {path} does not hold a checksum")
-    return Checksum(checksum)
+def _read(repo_fd: int, path: str, name: str) -> Checksum:
+    for _ in range(MAX_ALIASES):
+        try:
+            checksum = files.read(path, repo_fd, MAX_SIZE).decode("ascii", "replace").rstrip("\n")
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            path = _aim(repo_fd, path)
+            continue
+        if not is_checksum(checksum):
+            raise Corrupt(f"Ref {name}: {path} does not hold a checksum")
+        return Checksum(checksum)
+    raise Corrupt(f"Ref {name}: an alias of an alias, and so on, more than {MAX_ALIASES} times")
+
+
+def _aim(repo_fd: int, path: str) -> str:
+    """Where the alias leads. Raises Corrupt where that is no branch."""
+    target = os.path.normpath(f"{os.path.dirname(path)}/{os.readlink(path, dir_fd=repo_fd)}")
+    if not path.startswith(f"{HEADS}/") or not target.startswith(f"{HEADS}/"):
+        raise Corrupt(f"Ref {path.removeprefix(f'{HEADS}/')} is an alias of {target}, which is no branch")
+    return target
 
 
 def list_refs(repo_fd: int) -> dict[tuple[str | None, str], Checksum]:
     """(remote or None, ref) -> commit, of heads and remotes, sorted by name."""
-    keys: list[tuple[str | None, str]] = [(None, path) for path in sorted(_walk(repo_fd, "refs/heads"))]
-    for path in sorted(_walk(repo_fd, "refs/remotes")):
+    keys: list[tuple[str | None, str]] = [(None, path) for path in sorted(_walk(repo_fd, HEADS))]
+    for path in sorted(_walk(repo_fd, REMOTES)):
         remote, _, ref = path.partition("/")
         keys.append((remote, ref))
     return {key: checksum for key in keys if (checksum := find_ref(repo_fd, *key)) is not None}
 
 
-def list_mirrors(repo_fd: int) -> list[tuple[str, Checksum]]:
-    """COLLECTION/REF and its commit, of branches mirrored together with the collection they come from."""
-    paths = sorted(_walk(repo_fd, "refs/mirrors"))
-    return [(path, _read_ref(repo_fd, f"refs/mirrors/{path}", path)) for path in paths]
+def list_mirrors(repo_fd: int) -> dict[tuple[str, str], Checksum]:
+    """(collection, ref) -> commit, sorted by name."""
+    found = {}
+    try:
+        paths = sorted(_walk(repo_fd, MIRRORS))
+    except FileNotFoundError:
+        # A repo that was made before there were any.
+        return {}
+    for path in paths:
+        collection, _, ref = path.partition("/")
+        found[collection, ref] = _read(repo_fd, f"{MIRRORS}/{path}", path)
+    return found
+
+
+def list_aliases(repo_fd: int) -> dict[str, str]:
+    """Alias -> the branch that it means, sorted by name."""
+    found = {}
+    for ref in sorted(_walk(repo_fd, HEADS)):
+        # Removed in between.
+        with suppress(FileNotFoundError):
+            about = os.stat(f"{HEADS}/{ref}", dir_fd=repo_fd, follow_symlinks=False)
+            if stat.S_ISLNK(about.st_mode):
+                found[ref] = _aim(repo_fd, f"{HEADS}/{ref}").removeprefix(f"{HEADS}/")
+    return found
 
 
 def _walk(repo_fd: int, top: str, below: str = "") -> Iterator[str]:
+    """Raises FileNotFoundError where `top` is not there."""
     try:
         fd = files.open_directory(f"{top}/{below}", repo_fd)
     except FileNotFoundError:
+        if not below:
+            raise
+        # Removed in between.
         return
     try:
         with os.scandir(fd) as entries:
@@ -74,22 +124,35 @@ def _walk(repo_fd: int, top: str, below: str = "") -> Iterator[str]:
             yield below + entry.name
 
 
-def write_ref(repo_fd: int, remote: str | None, ref: str, checksum: Checksum, *, durable: bool = True) -> None:
-    path = ref_path(remote, ref)
+def write(repo_fd: int, path: str, checksum: Checksum, *, durable: bool = True) -> None:
+    """Where the path is an alias, it is one no longer."""
     try:
         files.make_parents(path, repo_fd)
         files.replace(path, checksum.encode() + b"\n", repo_fd, durable=durable)
     except (NotADirectoryError, FileExistsError, IsADirectoryError):
-        raise Invalid(f"Ref {ref} cannot stand beside another ref that is a part of its name") from None
+        raise _in_the_way(path) from None
 
 
-def delete_ref(repo_fd: int, remote: str | None, ref: str) -> None:
+def write_alias(repo_fd: int, alias: str, ref: str) -> None:
+    """Make `alias` mean the branch `ref`; both are names of branches."""
+    path = ref_path(None, alias)
+    try:
+        files.make_parents(path, repo_fd)
+        files.replace_link(path, os.path.relpath(ref_path(None, ref), os.path.dirname(path)), repo_fd)
+    except (NotADirectoryError, FileExistsError, IsADirectoryError):
+        raise _in_the_way(path) from None
+
+
+def _in_the_way(path: str) -> Invalid:
+    return Invalid(f"Ref {path.split('/', 2)[2]} cannot stand beside another ref that is a part of its name")
+
+
+def delete(repo_fd: int, path: str) -> None:
     """Remove the ref and the directories above it that are empty then."""
-    path = ref_path(remote, ref)
     try:
         files.remove(path, repo_fd)
     except (FileNotFoundError, IsADirectoryError):
-        raise Error(f"Ref {ref} does not exist") from None
+        raise Error(f"Ref {path.split('/', 2)[2]} does not exist") from None
     parents = path.split("/")[:-1]
     with suppress(OSError):
         while len(parents) > 2:

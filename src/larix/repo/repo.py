@@ -78,8 +78,10 @@ class Repo:
             raise
 
     @classmethod
-    def init(cls, path: str, mode: str) -> Self:
+    def init(cls, path: str, mode: str, collection_id: str | None = None) -> Self:
         """Make a repo in the directory `path`, which is made too, or open the one that is there already."""
+        if collection_id is not None:
+            names.check_collection(collection_id)
         if mode not in LAYOUTS:
             raise Invalid(f"Unknown mode {mode!r}; known are {', '.join(LAYOUTS)}")
         with files.doing(f"Making repo {path}"):
@@ -93,6 +95,8 @@ class Repo:
                     config = KeyFile()
                     config.set("core", "repo_version", "1")
                     config.set("core", "mode", LAYOUTS[mode].mode)
+                    if collection_id is not None:
+                        config.set("core", "collection-id", collection_id)
                     files.replace("config", str(config).encode(), fd)
             finally:
                 os.close(fd)
@@ -206,22 +210,48 @@ class Repo:
     # Refs
 
     def refs(self) -> dict[tuple[str | None, str], Checksum]:
-        """(remote or None, ref) -> commit."""
-        return refs.list_refs(self.fd)
+        """(remote or None, ref) -> commit. Raises NotFound where the directories of refs are not there."""
+        with files.doing(f"Listing refs of {self.path}: opendir"):
+            return refs.list_refs(self.fd)
+
+    def collection_refs(self) -> dict[tuple[str, str], Checksum]:
+        """(collection, ref) -> commit: branches made here and of remotes whose collections are known, and mirrors."""
+        found: dict[tuple[str, str], Checksum] = {}
+        for (remote, ref), checksum in self.refs().items():
+            group = f'remote "{remote}"'
+            collection = self.collection_id if remote is None else self.config.find(group, "collection-id")
+            if collection:
+                found[collection, ref] = checksum
+        return dict(sorted({**found, **self.mirrors()}.items()))
+
+    def mirrors(self) -> dict[tuple[str, str], Checksum]:
+        """(collection, ref) -> commit, of branches of other repos that are kept here under their collections."""
+        return refs.list_mirrors(self.fd)
+
+    def aliases(self) -> dict[str, str]:
+        """Alias -> the branch that it means."""
+        with files.doing(f"Listing refs of {self.path}: opendir"):
+            return refs.list_aliases(self.fd)
 
     def named_commits(self) -> list[tuple[str, Checksum]]:
         """All that keeps a commit, with the commit: `REF`, `REMOTE:REF`, and `COLLECTION/REF` of mirrors."""
         named = [(names.refspec(*key), checksum) for key, checksum in self.refs().items()]
-        return named + refs.list_mirrors(self.fd)
+        return named + [(f"{collection}/{ref}", checksum) for (collection, ref), checksum in self.mirrors().items()]
 
     def find_ref(self, refspec: str) -> Checksum | None:
-        """The commit of `REF` or `REMOTE:REF`; a REF that is no branch here is looked for in all remotes."""
+        """The commit of `REF` or `REMOTE:REF`; a REF that is no branch here is looked for in all remotes.
+
+        It may also be written as REMOTE/REF.
+        """
         remote, ref = names.parse_refspec(refspec)
         found = refs.find_ref(self.fd, remote, ref)
         if found is None and remote is None:
             for (_, other), checksum in self.refs().items():
                 if other == ref:
                     return checksum
+            above, slash, below = ref.partition("/")
+            if slash:
+                return refs.find_ref(self.fd, above, below)
         return found
 
     def resolve(self, rev: str) -> Checksum:

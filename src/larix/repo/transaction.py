@@ -57,7 +57,9 @@ class Transaction:
         self.plain_files = False
         self.added: set[ObjectName] = set()
         self._metadata = self._files = 0
-        self._refs: dict[tuple[str | None, str], Checksum | None] = {}
+        # By their paths.
+        self._refs: dict[str, Checksum | None] = {}
+        self._aliases: dict[str, str] = {}
         self._partial: dict[Checksum, bool] = {}
         self._count = count(1)
         self._prefixes: set[str] = set()
@@ -201,8 +203,20 @@ class Transaction:
 
     def set_ref(self, remote: str | None, ref: str, checksum: Checksum | None) -> None:
         """Point the ref there, or remove it, at commit. Raises Invalid for a name that is none."""
-        refs.ref_path(remote, ref)
-        self._refs[remote, ref] = checksum
+        self._refs[refs.ref_path(remote, ref)] = checksum
+
+    def set_collection_ref(self, collection: str, ref: str, checksum: Checksum | None) -> None:
+        """The same for a branch of a collection: of this repo, where the collection is its own, else a mirror's."""
+        if collection == self.repo.collection_id:
+            self.set_ref(None, ref, checksum)
+        else:
+            self._refs[refs.mirror_path(collection, ref)] = checksum
+
+    def set_alias(self, alias: str, ref: str) -> None:
+        """Make the branch `alias` mean the branch `ref`, at commit. Raises Invalid for a name that is none."""
+        refs.ref_path(None, alias)
+        refs.ref_path(None, ref)
+        self._aliases[alias] = ref
 
     def commit(self) -> None:
         """Called once, at the end. All is durable when it returns, where core.fsync is on."""
@@ -217,16 +231,19 @@ class Transaction:
             commits = {name for name in self.added if name.type == ObjectType.COMMIT}
             self._place(self.added - commits)
             self._place(commits)
-            for (remote, ref), checksum in self._refs.items():
+            for path, checksum in self._refs.items():
                 if checksum is None:
-                    refs.delete_ref(repo.fd, remote, ref)
+                    refs.delete(repo.fd, path)
                 else:
-                    refs.write_ref(repo.fd, remote, ref, checksum, durable=repo.fsync)
+                    refs.write(repo.fd, path, checksum, durable=repo.fsync)
+            for alias, ref in self._aliases.items():
+                refs.write_alias(repo.fd, alias, ref)
             for commit, partial in self._partial.items():
                 if not partial and repo.is_partial(commit):
                     files.remove(partial_path(commit), repo.fd)
         self.added.clear()
         self._refs.clear()
+        self._aliases.clear()
         self._partial.clear()
 
     def _place(self, names: set[ObjectName]) -> None:
