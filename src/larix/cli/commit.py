@@ -12,17 +12,18 @@ from pathlib import Path
 from larix.cli.dates import parse_date
 from larix.cli.editor import edit_message
 from larix.cli.options import Parser, add_missing, add_repo, boolean, open_repo, read_text
+from larix.cli.values import key_value, key_variant
 from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum, parse_checksum
 from larix.formats.names import parse_refspec
 from larix.formats.objects import Metadata
 from larix.gvariant import Variant
-from larix.gvariant.parse_text import from_text
 from larix.linux import files
 from larix.ops.bootable import describe_kernel
 from larix.ops.commit import CommitOptions, commit_tree
 from larix.ops.modify import Modifier, parse_overrides, parse_skip_list
 from larix.ops.scan import find_links, lay_directory
+from larix.ops.summary import update_summary
 from larix.ops.tree import Directory, Stored, add_tree, lay_over, open_stored
 from larix.ops.untar import ArchiveOptions, lay_archive
 from larix.repo.refs import find_ref
@@ -119,6 +120,8 @@ def run(args: argparse.Namespace) -> None:
                 checksum = commit_tree(transaction, root, timestamp, args.branch, options)
             counts = transaction.counts() if args.table_output else None
             transaction.commit()
+        if repo.config.find_bool("core", "commit-update-summary", False):
+            update_summary(repo)
     if args.consume:
         for kind, what in trees:
             if kind == "dir":
@@ -176,11 +179,7 @@ def find_parent(repo: Repo, args: argparse.Namespace) -> Checksum | None:
 
 def describe(repo: Repo, args: argparse.Namespace, parent: Checksum | None) -> CommitOptions:
     pairs = [(key, Variant("s", value)) for key, value in map(key_value, args.add_metadata_string)]
-    for key, value in map(key_value, args.add_metadata):
-        try:
-            pairs.append((key, from_text(value)))
-        except Invalid as error:
-            raise Invalid(f"Parsing {key}={value}: {error}") from None
+    pairs += map(key_variant, args.add_metadata)
     if args.keep_metadata:
         if parent is None:
             raise Invalid("--keep-metadata needs a parent to take the metadata from")
@@ -251,13 +250,6 @@ def archive_options(args: argparse.Namespace) -> ArchiveOptions:
 def tree_of(repo: Repo, commit: Checksum) -> Stored:
     found = repo.load_commit(commit)
     return Stored(found.dirtree, found.dirmeta)
-
-
-def key_value(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise Invalid(f"Missing '=' in KEY=VALUE metadata '{text}'")
-    return key, value
 
 
 def now() -> int:

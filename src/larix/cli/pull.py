@@ -7,13 +7,13 @@ from larix.cli.options import Parser, add_repo, open_repo
 from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum, parse_checksum
 from larix.linux import files
-from larix.ops.summary import PATH as SUMMARY
 from larix.remote.http import RETRIES
 from larix.remote.open import open_source
 from larix.remote.pull import PullOptions, pull
 from larix.remote.source import Pulled, Source
 from larix.remote.trust import check_policy
 from larix.repo.remotes import Remote, load_remote
+from larix.repo.summary import PATH as SUMMARY
 
 
 def add_options(parser: Parser) -> None:

@@ -3,21 +3,25 @@
 import argparse
 from datetime import UTC, datetime
 
-from larix.cli.options import Parser, add_repo, open_repo
+from larix.cli.options import Parser, add_missing, add_repo, open_repo
 from larix.cli.output import print_variant
+from larix.cli.values import key_variant
 from larix.errors import Invalid, NotFound
 from larix.formats.objects import MAX_METADATA_SIZE, swap64
-from larix.formats.summary import SUMMARY_TYPE, Summary, decode_summary
+from larix.formats.summary import COLLECTION_ID, COLLECTION_MAP, SUMMARY_TYPE, Summary, SummaryRef, decode_summary
 from larix.gvariant import Variant
 from larix.gvariant.text import to_text
 from larix.linux import files
-from larix.ops.summary import PATH, update_summary
+from larix.ops.summary import update_summary
+from larix.repo.summary import PATH
 
 # Keys of the summary's own metadata that are shown with a title.
 TITLES = {
     "ostree.summary.mode": "Repository Mode",
     "ostree.summary.last-modified": "Last-Modified",
     "ostree.summary.tombstone-commits": "Has Tombstone Commits",
+    COLLECTION_ID: "Collection ID",
+    COLLECTION_MAP: "Collection Map",
 }
 
 
@@ -25,6 +29,11 @@ def configure(parser: Parser) -> None:
     add_repo(parser)
     parser.add_argument("-u", "--update", action="store_true", help="Write the summary anew, from the refs")
     parser.add_argument("-v", "--view", action="store_true", help="Print it")
+    parser.add_argument(
+        "-m", "--add-metadata", metavar="KEY=VALUE", action="append", default=[], help="With -u: say this of the repo"
+    )
+    for names in "--gpg-sign", "--gpg-homedir", "--sign", "--sign-type":
+        add_missing(parser, names, "larix cannot sign yet")
     add_view_options(parser)
 
 
@@ -37,7 +46,7 @@ def add_view_options(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     with open_repo(args) as repo:
         if args.update:
-            update_summary(repo)
+            update_summary(repo, [key_variant(text) for text in args.add_metadata])
             return
         if not (args.view or args.raw or args.list_metadata_keys or args.print_metadata_key):
             raise Invalid("No option specified; --update writes the summary, --view prints it")
@@ -63,24 +72,34 @@ def view(data: bytes, args: argparse.Namespace) -> None:
 
 
 def show(summary: Summary) -> None:
+    own = summary.metadata.find_string(COLLECTION_ID)
     for name, ref in summary.refs.items():
-        print(f"* {name}")
-        print(f"    Latest Commit ({ref.size} bytes):\n      {ref.commit}")
-        for key, value in ref.metadata.pairs:
-            if key == "ostree.commit.version":
-                print(f"    Version ({key}): {value.value}")
-            elif key == "ostree.commit.timestamp":
-                print(f"    Timestamp ({key}): {_date(value)}")
-            else:
-                print(f"    {key}: {to_text(value.type, value.value, annotate=False)}")
-        print()
+        show_ref(f"({own}, {name})" if own is not None else name, ref)
+    for collection, refs in summary.collections.items():
+        for name, ref in refs.items():
+            show_ref(f"({collection}, {name})", ref)
     for key, value in summary.metadata.pairs:
         text = to_text(value.type, value.value, annotate=False)
         if key == "ostree.summary.last-modified":
             text = _date(value)
+        elif key == COLLECTION_MAP:
+            text = "(printed above)"
         elif key in TITLES:
             text = {True: "Yes", False: "No"}.get(value.value, str(value.value))
         print(f"{TITLES[key]} ({key}): {text}" if key in TITLES else f"{key}: {text}")
+
+
+def show_ref(name: str, ref: SummaryRef) -> None:
+    print(f"* {name}")
+    print(f"    Latest Commit ({ref.size} bytes):\n      {ref.commit}")
+    for key, value in ref.metadata.pairs:
+        if key == "ostree.commit.version":
+            print(f"    Version ({key}): {value.value}")
+        elif key == "ostree.commit.timestamp":
+            print(f"    Timestamp ({key}): {_date(value)}")
+        else:
+            print(f"    {key}: {to_text(value.type, value.value, annotate=False)}")
+    print()
 
 
 def _date(value: Variant) -> str:

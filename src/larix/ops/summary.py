@@ -1,46 +1,30 @@
-"""Making a repo's summary, which clients fetch first."""
+"""Writing a repo's summary. What is said of the whole repo is also in a commit, for clients that know a collection."""
 
 import time
-from contextlib import suppress
+from collections.abc import Sequence
 
-from larix.formats import objects
-from larix.formats.checksum import Checksum
-from larix.formats.objects import Metadata, ObjectName, ObjectType, swap64
-from larix.formats.summary import Summary, SummaryRef
+from larix.formats.objects import DirMeta, DirTree, Metadata, ObjectType
 from larix.gvariant import Variant
-from larix.linux import files
+from larix.ops.commit import CommitOptions, commit_tree
+from larix.ops.tree import Stored
 from larix.repo.repo import Repo
+from larix.repo.summary import write_summary
+from larix.repo.transaction import Transaction
 
-PATH = "summary"
-SIGNATURES = "summary.sig"
-
-
-def build_summary(repo: Repo, now: int) -> Summary:
-    """Of the branches made here. `now` is in seconds since 1970."""
-    refs = {ref: _describe(repo, commit) for (remote, ref), commit in repo.refs().items() if remote is None}
-    metadata = {
-        "ostree.summary.mode": Variant("s", repo.layout.mode),
-        "ostree.summary.last-modified": Variant("t", swap64(now)),
-        "ostree.summary.tombstone-commits": Variant("b", repo.config.find_bool("core", "tombstone-commits", False)),
-        "ostree.summary.indexed-deltas": Variant("b", True),
-    }
-    return Summary(refs, Metadata(metadata))
+METADATA_REF = "ostree-metadata"
+DIRECTORY_MODE = 0o40755
 
 
-def _describe(repo: Repo, checksum: Checksum) -> SummaryRef:
-    data = repo.load(ObjectName(checksum, ObjectType.COMMIT))
-    commit = objects.decode_commit(data)
-    metadata = {}
-    if (version := commit.metadata.find_string("version")) is not None:
-        metadata["ostree.commit.version"] = Variant("s", version)
-    metadata["ostree.commit.timestamp"] = Variant("t", swap64(commit.timestamp))
-    return SummaryRef(checksum, len(data), Metadata(metadata))
+def update_summary(repo: Repo, more: Sequence[tuple[str, Variant]] = ()) -> None:
+    """Write the summary anew, with more keys of metadata.
 
-
-def update_summary(repo: Repo) -> None:
-    """Write the summary anew. A signature of the old one is removed, since it can no longer be right."""
-    data = build_summary(repo, int(time.time())).encode()
-    with files.doing(f"Writing {repo.path}/{PATH}"):
-        files.replace(PATH, data, repo.fd, durable=repo.fsync)
-        with suppress(FileNotFoundError):
-            files.remove(SIGNATURES, repo.fd)
+    A repo with a collection gets a commit with these keys and without files, too, on the branch `ostree-metadata`.
+    """
+    if repo.collection_id is not None:
+        with Transaction(repo) as transaction:
+            tree = transaction.add_metadata(ObjectType.DIR_TREE, DirTree({}, {}).encode())
+            meta = transaction.add_metadata(ObjectType.DIR_META, DirMeta(0, 0, DIRECTORY_MODE).encode())
+            options = CommitOptions(metadata=Metadata([*more]), parent=repo.refs().get((None, METADATA_REF)))
+            commit_tree(transaction, Stored(tree, meta), int(time.time()), METADATA_REF, options)
+            transaction.commit()
+    write_summary(repo, more)

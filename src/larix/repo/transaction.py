@@ -30,6 +30,7 @@ from larix.repo.archive import keep, read_all, unpack, unpack_bytes
 from larix.repo.bare_user_only import check_mode
 from larix.repo.layout import INFLATED_WHOLE, WHOLE, Read
 from larix.repo.repo import Repo, partial_path
+from larix.repo.summary import write_summary
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -241,6 +242,8 @@ class Transaction:
             for commit, partial in self._partial.items():
                 if not partial and repo.is_partial(commit):
                     files.remove(partial_path(commit), repo.fd)
+            if (self._refs or self._aliases) and repo.config.find_bool("core", "auto-update-summary", False):
+                write_summary(repo)
         self.added.clear()
         self._refs.clear()
         self._aliases.clear()

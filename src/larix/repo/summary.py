@@ -1,0 +1,55 @@
+"""The summary of a repo, in the file `summary`, which clients fetch first."""
+
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+
+from larix.formats import objects
+from larix.formats.checksum import Checksum
+from larix.formats.objects import Metadata, ObjectName, ObjectType, swap64
+from larix.formats.summary import COLLECTION_ID, COLLECTION_MAP, Summary, SummaryRef, encode_collections
+from larix.gvariant import Variant
+from larix.linux import files
+from larix.repo.repo import Repo
+
+PATH = "summary"
+SIGNATURES = "summary.sig"
+
+
+def build_summary(repo: Repo, now: int, more: Iterable[tuple[str, Variant]] = ()) -> Summary:
+    """Of the branches made here, and of others by their collections. `now` is in seconds since 1970."""
+    refs = {ref: _describe(repo, commit) for (remote, ref), commit in repo.refs().items() if remote is None}
+    collections: dict[str, dict[str, SummaryRef]] = {}
+    for (collection, ref), commit in repo.collection_refs().items():
+        if collection != repo.collection_id:
+            collections.setdefault(collection, {})[ref] = _describe(repo, commit)
+    pairs = [
+        ("ostree.summary.mode", Variant("s", repo.layout.mode)),
+        ("ostree.summary.last-modified", Variant("t", swap64(now))),
+        ("ostree.summary.tombstone-commits", Variant("b", repo.config.find_bool("core", "tombstone-commits", False))),
+        ("ostree.summary.indexed-deltas", Variant("b", True)),
+    ]
+    if repo.collection_id is not None:
+        pairs.append((COLLECTION_ID, Variant("s", repo.collection_id)))
+    if collections:
+        pairs.append((COLLECTION_MAP, encode_collections(collections)))
+    return Summary(refs, Metadata([*pairs, *more]), collections)
+
+
+def _describe(repo: Repo, checksum: Checksum) -> SummaryRef:
+    data = repo.load(ObjectName(checksum, ObjectType.COMMIT))
+    commit = objects.decode_commit(data)
+    metadata = {}
+    if (version := commit.metadata.find_string("version")) is not None:
+        metadata["ostree.commit.version"] = Variant("s", version)
+    metadata["ostree.commit.timestamp"] = Variant("t", swap64(commit.timestamp))
+    return SummaryRef(checksum, len(data), Metadata(metadata))
+
+
+def write_summary(repo: Repo, more: Iterable[tuple[str, Variant]] = ()) -> None:
+    """Write the summary anew. A signature of the old one is removed, since it can no longer be right."""
+    data = build_summary(repo, int(time.time()), more).encode()
+    with files.doing(f"Writing {repo.path}/{PATH}"):
+        files.replace(PATH, data, repo.fd, durable=repo.fsync)
+        with suppress(FileNotFoundError):
+            files.remove(SIGNATURES, repo.fd)
