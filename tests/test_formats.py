@@ -204,7 +204,7 @@ RAW = bytes(32)
 @pytest.mark.parametrize("name", ["..", ".", "", "a/b", "/", "../x"])
 def test_a_name_that_leaves_its_directory_is_refused(name: str) -> None:
     for data in dirtree([(name, RAW)], []), dirtree([], [(name, RAW, RAW)]):
-        with pytest.raises(Corrupt, match="Invalid name"):
+        with pytest.raises(Corrupt, match=r"Invalid (filename|/ in filename)"):
             objects.decode_dirtree(data)
 
 

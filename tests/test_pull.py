@@ -283,7 +283,7 @@ def test_a_commit_for_another_ref_is_refused_as_by_the_c_tool(origin: Path, tmp_
     ostree(source, "refs", "--create=alias", "other")
     client(ours, "archive", f"file://{source}")
     assert run_c(f"--repo={ours}", "pull", "origin", "alias", check=False).returncode == 1
-    assert "'alias'" in fails(f"--repo={ours}", "pull", "origin", "alias")
+    assert "‘alias’" in fails(f"--repo={ours}", "pull", "origin", "alias")
     assert not objects(ours)
     larix(ours, "pull", "--disable-verify-bindings", "origin", "alias")
     larix(ours, "pull", "origin", "os/stable")
@@ -317,8 +317,8 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "an empty file": (only(".filez", lambda data: b""), ".filez"),
     "a changed file": (only(".filez", lambda data: data[:30] + bytes([data[30] ^ 1]) + data[31:]), ".filez"),
     "bytes after a file": (only(".filez", lambda data: data + b"x"), ".filez"),
-    "another commit": (only(".commit", lambda data: data[:-1] + b"\0"), ".commit: its checksum is"),
-    "another dirmeta": (only(".dirmeta", lambda data: data + b"\0"), ".dirmeta: its checksum is"),
+    "another commit": (only(".commit", lambda data: data[:-1] + b"\0"), "Corrupted commit object; checksum expected"),
+    "another dirmeta": (only(".dirmeta", lambda data: data + b"\0"), "Corrupted dirmeta object; checksum expected"),
     "no file": (status(".filez", 404), ".filez"),
     "no dirtree": (status(".dirtree", 404), ".dirtree"),
     "no commit": (status(".commit", 404), ".commit"),
@@ -382,7 +382,8 @@ def test_names_that_leave_their_directory_are_refused(origin: Path, tmp_path: Pa
         client(ours, "archive", url)
         before = everything(ours)
         for words in ["pull", "origin", "other"], ["pull-local", str(source)]:
-            assert f"{dirtree}.dirtree: Invalid name {name!r}" in fails(f"--repo={ours}", *words)
+            what = f"/ in filename {name}" if "/" in name else f"filename {name!r}"
+            assert f"{dirtree}.dirtree: Invalid {what}" in fails(f"--repo={ours}", *words)
         assert everything(ours) == before
 
 

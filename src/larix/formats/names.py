@@ -18,8 +18,10 @@ MAX_COLLECTION = 255
 
 def check_part(name: str) -> str:
     """One name in a directory, from an object. Raises Corrupt where it could name something outside it."""
-    if not name or name in (".", "..") or "/" in name or "\0" in name:
-        raise Corrupt(f"Invalid name {name!r} in a directory")
+    if "/" in name:
+        raise Corrupt(f"Invalid / in filename {name}")
+    if not name or name in (".", "..") or "\0" in name:
+        raise Corrupt(f"Invalid filename {name!r} in a directory")
     return name
 
 

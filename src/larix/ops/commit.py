@@ -9,12 +9,10 @@ from larix.formats.checksum import Checksum
 from larix.formats.names import parse_refspec
 from larix.formats.objects import DETACHED_TYPE, Commit, Metadata, ObjectType
 from larix.gvariant import Variant
+from larix.ops.bindings import COLLECTION_BINDING, REF_BINDING
 from larix.ops.sizes import find_sizes
 from larix.ops.tree import Stored
 from larix.repo.transaction import Transaction
-
-REF_BINDING = "ostree.ref-binding"
-COLLECTION_BINDING = "ostree.collection-binding"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from larix.errors import Corrupt, Error, Invalid, NotFound
 from larix.formats import objects
 from larix.formats.checksum import Checksum, is_checksum
 from larix.formats.objects import Commit, ObjectName, ObjectType
-from larix.ops.commit import REF_BINDING
+from larix.ops.bindings import check_bindings
 from larix.ops.walk import MAX_DEPTH
 from larix.remote.source import Pulled, Source
-from larix.repo.repo import Repo
+from larix.repo.repo import Repo, differing
 from larix.repo.transaction import Transaction
 from larix.repo.workers import Workers
 
@@ -135,7 +135,7 @@ class _Pull:
             self._transaction.set_detached_metadata(name.checksum, data)
         else:
             if (found := objects.checksum_of(data)) != name.checksum:
-                raise Corrupt(f"Corrupted object {name}: its checksum is {found}")
+                raise differing(name, found)
             self._look_into(name, data)
             if not self._source.link(name, self._transaction):
                 self._transaction.add_metadata(name.type, data)
@@ -167,12 +167,8 @@ class _Pull:
             self._want_commit(commit.parent, max(depth - 1, -1))
 
     def _check_commit(self, checksum: Checksum, commit: Commit, ref: str, oldest: int) -> None:
-        binding = commit.metadata.get(REF_BINDING)
-        if self._options.check_bindings and ref and binding is not None:
-            bound = binding.value if binding.type == "as" else []
-            if ref not in bound:
-                names = ", ".join(repr(name) for name in bound) or "no ref"
-                raise Invalid(f"Commit {checksum} was made for {names}, not for {ref!r} ({REF_BINDING})")
+        if self._options.check_bindings and ref:
+            check_bindings(checksum, commit.metadata, ref)
         if self._options.check_timestamps and commit.timestamp < oldest:
             raise Invalid(f"Commit {checksum} is older ({commit.timestamp}) than what {ref!r} has here ({oldest})")
 

@@ -47,11 +47,17 @@ class Exclusive:
                 if name.type != ObjectType.COMMIT:
                     files.remove(self.repo.object_path(name), self.repo.objects_fd)
 
+    def add_tombstone(self, commit: Checksum) -> None:
+        """Let clients know that this commit, which is not here, was deleted."""
+        with files.doing(f"Writing to repo {self.repo.path}"):
+            files.make_directory(commit[:2], self.repo.objects_fd)
+            path = self.repo.object_path(ObjectName(commit, ObjectType.TOMBSTONE_COMMIT))
+            files.replace(path, _tombstone(commit), self.repo.objects_fd, durable=self.repo.fsync)
+
     def _delete_commit(self, name: ObjectName) -> None:
         repo = self.repo
         if repo.config.find_bool("core", "tombstone-commits", False):
-            tombstone = repo.object_path(ObjectName(name.checksum, ObjectType.TOMBSTONE_COMMIT))
-            files.replace(tombstone, _tombstone(name.checksum), repo.objects_fd, durable=repo.fsync)
+            self.add_tombstone(name.checksum)
         files.remove(repo.object_path(name), repo.objects_fd)
         with suppress(FileNotFoundError):
             files.remove(repo.object_path(ObjectName(name.checksum, ObjectType.COMMIT_META)), repo.objects_fd)

@@ -3,7 +3,7 @@
 config        core.repo_version, core.mode and what remotes and people add
 objects/      see layout.py
 refs/         see refs.py
-state/        CHECKSUM.commitpartial: objects of this commit may be missing
+state/        CHECKSUM.commitpartial: objects of this commit may be missing; `f` in it: fsck found so
 extensions/
 tmp/          staging directories of transactions, their locks
 .lock         shared by those who add, exclusive for those who delete
@@ -42,6 +42,8 @@ LAYOUTS: dict[str, Layout] = {
 DIRECTORIES = ["extensions", "objects", "refs", "refs/heads", "refs/mirrors", "refs/remotes", "state", "tmp"]
 DIRECTORIES += ["tmp/cache"]
 MAX_CONFIG_SIZE = 1 << 20
+# In the file that marks a commit as partial.
+DAMAGED = b"f"
 # Of dirmetas kept in memory: a tree has few different ones.
 MAX_DIRMETAS = 4096
 
@@ -136,7 +138,7 @@ class Repo:
         except FileNotFoundError:
             raise NotFound(f"No such metadata object {name}") from None
         if name.type != ObjectType.COMMIT_META and objects.checksum_of(data) != name.checksum:
-            raise Corrupt(f"Corrupted object {name}: its checksum is {objects.checksum_of(data)}")
+            raise differing(name, objects.checksum_of(data))
         return data
 
     def load_commit(self, checksum: Checksum) -> Commit:
@@ -190,6 +192,13 @@ class Repo:
     def is_partial(self, commit: Checksum) -> bool:
         """Whether a pull took this commit without everything that it reaches."""
         return os.access(partial_path(commit), os.F_OK, dir_fd=self.fd)
+
+    def is_damaged(self, commit: Checksum) -> bool:
+        """Whether it is partial because fsck found that objects are missing, or deleted them."""
+        try:
+            return files.read(partial_path(commit), self.fd, MAX_CONFIG_SIZE) == DAMAGED
+        except FileNotFoundError:
+            return False
 
     def objects(self) -> Iterator[ObjectName]:
         """All objects that are stored, in no order."""
@@ -289,6 +298,12 @@ class Repo:
         if len(commits) > 1:
             raise Invalid(f"Refspec {text} is not unique: {len(commits)} commits begin with it")
         return checksums.parse_checksum(commits[0]) if commits else None
+
+
+def differing(name: ObjectName, actual: Checksum) -> Corrupt:
+    """What to say of an object whose bytes are not those that its name promises."""
+    kind = name.type.extension
+    return Corrupt(f"Corrupted {kind} object; checksum expected='{name.checksum}' actual='{actual}'")
 
 
 def partial_path(commit: Checksum) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from larix.errors import Corrupt, Invalid
+from larix.errors import Invalid
 from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader, content_checksum
 from larix.formats.objects import MAX_METADATA_SIZE, DirTree, ObjectName, ObjectType, checksum_of, decode_dirtree
@@ -29,7 +29,7 @@ from larix.repo import refs
 from larix.repo.archive import keep, read_all, unpack, unpack_bytes
 from larix.repo.bare_user_only import check_mode
 from larix.repo.layout import INFLATED_WHOLE, WHOLE, Read
-from larix.repo.repo import Repo, partial_path
+from larix.repo.repo import DAMAGED, Repo, differing, partial_path
 from larix.repo.summary import write_summary
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -61,7 +61,8 @@ class Transaction:
         # By their paths.
         self._refs: dict[str, Checksum | None] = {}
         self._aliases: dict[str, str] = {}
-        self._partial: dict[Checksum, bool] = {}
+        # What the file that marks a commit as partial shall hold; None: there shall be none.
+        self._partial: dict[Checksum, bytes | None] = {}
         self._count = count(1)
         self._prefixes: set[str] = set()
         with files.doing(f"Writing to repo {repo.path}"), ExitStack() as held:
@@ -198,9 +199,9 @@ class Transaction:
         self.added.add(name)
         return True
 
-    def set_partial(self, commit: Checksum, partial: bool) -> None:
-        """Note at commit whether objects that this commit reaches may be missing here."""
-        self._partial[commit] = partial
+    def set_partial(self, commit: Checksum, partial: bool, *, damaged: bool = False) -> None:
+        """Note at commit whether objects that this commit reaches may be missing here, and whether fsck found so."""
+        self._partial[commit] = (DAMAGED if damaged else b"") if partial else None
 
     def set_ref(self, remote: str | None, ref: str, checksum: Checksum | None) -> None:
         """Point the ref there, or remove it, at commit. Raises Invalid for a name that is none."""
@@ -223,9 +224,9 @@ class Transaction:
         """Called once, at the end. All is durable when it returns, where core.fsync is on."""
         repo = self.repo
         with files.doing(f"Writing to repo {repo.path}"):
-            for commit, partial in self._partial.items():
-                if partial:
-                    files.replace(partial_path(commit), b"", repo.fd, durable=repo.fsync)
+            for commit, mark in self._partial.items():
+                if mark is not None:
+                    files.replace(partial_path(commit), mark, repo.fd, durable=repo.fsync)
             if self.added and repo.fsync:
                 files.sync_file_system(self._fd)
             # A commit is looked at as a promise that what it reaches is there, so it comes last.
@@ -239,9 +240,13 @@ class Transaction:
                     refs.write(repo.fd, path, checksum, durable=repo.fsync)
             for alias, ref in self._aliases.items():
                 refs.write_alias(repo.fd, alias, ref)
-            for commit, partial in self._partial.items():
-                if not partial and repo.is_partial(commit):
+            for commit, mark in self._partial.items():
+                if mark is None and repo.is_partial(commit):
                     files.remove(partial_path(commit), repo.fd)
+            for name in commits:
+                # What is here again was not deleted for good.
+                with suppress(FileNotFoundError):
+                    files.remove(repo.object_path(name._replace(type=ObjectType.TOMBSTONE_COMMIT)), repo.objects_fd)
             if (self._refs or self._aliases) and repo.config.find_bool("core", "auto-update-summary", False):
                 write_summary(repo)
         self.added.clear()
@@ -288,7 +293,7 @@ class Transaction:
 
     def _compare(self, found: Checksum, expected: Checksum | None) -> None:
         if expected is not None and found != expected:
-            raise Corrupt(f"Corrupted object {ObjectName(expected, ObjectType.FILE)}: its checksum is {found}")
+            raise differing(ObjectName(expected, ObjectType.FILE), found)
 
     def _write(self, checksum: Checksum, write: Callable[[str], None]) -> None:
         """Have a file object whose checksum is known written to its place in the staging directory."""

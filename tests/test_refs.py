@@ -1,0 +1,189 @@
+"""Aliases, collections, bindings and the summary of them: what the C tool prints and leaves, from the same commands."""
+
+from pathlib import Path
+
+import pytest
+
+from larix.formats.summary import decode_summary
+from tests.judge import fails, larix, ostree, picture, run_c, run_larix
+
+# Of two repos that are treated alike, one by each tool.
+STEPS = [
+    "refs --create=a/b main",
+    "refs --create=origin:far/off main",
+    "refs -A main --create=alias",
+    "refs -A a/b --create=deep/er/alias",
+    "refs -A main --create=deep/er/alias",
+    "refs -A main --create=a/b",
+    "refs -A nothing --create=x",
+    "refs -A",
+    "refs -A deep",
+    "refs",
+    "refs origin:",
+    "refs origin:.",
+    "refs origin",
+    "refs origin:far",
+    "refs --list a",
+    "refs a",
+    "rev-parse deep/er/alias",
+    "rev-parse origin/far/off",
+    "refs --delete main",
+    "refs --delete alias",
+    "refs -A",
+    "refs -c",
+    "refs -c --create=org.x:m main",
+    "refs -c --create=org.x:m main",
+    "refs -c --create=org.y:d/e main",
+    "refs -c --create=m main",
+    "refs -c",
+    "refs -c --list",
+    "refs -c org.x",
+    "refs -c org",
+    "refs -c --delete org.x org.z",
+    "refs -c",
+    "refs -c --delete org",
+    "config set core.collection-id org.own",
+    "refs -c",
+    "refs -c --create=org.own:mine main",
+    "refs",
+    "fsck -q",
+    "fsck -q --verify-bindings",
+    "fsck -q --verify-back-refs",
+    "prune --refs-only",
+    "commit -b remote:branch --timestamp=@0 --tree=ref=main",
+    "commit -b bad:remote:branch --tree=ref=main",
+    "commit -b deep/er/alias --timestamp=@0 --tree=ref=main --parent=none",
+    "refs -A",
+    "show --print-metadata-key=ostree.collection-binding remote:branch",
+    "refs -c --delete org.own",
+    "refs",
+]
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> list[Path]:
+    """The same repo for each tool, with two commits on `main`."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/file").write_text("content")
+    repos = [tmp_path / "ours", tmp_path / "theirs"]
+    for repo in repos:
+        ostree(repo, "init", "--mode=archive")
+        for time in "0", "1":
+            ostree(repo, "commit", "-b", "main", f"--timestamp=@{time}", f"--tree=dir={tmp_path / 'tree'}")
+    return repos
+
+
+def files_of(repo: Path) -> dict[str, object]:
+    """The C tool leaves empty directories."""
+    found = picture(repo / "refs")
+    return {name: about for name, about in found.items() if not (repo / "refs" / name).is_dir()}
+
+
+def test_both_go_the_same_way(pair: list[Path]) -> None:
+    ours, theirs = pair
+    for step in STEPS:
+        words = step.split()
+        mine = run_larix(f"--repo={ours}", *words)
+        done = run_c(f"--repo={theirs}", *words, check=False)
+        assert mine.status == done.returncode, (step, mine, done)
+        # The C tool prints refs in the order of a hash table.
+        theirs_out = [line for line in done.stdout.splitlines() if not line.startswith("fsck objects")]
+        assert sorted(mine.out.splitlines()) == sorted(theirs_out), step
+        assert files_of(ours) == files_of(theirs), step
+
+
+def test_an_alias_leads_nowhere_else(pair: list[Path]) -> None:
+    heads = pair[0] / "refs/heads"
+    (heads / "out").symlink_to("../../config")
+    (heads / "round").symlink_to("round")
+    for name in "out", "round":
+        assert f"Ref {name}" in fails(f"--repo={pair[0]}", "rev-parse", name)
+
+
+def test_repos_without_the_directories_of_refs(pair: list[Path]) -> None:
+    (pair[0] / "refs/mirrors").rmdir()
+    assert larix(pair[0], "refs", "-c") == ""
+    larix(pair[0], "refs", "-c", "--create=org.x:m", "main")
+    assert larix(pair[0], "refs", "-c") == "(org.x, m)"
+    (pair[0] / "refs/remotes").rmdir()
+    message = fails(f"--repo={pair[0]}", "refs")
+    assert "Listing refs" in message
+    assert "No such file or directory" in message
+
+
+@pytest.mark.parametrize("name", ["org", "org.1x", "org.x-y", "org..x", "a.b/c", ".a.b", "org.x."])
+def test_names_that_are_no_collection(tmp_path: Path, name: str) -> None:
+    command = [f"--repo={tmp_path}/repo", "init", f"--collection-id={name}"]
+    assert f"Invalid collection ID {name}" in fails(*command)
+    assert f"Invalid collection ID {name}" in run_c(*command, check=False).stderr
+
+
+def test_a_new_repo_knows_its_collection(tmp_path: Path) -> None:
+    for tool in larix, ostree:
+        tool(tmp_path / tool.__name__, "init", "--mode=archive", "--collection-id=org.example_1.Os")
+    assert (tmp_path / "larix/config").read_bytes() == (tmp_path / "ostree/config").read_bytes()
+
+
+def test_summary_of_collections(pair: list[Path]) -> None:
+    summaries = []
+    for repo, tool in zip(pair, (larix, ostree), strict=True):
+        ostree(repo, "config", "set", "core.collection-id", "org.own")
+        ostree(repo, "config", "set", 'remote "far".collection-id', "org.far")
+        ostree(repo, "refs", "--create=far:os", "main")
+        ostree(repo, "refs", "-c", "--create=org.other:x/y", "main^")
+        ostree(repo, "refs", "-A", "main", "--create=alias")
+        for more in [], ["-m", "key='v'", "-m", "int=@t 7", "--add-metadata=map=@a{sv} {}"]:
+            tool(repo, "summary", "-u", *more)
+        summary = decode_summary((repo / "summary").read_bytes())
+        pairs = sorted(pair for pair in summary.metadata.pairs if pair[0] != "ostree.summary.last-modified")
+        # The commit that says so too is of a time of its own.
+        about = {ref: found for ref, found in summary.refs.items() if ref != "ostree-metadata"}
+        summaries.append((about, pairs, summary.collections))
+        assert ostree(repo, "log", "ostree-metadata").count("commit ") == 2
+        raw = ostree(repo, "show", "--raw", "ostree-metadata")
+        for key in "'key': <'v'>", "'map': <@a{sv} {}>", "<'org.own'>", "<['ostree-metadata']>":
+            assert key in raw
+    assert summaries[0] == summaries[1]
+    for repo in pair:
+        mine, theirs = (tool(repo, "summary", "-v") for tool in (larix, ostree))
+        assert sorted(mine.splitlines()) == sorted(theirs.splitlines())
+
+
+@pytest.mark.parametrize("text", ["bad", "a=x"])
+def test_metadata_that_is_none(pair: list[Path], text: str) -> None:
+    assert run_c(f"--repo={pair[1]}", "summary", "-u", "-m", text, check=False).returncode == 1
+    fails(f"--repo={pair[0]}", "summary", "-u", "-m", text)
+    assert not (pair[0] / "summary").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ["commit", "-b", "new", "--tree=ref=main"],
+        ["refs", "--create=new", "main"],
+        ["refs", "-A", "main", "--create=new"],
+        ["reset", "main", "main^"],
+        ["refs", "--delete", "main"],
+    ],
+)
+def test_the_summary_follows_where_the_config_says_so(pair: list[Path], change: list[str]) -> None:
+    repo = pair[0]
+    larix(repo, "summary", "-u")
+    before = (repo / "summary").read_bytes()
+    larix(repo, *change)
+    assert (repo / "summary").read_bytes() == before
+    other = pair[1]
+    larix(other, "summary", "-u")
+    (other / "summary.sig").write_text("of the old one")
+    larix(other, "config", "set", "core.auto-update-summary", "true")
+    larix(other, *change)
+    assert decode_summary((other / "summary").read_bytes()).refs != decode_summary(before).refs
+    assert not (other / "summary.sig").exists()
+
+
+def test_summary_after_a_commit(pair: list[Path]) -> None:
+    larix(pair[0], "config", "set", "core.commit-update-summary", "true")
+    larix(pair[0], "refs", "--create=other", "main")
+    assert not (pair[0] / "summary").exists()
+    larix(pair[0], "commit", "-b", "new", "--tree=ref=main")
+    assert "* new" in larix(pair[0], "summary", "-v")
