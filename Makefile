@@ -1,6 +1,7 @@
 # make test   everything that must hold before a commit, within minutes
 # make demo   two releases published, served, installed, upgraded and rolled back, in a folder
 # make bench  the C tool and larix side by side, in a long while; see bench/__main__.py
+# make conformance  the installed tests of the C tool, run with larix
 # make lint   ruff and mypy alone
 # Each target makes .venv itself, and installs the Debian packages it needs when run by root.
 
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 DEBIAN_SETUP := python3-venv
 DEBIAN_TEST := $(DEBIAN_SETUP) ostree python3-gi nginx-light attr cpio
 
-.PHONY: demo test bench lint setup test-setup clean
+.PHONY: demo test bench conformance lint setup test-setup clean
 
 # mmdebstrap makes better releases for the demo, but is not needed; ostree is asked when it is there.
 demo: setup
@@ -26,6 +27,10 @@ test: test-setup
 bench: test-setup
 	@[ "$$(id -u)" != 0 ] || sh tools/debian-packages mmdebstrap
 	$(BIN)/python -m bench
+
+conformance: test-setup
+	@[ "$$(id -u)" != 0 ] || sh tools/debian-packages ostree-tests
+	$(BIN)/python -m tests.conformance
 
 lint: setup
 	$(BIN)/ruff check src tests demo bench

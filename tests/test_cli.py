@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import larix
+from larix.cli.main import COMMANDS
 
 LARIX = Path(sys.executable).parent / "larix"
 
@@ -29,11 +30,39 @@ def test_python_m_is_the_same_program() -> None:
 def test_no_command_is_an_error_with_usage() -> None:
     done = run()
     assert done.returncode == 1
-    assert done.stderr.startswith("Usage: larix")
+    assert done.stderr.startswith("Usage:\n  larix ")
     assert done.stderr.endswith("error: No command specified\n")
 
 
-def test_unknown_command_is_one_line() -> None:
-    done = run("frobnicate")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "error: Unknown command 'frobnicate'; see larix --help\n"
+def test_unknown_command_is_an_error_with_usage() -> None:
+    for words, message in (["frobnicate"], "Unknown command"), (["remote", "frob"], 'Unknown "remote" subcommand'):
+        done = run(*words)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("Usage:\n  larix ")
+        assert done.stderr.endswith(f"error: {message} '{words[-1]}'\n")
+
+
+def test_every_command_has_help() -> None:
+    for name in COMMANDS:
+        done = run(*name.split(), "--help")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(f"Usage: larix {name} "), name
+
+
+def test_other_names(tmp_path: Path) -> None:
+    (tmp_path / "ostree").symlink_to(LARIX)
+    done = subprocess.run([tmp_path / "ostree", "remote", "--help"], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("Usage:\n  ostree remote ")
+
+
+def test_programs_beside(tmp_path: Path) -> None:
+    program = tmp_path / "ostree-greet"
+    program.write_text('#!/bin/sh\necho "$@"; exit 3\n')
+    program.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    expected = subprocess.run(
+        ["ostree", "greet", "a", "--b"], capture_output=True, text=True, check=False, env=environment
+    )
+    done = subprocess.run([LARIX, "greet", "a", "--b"], capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "greet a --b\n", "")
+    assert (expected.returncode, expected.stdout) == (3, "greet a --b\n")

@@ -30,6 +30,8 @@ from larix.repo.refs import find_ref
 from larix.repo.repo import Repo
 from larix.repo.transaction import Counts, Transaction
 
+MAX_INT64 = (1 << 63) - 1
+
 
 def configure(parser: Parser) -> None:
     add_repo(parser)
@@ -258,7 +260,9 @@ def now() -> int:
     if epoch is None:
         return int(time.time())
     if not epoch.isascii() or not epoch.isdecimal():
-        raise Invalid(f"SOURCE_DATE_EPOCH={epoch}: not a number of seconds")
+        raise Invalid(f"Failed to convert SOURCE_DATE_EPOCH={epoch}: not a number of seconds")
+    if int(epoch) > MAX_INT64:
+        raise Invalid(f"Parsing SOURCE_DATE_EPOCH: Numerical result out of range: {epoch}")
     return int(epoch)
 
 

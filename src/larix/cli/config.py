@@ -3,7 +3,8 @@
 import argparse
 import re
 
-from larix.cli.options import Parser, add_repo, open_repo
+from larix.cli.json import print_json
+from larix.cli.options import Parser, add_json, add_repo, open_repo
 from larix.errors import Invalid, NotFound
 from larix.repo.config import remove_option, set_option
 
@@ -17,6 +18,7 @@ KEY = re.compile(r"""((?:[^."]|"[^"]*")+)\.(.+)""")
 def configure(parser: Parser) -> None:
     add_repo(parser)
     parser.add_argument("--group", metavar="GROUP", help="The group of KEY, which is then the key alone")
+    add_json(parser)
     parser.add_argument("operation", metavar="get|set|unset", nargs="?", help="What to do")
     parser.add_argument("key", metavar="KEY", nargs="?", help="GROUP.KEY, such as core.fsync")
     parser.add_argument("value", metavar="VALUE", nargs="?", help="What to set it to")
@@ -32,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     if len(given) < len(needed):
         raise Invalid(f"{' and '.join(needed)} must be specified")
     if len(given) > len(needed):
-        raise Invalid(f"Too many arguments to {args.operation}: {args.value}")
+        raise Invalid(f"Too many arguments given to {args.operation}: {args.value}")
     group, key = (args.group, args.key) if args.group is not None else split(args.key)
     with open_repo(args) as repo:
         if args.operation == "set":
@@ -42,8 +44,11 @@ def run(args: argparse.Namespace) -> None:
         else:
             value = repo.config.find(group, key)
             if value is None:
-                raise NotFound(f"{repo.path}/config has no key {key!r} in group {group!r}")
-            print(value)
+                raise NotFound(f"Key file does not have key '{key}' in group '{group}' ({repo.path}/config)")
+            if args.json:
+                print_json({"group": group, "key": key, "value": value})
+            else:
+                print(value)
 
 
 def split(text: str) -> tuple[str, str]:

@@ -2,10 +2,14 @@
 
 import argparse
 import stat
+from collections.abc import Iterator
 
-from larix.cli.options import Parser, add_repo, open_repo
+from larix.cli.json import print_json, xattrs_json
+from larix.cli.options import Parser, add_json, add_repo, open_repo
 from larix.errors import NotFound
 from larix.formats import xattrs as xattr_format
+from larix.formats.content import FileHeader
+from larix.formats.objects import DirMeta
 from larix.gvariant.text import to_text
 from larix.ops.walk import Entry, children, find_path, find_root, walk
 from larix.repo.repo import Repo
@@ -13,6 +17,7 @@ from larix.repo.repo import Repo
 
 def configure(parser: Parser) -> None:
     add_repo(parser)
+    add_json(parser)
     parser.add_argument("-d", "--dironly", action="store_true", help="Print a directory itself, not what is in it")
     parser.add_argument("-R", "--recursive", action="store_true", help="Print everything below a directory")
     parser.add_argument("-C", "--checksum", action="store_true", help="Print checksums of objects")
@@ -25,22 +30,44 @@ def configure(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     with open_repo(args) as repo:
         root = find_root(repo, repo.resolve(args.commit))
+        if args.json:
+            print_json([describe(repo, entry) for path in args.paths for entry in entries(repo, root, path, args)])
+            return
         for path in args.paths:
-            try:
-                top = find_path(repo, root, path)
-            except NotFound as error:
-                raise NotFound(f"Inspecting path '{path}': {error}") from None
-            if args.recursive and not args.dironly:
-                entries = walk(repo, top)
-            elif args.dironly or top.dirmeta is None:
-                entries = iter([top])
-            else:
-                entries = iter([top, *children(repo, top)])
-            for entry in entries:
+            for entry in entries(repo, root, path, args):
                 if args.nul_filenames_only:
                     print(entry.path, end="\0")
                 else:
                     print(line(repo, entry, args))
+
+
+def entries(repo: Repo, root: Entry, path: str, args: argparse.Namespace) -> Iterator[Entry]:
+    """What to list for one path."""
+    try:
+        top = find_path(repo, root, path)
+    except NotFound as error:
+        raise NotFound(f"Inspecting path '{path}': {error}") from None
+    if args.recursive and not args.dironly:
+        return walk(repo, top)
+    if args.dironly or top.dirmeta is None:
+        return iter([top])
+    return iter([top, *children(repo, top)])
+
+
+def describe(repo: Repo, entry: Entry) -> dict[str, object]:
+    meta: DirMeta | FileHeader
+    if entry.dirmeta is not None:
+        meta = repo.load_dirmeta(entry.dirmeta)
+        about: dict[str, object] = {"type": "directory", "dirtree": entry.checksum, "dirmeta": entry.dirmeta}
+    else:
+        with repo.open_file(entry.checksum) as stored:
+            meta = stored.header
+        if stored.header.is_symlink:
+            about = {"type": "symlink", "checksum": entry.checksum, "target": stored.header.target}
+        else:
+            about = {"type": "file", "checksum": entry.checksum, "size": stored.size}
+    owner = {"uid": meta.uid, "gid": meta.gid, "mode": stat.S_IMODE(meta.mode), "xattrs": xattrs_json(meta.xattrs)}
+    return {"path": entry.path, **about, **owner}
 
 
 def line(repo: Repo, entry: Entry, args: argparse.Namespace) -> str:

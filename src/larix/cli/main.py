@@ -1,12 +1,14 @@
 """The front door: finds the command in the table, runs it, turns an Error into one line and exit status 1.
 
 The first word without a leading dash is the command; what stands before it belongs to the command too, so `--repo=R
-refs` and `refs --repo=R` are the same. Only the module of the command that runs is imported.
+refs` and `refs --repo=R` are the same. Only the module of the command that runs is imported. A command that is not in
+the table is a program `ostree-COMMAND` of $PATH, as for the C tool.
 """
 
 import gc
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import NoReturn
 
@@ -17,15 +19,20 @@ from larix.linux.files import explained
 # The release of the C tool whose command line and formats larix follows. Scripts read it from `--version`, as YAML.
 FOLLOWS = "2026.4"
 
-PROGRAM = "larix"
-
 VERSION = f"""\
 libostree:
  Version: '{FOLLOWS}'
- Features: []
+ Features:
+  - libarchive
 larix:
  Version: '{__version__}'
 """
+
+# Group of commands -> what it is about.
+GROUPS = {
+    "admin": "Commands for the machine: its deployments and what boots",
+    "remote": "Commands for remotes: where to pull from",
+}
 
 # Command, of one word or of a group's word and its own -> (module below larix.cli, what it does).
 COMMANDS = {
@@ -66,20 +73,38 @@ COMMANDS = {
     "summary": ("summary", "Write or print the summary, which says what refs a repo has"),
 }
 
-USAGE = f"""\
-Usage: {PROGRAM} [--version] [--help] COMMAND [OPTION…]
+USAGE = """\
+Usage:
+  {program} [OPTION…] COMMAND
 
-larix keeps whole bootable file system trees in a content-addressed store.
+{about}
 
-Commands:
-""" + "".join(f"  {name:<20} {about}\n" for name, (_, about) in COMMANDS.items())
+Builtin {group}Commands:
+{commands}
+Help Options:
+  -h, --help            Show this text; after a command: what it does and takes
+
+Application Options:
+  -v, --verbose         Say more about what is done
+  --version             Print the version
+"""
 
 
-def main(args: Sequence[str]) -> int:
+class WrongCommand(Invalid):
+    """There is no such command; the usage of what there is helps more than the error alone."""
+
+    def __init__(self, message: str, usage: str) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+def main(args: Sequence[str], program: str = "larix") -> int:
     """Run one command line (without the program's name) and return its exit status. Errors are printed, not raised."""
     try:
-        return dispatch(args)
+        return dispatch(args, program)
     except Error as error:
+        if isinstance(error, WrongCommand):
+            print(error.usage, file=sys.stderr)
         print(f"error: {error}", file=sys.stderr)
     except BrokenPipeError:
         # Whoever read our output has gone; nothing more can be said there, not even when Python flushes at its end.
@@ -89,40 +114,57 @@ def main(args: Sequence[str]) -> int:
     return 1
 
 
-def dispatch(args: Sequence[str]) -> int:
+def dispatch(args: Sequence[str], program: str) -> int:
     words = [i for i, word in enumerate(args) if not word.startswith("-")]
     for count in 1, 2:
         name = " ".join(args[i] for i in words[:count])
         if name in COMMANDS:
-            return run_command(name, [word for i, word in enumerate(args) if i not in words[:count]])
-    if words:
-        raise unknown(args[words[0]], alone=len(words) == 1, name=name)
+            return run_command(program, name, [word for i, word in enumerate(args) if i not in words[:count]])
+    group = args[words[0]] if words and args[words[0]] in GROUPS else ""
+    rest = words[1:] if group else words
+    quoted = f'"{group}" sub' if group else ""
+    if rest:
+        word = args[rest[0]]
+        if not group:
+            from larix.linux.run import run_instead
+
+            run_instead(f"ostree-{word}", args)
+        raise WrongCommand(f"Unknown {quoted}command '{word}'", usage(program, group))
     if "--version" in args:
         print(VERSION, end="")
         return 0
     if "--help" in args or "-h" in args:
-        print(USAGE, end="")
+        print(usage(program, group), end="")
         return 0
-    if args:
-        raise Invalid(f"Unknown option {args[0]}; see {PROGRAM} --help")
-    print(USAGE, end="", file=sys.stderr)
-    raise Invalid("No command specified")
+    if options := [arg for arg in args if arg.startswith("-")]:
+        raise Invalid(f"Unknown option {options[0]}; see {program} --help")
+    raise WrongCommand(f"No {quoted}command specified", usage(program, group))
 
 
-def unknown(first: str, *, alone: bool, name: str) -> Invalid:
-    """What to say of a command that is not in the table; `first` may be the word of a group."""
-    below = [command.partition(" ")[2] for command in COMMANDS if command.startswith(f"{first} ")]
-    if below and alone:
-        return Invalid(f"No command after '{first}'; known are {', '.join(below)}")
-    return Invalid(f"Unknown command '{name if below else first}'; see {PROGRAM} --help")
+def usage(program: str, group: str) -> str:
+    """The text of --help for all commands, or for those of one group."""
+    if group:
+        commands = {
+            name[len(group) + 1 :]: about for name, (_, about) in COMMANDS.items() if name.startswith(f"{group} ")
+        }
+        return USAGE.format(
+            program=f"{program} {group}", about=GROUPS[group], group=f'"{group}" ', commands=listed(commands)
+        )
+    commands = GROUPS | {name: about for name, (_, about) in COMMANDS.items() if " " not in name}
+    about = f"{program} keeps whole bootable file system trees in a content-addressed store."
+    return USAGE.format(program=program, about=about, group="", commands=listed(commands))
 
 
-def run_command(name: str, args: Sequence[str]) -> int:
+def listed(commands: Mapping[str, str]) -> str:
+    return "".join(f"  {name:<20}  {about}\n" for name, about in sorted(commands.items()))
+
+
+def run_command(program: str, name: str, args: Sequence[str]) -> int:
     from larix.cli.options import Parser
 
     module_name, about = COMMANDS[name]
     module = import_module(f"larix.cli.{module_name}")
-    parser = Parser(f"{PROGRAM} {name}", about)
+    parser = Parser(f"{program} {name}", about, VERSION)
     module.configure(parser)
     module.run(parser.parse(args))
     return 0
@@ -131,4 +173,5 @@ def run_command(name: str, args: Sequence[str]) -> int:
 def run() -> NoReturn:
     # Objects by the ten thousand are made here that live to the end; to look for garbage among them is time lost.
     gc.set_threshold(100_000, 20, 100)
-    sys.exit(main(sys.argv[1:]))
+    program = "ostree" if os.path.basename(sys.argv[0]) == "ostree" else "larix"
+    sys.exit(main(sys.argv[1:], program))

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,17 +13,47 @@ from larix.repo.repo import Repo
 SYSTEM_REPO = "/ostree/repo"
 
 
+class _Formatter(argparse.HelpFormatter):
+    def _format_usage(
+        self,
+        usage: str | None,
+        actions: Iterable[argparse.Action],
+        groups: Iterable[argparse._MutuallyExclusiveGroup],
+        prefix: str | None,
+    ) -> str:
+        return super()._format_usage(usage, actions, groups, "Usage: " if prefix is None else prefix)
+
+
+class _Version(argparse.Action):
+    """As argparse's own, which would fold the lines."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, option: str | None = None
+    ) -> NoReturn:
+        print(self.const, end="")
+        parser.exit()
+
+
 class Parser(argparse.ArgumentParser):
     """Options may stand after arguments, and have only their full name. Wrong use is an Error, not an exit."""
 
-    def __init__(self, program: str, description: str) -> None:
+    def __init__(self, program: str, description: str, version: str) -> None:
         super().__init__(
-            prog=program, description=description, allow_abbrev=False, add_help=False, conflict_handler="resolve"
+            prog=program,
+            description=description,
+            allow_abbrev=False,
+            add_help=False,
+            conflict_handler="resolve",
+            formatter_class=_Formatter,
         )
         self.add_argument("-h", "--help", action="help", help="Show this text")
         self.add_argument("-v", "--verbose", action="store_true", help="Say more about what is done")
+        self.add_argument("--version", action=_Version, nargs=0, const=version, help="Print the version")
 
     def error(self, message: str) -> NoReturn:
+        words = message.removeprefix("unrecognized arguments: ")
+        if words != message:
+            message = f"unknown option {words}" if words.startswith("-") else f"too many arguments given: {words}"
         raise Invalid(f"{message[:1].upper()}{message[1:]}; see {self.prog} --help")
 
     def parse(self, args: Sequence[str]) -> argparse.Namespace:
@@ -49,6 +79,10 @@ def boolean(text: str) -> bool:
     if text.lower() in ("0", "false", "no", "none"):
         return False
     raise Invalid(f"Invalid boolean argument '{text}'; write true or false")
+
+
+def add_json(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="Print JSON, for programs")
 
 
 def add_repo(parser: Parser) -> None:

@@ -2,15 +2,18 @@
 
 import argparse
 
-from larix.cli.options import Parser, add_repo, open_repo
+from larix.cli.json import print_json
+from larix.cli.options import Parser, add_json, add_repo, open_repo
 from larix.errors import Invalid
 from larix.formats import names
+from larix.formats.checksum import Checksum
 from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
 
 
 def configure(parser: Parser) -> None:
     add_repo(parser)
+    add_json(parser)
     parser.add_argument("--list", action="store_true", help="Print whole names, also with a PREFIX")
     parser.add_argument("-r", "--revision", action="store_true", help="Print the commit of each ref too")
     parser.add_argument("-A", "--alias", action="store_true", help="Print aliases; with --create, make one")
@@ -33,12 +36,30 @@ def run(args: argparse.Namespace) -> None:
             if not args.prefixes:
                 raise Invalid("At least one PREFIX is required when deleting refs")
             (delete_collections if args.collections else delete)(repo, args.prefixes)
+        elif args.json:
+            print_json(describe(repo, args))
         elif args.collections:
             show_collections(repo, args.prefixes, revision=args.revision)
         elif args.alias:
             show_aliases(repo, args.prefixes)
         else:
             show(repo, args.prefixes, whole=args.list, revision=args.revision)
+
+
+def describe(repo: Repo, args: argparse.Namespace) -> list[dict[str, object]]:
+    """The refs that the options ask for, with whole names and commits."""
+    if args.collections:
+        return [
+            {"collection": collection, "ref": ref, "checksum": checksum}
+            for (collection, ref), checksum in collections_below(repo, args.prefixes).items()
+        ]
+    aliases = repo.aliases()
+    return [
+        {"remote": remote, "ref": ref, "checksum": checksum, "alias_of": aliases.get(ref) if remote is None else None}
+        for (remote, ref), checksum in repo.refs().items()
+        if not args.prefixes or any(is_below(names.refspec(remote, ref), prefix) for prefix in args.prefixes)
+        if not args.alias or (remote is None and ref in aliases)
+    ]
 
 
 def create(repo: Repo, args: argparse.Namespace, rev: str) -> None:
@@ -104,11 +125,15 @@ def show_aliases(repo: Repo, prefixes: list[str]) -> None:
 
 
 def show_collections(repo: Repo, collections: list[str], *, revision: bool) -> None:
+    for (collection, ref), checksum in collections_below(repo, collections).items():
+        print(f"({collection}, {ref})\t{checksum}" if revision else f"({collection}, {ref})")
+
+
+def collections_below(repo: Repo, collections: list[str]) -> dict[tuple[str, str], Checksum]:
     for collection in collections:
         names.check_collection(collection)
-    for (collection, ref), checksum in repo.collection_refs().items():
-        if not collections or collection in collections:
-            print(f"({collection}, {ref})\t{checksum}" if revision else f"({collection}, {ref})")
+    found = repo.collection_refs()
+    return {key: checksum for key, checksum in found.items() if not collections or key[0] in collections}
 
 
 def is_below(name: str, prefix: str) -> bool:

@@ -3,7 +3,8 @@
 import argparse
 from datetime import UTC, datetime
 
-from larix.cli.options import Parser, add_missing, add_repo, open_repo
+from larix.cli.json import metadata_json, print_json, variant_json
+from larix.cli.options import Parser, add_json, add_missing, add_repo, open_repo
 from larix.cli.output import print_variant
 from larix.cli.values import key_variant
 from larix.errors import Invalid, NotFound
@@ -38,6 +39,7 @@ def configure(parser: Parser) -> None:
 
 
 def add_view_options(parser: Parser) -> None:
+    add_json(parser)
     parser.add_argument("--raw", action="store_true", help="Print it as one GVariant")
     parser.add_argument("--list-metadata-keys", action="store_true", help="Print the keys of its metadata")
     parser.add_argument("--print-metadata-key", metavar="KEY", help="Print one value of its metadata")
@@ -48,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
         if args.update:
             update_summary(repo, [key_variant(text) for text in args.add_metadata])
             return
-        if not (args.view or args.raw or args.list_metadata_keys or args.print_metadata_key):
+        if not (args.view or args.json or args.raw or args.list_metadata_keys or args.print_metadata_key):
             raise Invalid("No option specified; --update writes the summary, --view prints it")
         with files.doing(f"Reading the summary of {repo.path}"):
             data = files.read(PATH, repo.fd, MAX_METADATA_SIZE)
@@ -58,7 +60,9 @@ def run(args: argparse.Namespace) -> None:
 def view(data: bytes, args: argparse.Namespace) -> None:
     """Print a summary, or the part of it that the options ask for."""
     summary = decode_summary(data)
-    if args.list_metadata_keys:
+    if args.json:
+        print_json(describe(summary))
+    elif args.list_metadata_keys:
         print("\n".join(sorted(summary.metadata)))
     elif args.print_metadata_key:
         value = summary.metadata.get(args.print_metadata_key)
@@ -69,6 +73,25 @@ def view(data: bytes, args: argparse.Namespace) -> None:
         print_variant(SUMMARY_TYPE, data)
     else:
         show(summary)
+
+
+def describe(summary: Summary) -> dict[str, object]:
+    own = summary.metadata.find_string(COLLECTION_ID)
+    collections = [(own, summary.refs), *summary.collections.items()]
+    return {
+        "refs": [
+            {
+                "collection": collection,
+                "ref": name,
+                "checksum": ref.commit,
+                "size": ref.size,
+                "metadata": metadata_json(ref.metadata),
+            }
+            for collection, refs in collections
+            for name, ref in refs.items()
+        ],
+        "metadata": {key: variant_json(value) for key, value in summary.metadata.pairs if key != COLLECTION_MAP},
+    }
 
 
 def show(summary: Summary) -> None:

@@ -54,13 +54,16 @@ def _load(repo: Repo, ref: str, checksum: Checksum) -> Commit:
 
 
 def list_commits(repo: Repo) -> tuple[list[Checksum], list[Checksum]]:
-    """Those of which all must be there, and the partial ones."""
-    whole: list[Checksum] = []
-    partial: list[Checksum] = []
-    for name in repo.objects():
-        if name.type == ObjectType.COMMIT:
-            (partial if repo.is_partial(name.checksum) else whole).append(name.checksum)
-    return sorted(whole), sorted(partial)
+    """Those of which all must be there, and the partial ones, also of the repo's parents."""
+    whole: set[Checksum] = set()
+    partial: set[Checksum] = set()
+    among: Repo | None = repo
+    while among is not None:
+        for name in among.objects():
+            if name.type == ObjectType.COMMIT:
+                (partial if among.is_partial(name.checksum) else whole).add(name.checksum)
+        among = among.parent
+    return sorted(whole), sorted(partial - whole)
 
 
 def add_tombstones(repo: Repo, commits: Iterable[Checksum]) -> Iterator[Checksum]:

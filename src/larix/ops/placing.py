@@ -84,22 +84,24 @@ class Placer:
         repo = self._repo
         if self._copies_all:
             return False
-        header, size = repo.look_at_file(checksum)
+        holder = repo.holder(ObjectName(checksum, ObjectType.FILE))
+        header, size = holder.look_at_file(checksum)
         if self._passed_whiteouts and name.startswith(PASSED_WHITEOUT) and not header.is_symlink:
             return False
         # An empty file costs nothing to copy, and its object would soon have as many links as there can be.
         if not size and not header.is_symlink:
             return False
-        if not repo.layout.links(header, user_mode=self._user_mode):
+        packed = holder.layout.keeps_packed
+        if packed or not holder.layout.links(header, user_mode=self._user_mode):
             if self._require_links and size:
                 raise Error(self._why_not())
             return False
-        source = repo.object_path(ObjectName(checksum, ObjectType.FILE))
+        source = holder.object_path(ObjectName(checksum, ObjectType.FILE))
         try:
             try:
-                files.link(source, repo.objects_fd, name, dir_fd)
+                files.link(source, holder.objects_fd, name, dir_fd)
             except FileExistsError:
-                self._meet_link(checksum, name, dir_fd, lambda to: files.link(source, repo.objects_fd, to, dir_fd))
+                self._meet_link(checksum, name, dir_fd, lambda to: files.link(source, holder.objects_fd, to, dir_fd))
         except OSError as error:
             # Another file system, or an object with as many links as there can be.
             if error.errno not in (errno.EXDEV, errno.EMLINK) or self._require_links:
@@ -162,8 +164,10 @@ class Placer:
     def _is_identical(self, checksum: Checksum, name: str, dir_fd: int) -> bool:
         """In user mode the owner and extended attributes are not looked at."""
         there = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-        name_of_object = self._repo.object_path(ObjectName(checksum, ObjectType.FILE))
-        if os.path.samestat(there, os.stat(name_of_object, dir_fd=self._repo.objects_fd, follow_symlinks=False)):
+        object_name = ObjectName(checksum, ObjectType.FILE)
+        holder = self._repo.holder(object_name)
+        path = holder.object_path(object_name)
+        if os.path.samestat(there, os.stat(path, dir_fd=holder.objects_fd, follow_symlinks=False)):
             return True
         with self._repo.open_file(checksum) as stored:
             wanted, size = stored.header, stored.size

@@ -46,7 +46,8 @@ class RepoSource:
             return None
 
     def locate(self, name: ObjectName) -> str:
-        return f"{self._repo.path}/objects/{self._repo.object_path(name)}"
+        repo = self._repo.holder(name)
+        return f"{repo.path}/objects/{repo.object_path(name)}"
 
     def request(self, name: ObjectName) -> None:
         self._wanted.append(name)
@@ -57,32 +58,34 @@ class RepoSource:
             yield name, self._repo.load(name) if self._repo.has(name) else None
 
     def link(self, name: ObjectName, transaction: Transaction) -> bool:
-        shares = self._repo.owner == transaction.repo.owner
-        return self._trusted and shares and transaction.link_object(name, self._repo)
+        repo = self._repo.holder(name)
+        shares = repo.owner == transaction.repo.owner
+        return self._trusted and shares and transaction.link_object(name, repo)
 
     def bring(self, checksums: list[Checksum], transaction: Transaction) -> Pulled:
         size = 0
-        shares = self._shares_with(transaction.repo)
         for checksum in checksums:
-            if shares:
-                name = ObjectName(checksum, ObjectType.FILE)
+            name = ObjectName(checksum, ObjectType.FILE)
+            holder = self._repo.holder(name)
+            if share(holder, transaction.repo):
                 if not self._trusted:
                     self._check(name)
                 if transaction.plain_files:
                     transaction.check_plain(checksum, self._repo.look_at_file(checksum)[0])
-                if transaction.link_object(name, self._repo):
+                if transaction.link_object(name, holder):
                     continue
             with self._repo.open_file(checksum) as stored:
                 transaction.add_file(stored.header, stored.size, stored.content, checksum)
                 size += stored.size
         return Pulled(content=len(checksums), content_size=size)
 
-    def _shares_with(self, repo: Repo) -> bool:
-        """Whether objects can be in both: what someone else may write to is copied."""
-        return self._repo.layout.mode == repo.layout.mode and self._repo.owner == repo.owner
-
     def _check(self, name: ObjectName) -> None:
         try:
             check_file(self._repo, name.checksum)
         except Corrupt as error:
             raise Corrupt(f"{self.locate(name)}: {error}") from None
+
+
+def share(one: Repo, other: Repo) -> bool:
+    """Whether file objects can be in both: what someone else may write to is copied."""
+    return one.layout.mode == other.layout.mode and one.owner == other.owner

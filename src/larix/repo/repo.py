@@ -9,6 +9,7 @@ tmp/          staging directories of transactions, their locks
 .lock         shared by those who add, exclusive for those who delete
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,8 @@ from larix.formats import names, objects
 from larix.formats.checksum import Checksum, is_checksum
 from larix.formats.content import FileHeader
 from larix.formats.keyfile import KeyFile
-from larix.formats.objects import Commit, DirMeta, DirTree, ObjectName, ObjectType
+from larix.formats.objects import Commit, DirMeta, DirTree, Metadata, ObjectName, ObjectType
+from larix.gvariant import decode
 from larix.linux import files
 from larix.repo import refs
 from larix.repo.archive import Archive
@@ -49,11 +51,15 @@ MAX_DIRMETAS = 4096
 
 
 class Repo:
-    """An open repo; close it, or use it in a `with`. Reading is safe from several threads."""
+    """An open repo; close it, or use it in a `with`. Reading is safe from several threads.
 
-    def __init__(self, path: str) -> None:
+    What it does not have is looked for in its `parent`, which the config names as core.parent, if there is one.
+    """
+
+    def __init__(self, path: str, _children: tuple[str, ...] = ()) -> None:
         """Open the repo at `path`. Raises NotFound, Corrupt, Invalid for a mode that larix does not know."""
         self.path = path
+        self.parent: Repo | None = None
         self._dirmetas: dict[Checksum, DirMeta] = {}
         with files.doing(f"Opening repo {path}"):
             self.fd = files.open_directory(path)
@@ -65,6 +71,8 @@ class Repo:
             os.close(self.fd)
             raise
         try:
+            if not os.access("tmp", os.F_OK, dir_fd=self.fd):
+                _make_tmp(self.fd)
             self.config = KeyFile(_utf8(text, path), f"{path}/config")
             if self.config.find("core", "repo_version") != "1":
                 raise Corrupt(f"{path}/config: core.repo_version must be 1")
@@ -75,9 +83,19 @@ class Repo:
             self.fsync = self.config.find_bool("core", "fsync", True)
             self.collection_id = self.config.find("core", "collection-id")
             self.owner = os.fstat(self.fd).st_uid
+            if (parent := self.config.find("core", "parent")) is not None:
+                self._open_parent(parent, (*_children, os.path.realpath(path)))
         except BaseException:
             self.close()
             raise
+
+    def _open_parent(self, path: str, children: tuple[str, ...]) -> None:
+        if os.path.realpath(path) in children:
+            raise Invalid(f"{self.path}/config: core.parent={path} leads back to the repo itself")
+        try:
+            self.parent = Repo(path, children)
+        except Error as error:
+            raise type(error)(f"{self.path}/config: core.parent: {error}") from None
 
     @classmethod
     def init(cls, path: str, mode: str, collection_id: str | None = None) -> Self:
@@ -106,6 +124,8 @@ class Repo:
 
     def close(self) -> None:
         """May be called twice."""
+        if self.parent is not None:
+            self.parent.close()
         for name in "objects_fd", "fd":
             fd = getattr(self, name)
             if fd >= 0:
@@ -129,12 +149,23 @@ class Repo:
         return object_path(name, self.layout.extension)
 
     def has(self, name: ObjectName) -> bool:
+        return self.has_own(name) or (self.parent is not None and self.parent.has(name))
+
+    def has_own(self, name: ObjectName) -> bool:
+        """Whether the object lies in this repo itself."""
         return os.access(self.object_path(name), os.F_OK, dir_fd=self.objects_fd, follow_symlinks=False)
+
+    def holder(self, name: ObjectName) -> "Repo":
+        """The repo in which the object lies: this one or a parent; this one also where none has it."""
+        if self.parent is None or self.has_own(name) or not self.parent.has(name):
+            return self
+        return self.parent.holder(name)
 
     def load(self, name: ObjectName) -> bytes:
         """The bytes of a metadata object, of the checksum that they must have. Raises NotFound, Corrupt."""
+        repo = self.holder(name)
         try:
-            data = files.read(self.object_path(name), self.objects_fd, objects.MAX_METADATA_SIZE)
+            data = files.read(repo.object_path(name), repo.objects_fd, objects.MAX_METADATA_SIZE)
         except FileNotFoundError:
             raise NotFound(f"No such metadata object {name}") from None
         if name.type != ObjectType.COMMIT_META and objects.checksum_of(data) != name.checksum:
@@ -145,6 +176,14 @@ class Repo:
         name = ObjectName(checksum, ObjectType.COMMIT)
         with _about(name):
             return objects.decode_commit(self.load(name))
+
+    def load_detached_metadata(self, commit: Checksum) -> Metadata:
+        """What lies beside a commit; empty where nothing does. Raises Corrupt."""
+        name = ObjectName(commit, ObjectType.COMMIT_META)
+        if not self.has(name):
+            return Metadata()
+        with _about(name):
+            return Metadata(decode(objects.DETACHED_TYPE, self.load(name)))
 
     def load_dirtree(self, checksum: Checksum) -> DirTree:
         name = ObjectName(checksum, ObjectType.DIR_TREE)
@@ -164,8 +203,9 @@ class Repo:
     def open_file(self, checksum: Checksum) -> StoredFile:
         """A file object, its content not compared with the checksum. Raises NotFound, Corrupt."""
         name = ObjectName(checksum, ObjectType.FILE)
+        repo = self.holder(name)
         try:
-            stored = self.layout.read(self.object_path(name), self.objects_fd)
+            stored = repo.layout.read(repo.object_path(name), repo.objects_fd)
         except (OSError, Corrupt) as error:
             raise _explained(name, error) from None
         stored.content = _read_about(name, stored.content)
@@ -177,15 +217,17 @@ class Repo:
         Raises NotFound, Corrupt.
         """
         name = ObjectName(checksum, ObjectType.FILE)
+        repo = self.holder(name)
         try:
-            return self.layout.look(self.object_path(name), self.objects_fd)
+            return repo.layout.look(repo.object_path(name), repo.objects_fd)
         except (OSError, Corrupt) as error:
             raise _explained(name, error) from None
 
     def stored_size(self, name: ObjectName) -> int:
         """Bytes of the object as it lies there. Raises NotFound."""
+        repo = self.holder(name)
         try:
-            return os.stat(self.object_path(name), dir_fd=self.objects_fd, follow_symlinks=False).st_size
+            return os.stat(repo.object_path(name), dir_fd=repo.objects_fd, follow_symlinks=False).st_size
         except OSError as error:
             raise _explained(name, error) from None
 
@@ -201,7 +243,7 @@ class Repo:
             return False
 
     def objects(self) -> Iterator[ObjectName]:
-        """All objects that are stored, in no order."""
+        """All objects that lie in this repo itself, in no order."""
         for prefix in os.listdir(self.objects_fd):
             if len(prefix) != 2:
                 continue
@@ -250,7 +292,7 @@ class Repo:
     def find_ref(self, refspec: str) -> Checksum | None:
         """The commit of `REF` or `REMOTE:REF`; a REF that is no branch here is looked for in all remotes.
 
-        It may also be written as REMOTE/REF.
+        It may also be written as REMOTE/REF. What is not found is looked for in the parent.
         """
         remote, ref = names.parse_refspec(refspec)
         found = refs.find_ref(self.fd, remote, ref)
@@ -260,7 +302,9 @@ class Repo:
                     return checksum
             above, slash, below = ref.partition("/")
             if slash:
-                return refs.find_ref(self.fd, above, below)
+                found = refs.find_ref(self.fd, above, below)
+        if found is None and self.parent is not None:
+            return self.parent.find_ref(refspec)
         return found
 
     def resolve(self, rev: str) -> Checksum:
@@ -291,12 +335,14 @@ class Repo:
             return None
         try:
             found = os.listdir(fd := files.open_directory(text[:2], self.objects_fd))
+            os.close(fd)
         except FileNotFoundError:
-            return None
-        os.close(fd)
+            found = []
         commits = [text[:2] + end[:-7] for end in found if end.startswith(text[2:]) and end.endswith(".commit")]
         if len(commits) > 1:
             raise Invalid(f"Refspec {text} is not unique: {len(commits)} commits begin with it")
+        if not commits and self.parent is not None:
+            return self.parent._find_beginning(text)
         return checksums.parse_checksum(commits[0]) if commits else None
 
 
@@ -304,6 +350,16 @@ def differing(name: ObjectName, actual: Checksum) -> Corrupt:
     """What to say of an object whose bytes are not those that its name promises."""
     kind = name.type.extension
     return Corrupt(f"Corrupted {kind} object; checksum expected='{name.checksum}' actual='{actual}'")
+
+
+def _make_tmp(repo_fd: int) -> None:
+    """What is below tmp/ may always be removed, and people remove it as a whole."""
+    try:
+        files.make_directory("tmp", repo_fd)
+    except OSError as error:
+        # Of someone else, or on a medium that is only read: for reading, none is needed.
+        if error.errno not in (errno.EACCES, errno.EROFS):
+            raise
 
 
 def partial_path(commit: Checksum) -> str:

@@ -84,14 +84,18 @@ class Transaction:
         self._held.close()
 
     def has(self, name: ObjectName) -> bool:
+        """Also where a parent of the repo has it."""
         return name in self.added or self.repo.has(name)
+
+    def _has_own(self, name: ObjectName) -> bool:
+        return name in self.added or self.repo.has_own(name)
 
     def add_metadata(self, kind: ObjectType, data: bytes) -> Checksum:
         """Add a dirtree, dirmeta or commit. Raises Unsupported where the mode of the repo allows no change."""
         self.repo.check_writable()
         name = ObjectName(checksum_of(data), kind)
         self._metadata += 1
-        if not self.has(name):
+        if not self._has_own(name):
             self._add_bytes(name, data)
         return name.checksum
 
@@ -111,7 +115,7 @@ class Transaction:
         checksum = content_checksum(header, [data])
         self._compare(checksum, expected)
         self.check_plain(checksum, header)
-        if expected is not None or not self.has(ObjectName(checksum, ObjectType.FILE)):
+        if expected is not None or not self._has_own(ObjectName(checksum, ObjectType.FILE)):
             self._write(checksum, lambda path: self.repo.layout.write(path, self._fd, header, size, [data]))
         return checksum
 
@@ -166,24 +170,22 @@ class Transaction:
 
     def look(self, checksum: Checksum) -> tuple[FileHeader, int]:
         """Of a file object the header, perhaps without extended attributes, and the size of the content."""
-        return self.repo.layout.look(*self._find(ObjectName(checksum, ObjectType.FILE)))
+        name = ObjectName(checksum, ObjectType.FILE)
+        if name not in self.added:
+            return self.repo.look_at_file(checksum)
+        return self.repo.layout.look(self._staging_path(name), self._fd)
 
     def stored_size(self, name: ObjectName) -> int:
         """Bytes of the object as it lies on disk."""
-        path, dir_fd = self._find(name)
-        return os.stat(path, dir_fd=dir_fd, follow_symlinks=False).st_size
+        if name not in self.added:
+            return self.repo.stored_size(name)
+        return os.stat(self._staging_path(name), dir_fd=self._fd, follow_symlinks=False).st_size
 
     def load_dirtree(self, checksum: Checksum) -> DirTree:
         name = ObjectName(checksum, ObjectType.DIR_TREE)
         if name not in self.added:
             return self.repo.load_dirtree(checksum)
-        return decode_dirtree(files.read(*self._find(name), MAX_METADATA_SIZE))
-
-    def _find(self, name: ObjectName) -> tuple[str, int]:
-        """Path below the directory that is open."""
-        if name in self.added:
-            return self._staging_path(name), self._fd
-        return self.repo.object_path(name), self.repo.objects_fd
+        return decode_dirtree(files.read(self._staging_path(name), self._fd, MAX_METADATA_SIZE))
 
     def link_object(self, name: ObjectName, source: Repo) -> bool:
         """Share an object of a repo of the same mode; False where the file system cannot."""
@@ -330,7 +332,7 @@ class Transaction:
             checksum = Checksum(digest.hexdigest())
             self._compare(checksum, expected)
             name = ObjectName(checksum, ObjectType.FILE)
-            if self.has(name):
+            if self._has_own(name):
                 files.remove(temporary, self._fd)
             else:
                 self._stage(temporary, name)

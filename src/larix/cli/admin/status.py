@@ -1,9 +1,9 @@
 """larix admin status"""
 
 import argparse
-import json
 
 from larix.cli.admin.options import add_sysroot, open_sysroot
+from larix.cli.json import print_json
 from larix.cli.options import Parser
 from larix.errors import Error
 from larix.sysroot.deployment import Deployment
@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> None:
     with open_sysroot(args) as sysroot:
         if args.json:
             found = [describe(sysroot, i) for i in range(len(sysroot.deployments))]
-            print(json.dumps({"deployments": found}, indent=2))
+            print_json({"deployments": found})
             return
         if not sysroot.deployments:
             print("No deployments.")
