@@ -122,6 +122,7 @@ def test_a_mirrored_collection_keeps_its_commits(grown: Path, tmp_path: Path) ->
 
 def test_nobody_adds_while_one_deletes(grown: Path, tmp_path: Path) -> None:
     path = Path(shutil.copytree(grown, tmp_path / "repo"))
+    larix(path, "config", "set", "core.lock-timeout-secs", "0")
     with Repo(str(path)) as repo:
         with Transaction(repo):
             assert "locked" in fails(f"--repo={path}", "prune")

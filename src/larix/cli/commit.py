@@ -22,6 +22,7 @@ from larix.linux import files
 from larix.ops.bootable import describe_kernel
 from larix.ops.commit import CommitOptions, commit_tree
 from larix.ops.modify import Modifier, parse_overrides, parse_skip_list
+from larix.ops.rework import lay_changed
 from larix.ops.scan import find_links, lay_directory
 from larix.ops.summary import update_summary
 from larix.ops.tree import Directory, Stored, add_tree, lay_over, open_stored
@@ -219,10 +220,13 @@ def add_trees(
     top = open_stored(repo, tree_of(repo, repo.resolve(args.base))) if args.base else Directory()
     links, known = find_links(repo) if use_links else None, 0
     for kind, what in trees:
-        if kind == "ref":
+        if kind == "ref" and modifier.changes_nothing:
             lay_over(repo, top, tree_of(repo, repo.resolve(what)))
+        elif kind == "ref":
+            lay_changed(transaction, top, tree_of(repo, repo.resolve(what)), modifier)
         elif kind == "dir":
-            known += lay_directory(transaction, top, what, modifier, repo=repo, links=links)
+            adopt = transaction.adopt_file if args.consume else None
+            known += lay_directory(transaction, top, what, modifier, repo=repo, links=links, adopt=adopt)
         else:
             with open_archive(what) as archive:
                 lay_archive(transaction, top, archive, modifier, archive_options(args), repo=repo)

@@ -1,6 +1,7 @@
 """Dates as people write them on the command line."""
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from larix.errors import Invalid
@@ -8,13 +9,14 @@ from larix.errors import Invalid
 UNITS = {"second": 1, "sec": 1, "minute": 60, "min": 60, "hour": 3600, "day": 86400, "week": 7 * 86400}
 UNITS |= {"fortnight": 14 * 86400}
 WORDS = {"now": 0, "today": 0, "yesterday": 86400}
+WRITTEN = ["%B %d %Y", "%b %d %Y", "%d %B %Y", "%d %b %Y"]
 AGO = re.compile(rf"(\d{{1,9}}|an?) ({'|'.join(UNITS)}|month|year)s? ago")
 
 
 def parse_date(text: str, now: datetime | None = None) -> int:
     """Seconds since 1970. A date without an offset is in local time.
 
-    `2026-01-31 12:00:00 +0100`, `@SECONDS`, `yesterday`, `3 weeks ago`. Raises Invalid.
+    `2026-01-31 12:00:00 +0100`, `@SECONDS`, `yesterday`, `3 weeks ago`, `January 31 2026`. Raises Invalid.
     """
     if re.fullmatch(r"@\d{1,15}", text):
         return int(text[1:])
@@ -25,6 +27,8 @@ def parse_date(text: str, now: datetime | None = None) -> int:
             date = now - timedelta(seconds=WORDS[words])
         elif (ago := AGO.fullmatch(words)) is not None:
             date = _back(now, int(ago[1]) if ago[1].isdecimal() else 1, ago[2])
+        elif (written := _written_out(words)) is not None:
+            date = written
         else:
             date = datetime.fromisoformat(re.sub(r"\s+(?=[-+]\d|Z$|UTC$)", "", text.strip()).replace("UTC", "Z"))
         seconds = int(date.timestamp())
@@ -35,6 +39,15 @@ def parse_date(text: str, now: datetime | None = None) -> int:
     if seconds < 0:
         raise Invalid(f"'{text}' lies before {datetime.fromtimestamp(0, UTC).date()}")
     return seconds
+
+
+def _written_out(words: str) -> datetime | None:
+    """With the name of the month, in the orders that people use."""
+    for form in WRITTEN:
+        for clock in "", " %H:%M", " %H:%M:%S", " %H:%M:%S %z":
+            with suppress(ValueError):
+                return datetime.strptime(words.replace(",", ""), form + clock)
+    return None
 
 
 def _back(now: datetime, count: int, unit: str) -> datetime:

@@ -14,6 +14,8 @@ def configure(parser: Parser) -> None:
         help="archive (to serve; anyone), bare (to deploy from; root), bare-user (to build in; anyone), "
         "bare-user-only (only plain files of root; anyone). Default: bare",
     )
+    # As the C tool, which scripts call so.
+    parser.add_argument("ignored", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument("--collection-id", metavar="ID", help="The name by which others know this repo: org.example.Os")
 
 

@@ -9,7 +9,7 @@ from larix.formats.checksum import Checksum, parse_checksum
 from larix.linux import files
 from larix.remote.http import RETRIES
 from larix.remote.open import open_source
-from larix.remote.pull import PullOptions, pull
+from larix.remote.pull import WHOLE_TREE, Paths, PullOptions, pull
 from larix.remote.source import Pulled, Source
 from larix.remote.trust import check_policy
 from larix.repo.remotes import Remote, load_remote
@@ -38,6 +38,9 @@ def configure(parser: Parser) -> None:
     add_options(parser)
     parser.add_argument(
         "--mirror", action="store_true", help="Make branches of this repo, of all refs if none is named"
+    )
+    parser.add_argument(
+        "--subpath", metavar="PATH", action="append", default=[], help="Bring only this part of each tree"
     )
     parser.add_argument("--url", help="Pull from here instead of the remote's url")
     parser.add_argument("--http-header", metavar="NAME=VALUE", action="append", default=[], help="Send this header too")
@@ -81,7 +84,16 @@ def options(args: argparse.Namespace) -> PullOptions:
         not args.disable_verify_bindings,
         getattr(args, "timestamp_check", False),
         args.bareuseronly_files,
+        parse_subpaths(getattr(args, "subpath", [])),
     )
+
+
+def parse_subpaths(paths: list[str]) -> Paths:
+    for path in paths:
+        if not path.startswith("/"):
+            raise Invalid(f"Invalid --subpath={path}; it must begin with /")
+    found = frozenset(tuple(part for part in path.split("/") if part) for path in paths)
+    return WHOLE_TREE if not found or () in found else found
 
 
 def parse_refs(refs: list[str]) -> dict[str, Checksum | None]:

@@ -75,8 +75,10 @@ def create(repo: Repo, args: argparse.Namespace, rev: str) -> None:
                 raise Invalid(f"--create specified but ref {new} already exists")
             if not args.alias:
                 transaction.set_ref(remote, ref, repo.resolve(rev))
-            elif remote is not None or (None, rev) not in repo.refs():
-                raise Invalid(f"Cannot create alias to non-existent ref: {rev}; both must be branches of this repo")
+            elif remote is not None:
+                raise Invalid(f"Cannot create alias to remote ref: {new}; an alias is a branch of this repo")
+            elif (None, rev) not in repo.refs():
+                raise Invalid(f"Cannot create alias to non-existent ref: {rev}; it must be a branch of this repo")
             else:
                 transaction.set_alias(ref, rev)
         transaction.commit()

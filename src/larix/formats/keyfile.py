@@ -52,6 +52,15 @@ class KeyFile:
             raise Corrupt(f"{group}.{key} is {value!r}; it must be true or false")
         return value.strip() in ("true", "1")
 
+    def find_int(self, group: str, key: str, default: int) -> int:
+        """Raises Corrupt where the value is no whole number."""
+        value = self.find(group, key)
+        if value is None:
+            return default
+        if not re.fullmatch(r"\s*[-+]?\d{1,18}\s*", value, re.ASCII):
+            raise Corrupt(f"{group}.{key} is {value!r}; it must be a whole number")
+        return int(value)
+
     def set(self, group: str, key: str, value: str) -> None:
         raw = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
         if raw.startswith(" "):

@@ -3,7 +3,7 @@
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +26,9 @@ BATCH_SIZE = 1 << 20
 # (device, inode) of objects -> checksum: a file that is a hard link to an object need not be read.
 Links = Mapping[tuple[int, int], Checksum]
 
+# Transaction.adopt_file
+Adopt = Callable[[FileHeader, StoredFile, str, int], Checksum | None]
+
 
 class Sink(Protocol):
     """Where the objects of a directory go: a Transaction, or nowhere. File objects are added in forked workers."""
@@ -47,16 +50,17 @@ def lay_directory(
     *,
     repo: Repo | None = None,
     links: Links | None = None,
+    adopt: Adopt | None = None,
 ) -> int:
     """Lay the directory at `path` over a tree. `repo` has what is stored of that tree, `links` what is known of files.
 
-    How many files were known is returned.
+    With `adopt` files are given away, so that they need not be copied. How many files were known is returned.
     Raises Error for sockets and devices, and where a file and a directory have the same name.
     """
     with files.doing(f"Reading {path}"):
         fd = files.open_directory(path)
     try:
-        return _Reader(sink, repo, fd, path, modifier or Modifier(), links or {}).read_into(under)
+        return _Reader(sink, repo, fd, path, modifier or Modifier(), links or {}, adopt).read_into(under)
     finally:
         os.close(fd)
 
@@ -89,7 +93,16 @@ class _Added:
 class _Reader:
     """Reads directories, and has workers add the files in them: large ones each for itself, small ones in batches."""
 
-    def __init__(self, sink: Sink, repo: Repo | None, fd: int, path: str, modifier: Modifier, links: Links) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        repo: Repo | None,
+        fd: int,
+        path: str,
+        modifier: Modifier,
+        links: Links,
+        adopt: Adopt | None,
+    ) -> None:
         """Of the directory that is open as `fd`; `path` is for messages."""
         self._sink = sink
         self._repo = repo
@@ -97,6 +110,7 @@ class _Reader:
         self._path = path
         self._modifier = modifier
         self._links = links
+        self._adopt = adopt
         self._known = 0
         self._workers = Workers(self._add, self._take)
         # By paths below the top.
@@ -158,7 +172,8 @@ class _Reader:
             for name in batch.names:
                 with open_entry(name, fd, f"{path}/{name}") as entry:
                     header = self._modifier.file(inside + name, entry.header)
-                    found[name] = self._sink.add_file(header, entry.size, entry.content)
+                    checksum = self._adopt(header, entry, name, fd) if self._adopt is not None else None
+                    found[name] = checksum or self._sink.add_file(header, entry.size, entry.content)
         finally:
             os.close(fd)
         return _Added(batch.below, found, self._sink.hand_over())
@@ -227,4 +242,4 @@ def _check_name(name: str, path: str) -> None:
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise Error(f"{path}/{name!r}: the name is not UTF-8; it cannot be committed") from None
+        raise Error(f"Invalid UTF-8 in filename {path}/{name!r}; it cannot be committed") from None

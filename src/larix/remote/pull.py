@@ -23,18 +23,23 @@ from larix.repo.workers import Workers
 # File objects that one worker is given at once.
 BATCH = 128
 
+Paths = frozenset[tuple[str, ...]]
+WHOLE_TREE: Paths = frozenset({()})
+
 
 @dataclass(frozen=True, slots=True)
 class PullOptions:
     """`depth` is how many parents of each commit come too, -1 for all. `check_bindings` compares the refs that a
     commit says it was made for; `check_timestamps` refuses a commit older than what its ref has here;
-    `plain_files` refuses files that a bare-user-only repo cannot have."""
+    `plain_files` refuses files that a bare-user-only repo cannot have. `subpaths` are the parts of each tree to bring,
+    as the names on the way there; where they are not the whole tree, the commits stay partial."""
 
     depth: int = 0
     commits_only: bool = False
     check_bindings: bool = True
     check_timestamps: bool = False
     plain_files: bool = False
+    subpaths: Paths = WHOLE_TREE
 
 
 class _Pull:
@@ -52,6 +57,9 @@ class _Pull:
         self._wanted: set[ObjectName] = set()
         # Directory -> how deep it lies.
         self._levels: dict[Checksum, int] = {}
+        # Directory -> what is wanted below it; and those that were looked into.
+        self._paths: dict[Checksum, Paths] = {}
+        self._entered: set[Checksum] = set()
         # Objects that are here already and were not looked into yet.
         self._here: deque[ObjectName] = deque()
         self._files: deque[Checksum] = deque()
@@ -156,12 +164,13 @@ class _Pull:
     def _look_into_commit(self, checksum: Checksum, commit: Commit) -> None:
         for ref, oldest in self._asked.get(checksum, []):
             self._check_commit(checksum, commit, ref, oldest)
-        if self._options.commits_only:
+        if self._options.commits_only or self._options.subpaths != WHOLE_TREE:
             if self._repo.is_partial(checksum) or not self._repo.has(ObjectName(checksum, ObjectType.COMMIT)):
                 self._transaction.set_partial(checksum, True)
         else:
             self._transaction.set_partial(checksum, False)
-            self._want_directory(commit.dirtree, commit.dirmeta, 0)
+        if not self._options.commits_only:
+            self._want_directory(commit.dirtree, commit.dirmeta, 0, self._options.subpaths)
         self._parents[checksum] = commit.parent
         if depth := self._depths[checksum]:
             self._want_commit(commit.parent, max(depth - 1, -1))
@@ -172,18 +181,36 @@ class _Pull:
         if self._options.check_timestamps and commit.timestamp < oldest:
             raise Invalid(f"Commit {checksum} is older ({commit.timestamp}) than what {ref!r} has here ({oldest})")
 
-    def _want_directory(self, dirtree: Checksum, dirmeta: Checksum, level: int) -> None:
+    def _want_directory(self, dirtree: Checksum, dirmeta: Checksum, level: int, paths: Paths) -> None:
         if level > MAX_DEPTH:
             raise Invalid(f"Directory {dirtree}: nested more than {MAX_DEPTH} directories")
         self._levels.setdefault(dirtree, level)
         self._want(ObjectName(dirmeta, ObjectType.DIR_META))
+        known = self._paths.get(dirtree, frozenset())
+        if not paths <= known:
+            self._paths[dirtree] = WHOLE_TREE if () in paths else paths | known
+            if dirtree in self._entered:
+                # For less than what is wanted now.
+                self._look_into_dirtree(dirtree, self._transaction.load_dirtree(dirtree))
         self._want(ObjectName(dirtree, ObjectType.DIR_TREE))
 
     def _look_into_dirtree(self, checksum: Checksum, tree: objects.DirTree) -> None:
-        for file in tree.files.values():
-            self._want(ObjectName(file, ObjectType.FILE))
-        for dirtree, dirmeta in tree.dirs.values():
-            self._want_directory(dirtree, dirmeta, self._levels[checksum] + 1)
+        self._entered.add(checksum)
+        paths = self._paths[checksum]
+        for name, file in tree.files.items():
+            if below(paths, name):
+                self._want(ObjectName(file, ObjectType.FILE))
+        for name, (dirtree, dirmeta) in tree.dirs.items():
+            if wanted := below(paths, name):
+                self._want_directory(dirtree, dirmeta, self._levels[checksum] + 1, wanted)
+
+
+def below(paths: Paths, name: str) -> Paths:
+    """What of these paths lies at or below the entry `name`."""
+    if paths == WHOLE_TREE:
+        return WHOLE_TREE
+    found = frozenset(path[1:] for path in paths if path[0] == name)
+    return WHOLE_TREE if () in found else found
 
 
 def pull(

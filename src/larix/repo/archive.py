@@ -54,6 +54,9 @@ class Archive:
     def links(self, header: FileHeader, *, user_mode: bool) -> bool:
         return False
 
+    def adopts(self, header: FileHeader, found: FileHeader) -> bool:
+        return False
+
 
 def keep(name: str, dir_fd: int, packed: Iterable[bytes | bytearray]) -> None:
     """Make the new file `name` hold a `.filez` that comes in pieces; those of a list go in one call."""

@@ -64,6 +64,9 @@ class Bare:
     def links(self, header: FileHeader, *, user_mode: bool) -> bool:
         return not user_mode
 
+    def adopts(self, header: FileHeader, found: FileHeader) -> bool:
+        return header == found and not header.is_symlink
+
 
 def _read_symlink(name: str, dir_fd: int) -> StoredFile:
     found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)

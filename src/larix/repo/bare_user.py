@@ -67,6 +67,9 @@ class BareUser:
     def links(self, header: FileHeader, *, user_mode: bool) -> bool:
         return user_mode and not header.is_symlink
 
+    def adopts(self, header: FileHeader, found: FileHeader) -> bool:
+        return False
+
 
 def _read_metadata(fd: int) -> tuple[int, int, int, Xattrs]:
     value = xattr.find(fd, KEY)

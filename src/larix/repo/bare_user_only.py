@@ -62,6 +62,9 @@ class BareUserOnly:
     def links(self, header: FileHeader, *, user_mode: bool) -> bool:
         return user_mode and not header.is_symlink
 
+    def adopts(self, header: FileHeader, found: FileHeader) -> bool:
+        return header.mode == found.mode and not header.is_symlink and not found.xattrs
+
 
 def check_mode(header: FileHeader) -> None:
     """Raises Invalid for a file with mode bits that this mode of repo does not keep."""

@@ -18,11 +18,11 @@ class Exclusive:
     """Used in a `with`."""
 
     def __init__(self, repo: Repo) -> None:
-        """Raises Busy while another process adds or deletes, Unsupported."""
+        """Raises Busy where another process adds or deletes for longer than the config lets us wait; Unsupported."""
         repo.check_writable()
         self.repo = repo
         with files.doing(f"Deleting from repo {repo.path}"):
-            self._lock = lock_file(".lock", repo.fd, exclusive=True)
+            self._lock = lock_file(".lock", repo.fd, exclusive=True, timeout=repo.lock_timeout)
 
     def __enter__(self) -> Self:
         return self

@@ -85,6 +85,10 @@ class Layout(Protocol):
         """Whether a checkout may hard link this object, as root or in user mode."""
         ...
 
+    def adopts(self, header: FileHeader, found: FileHeader) -> bool:
+        """Whether a file that is `found` on disk is, as it is, what this layout keeps for an object of `header`."""
+        ...
+
 
 def object_path(name: ObjectName, extension: str) -> str:
     """Path of an object below `objects`; `extension` is that of the layout's files."""

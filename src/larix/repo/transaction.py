@@ -28,7 +28,7 @@ from larix.linux.lock import lock_file
 from larix.repo import refs
 from larix.repo.archive import keep, read_all, unpack, unpack_bytes
 from larix.repo.bare_user_only import check_mode
-from larix.repo.layout import INFLATED_WHOLE, WHOLE, Read
+from larix.repo.layout import INFLATED_WHOLE, WHOLE, Read, StoredFile
 from larix.repo.repo import DAMAGED, Repo, differing, partial_path
 from larix.repo.summary import write_summary
 
@@ -52,7 +52,7 @@ class Transaction:
     """
 
     def __init__(self, repo: Repo) -> None:
-        """Raises Busy while another process deletes from the repo."""
+        """Raises Busy where another process deletes from the repo for longer than its config lets us wait."""
         self.repo = repo
         # Whether only files are taken that a bare-user-only repo could have.
         self.plain_files = False
@@ -66,7 +66,7 @@ class Transaction:
         self._count = count(1)
         self._prefixes: set[str] = set()
         with files.doing(f"Writing to repo {repo.path}"), ExitStack() as held:
-            held.callback(os.close, lock_file(".lock", repo.fd, exclusive=False))
+            held.callback(os.close, lock_file(".lock", repo.fd, exclusive=False, timeout=repo.lock_timeout))
             staging = f"tmp/staging-{BOOT_ID.read_text().strip()}-{os.urandom(3).hex()}"
             held.callback(os.close, lock_file(f"{staging}-lock", repo.fd, exclusive=True, mode=0o600))
             held.callback(files.remove, f"{staging}-lock", repo.fd)
@@ -117,6 +117,26 @@ class Transaction:
         self.check_plain(checksum, header)
         if expected is not None or not self._has_own(ObjectName(checksum, ObjectType.FILE)):
             self._write(checksum, lambda path: self.repo.layout.write(path, self._fd, header, size, [data]))
+        return checksum
+
+    def adopt_file(self, header: FileHeader, found: StoredFile, name: str, dir_fd: int) -> Checksum | None:
+        """Make the file `name`, which is open as `found` and is given away, itself the object.
+
+        None where it cannot be: on another file system, or where objects are not like it. Then nothing is read of it.
+        """
+        self.repo.check_writable()
+        if not self.repo.layout.adopts(header, found.header):
+            return None
+        if os.fstat(dir_fd).st_dev != os.fstat(self._fd).st_dev:
+            return None
+        checksum = content_checksum(header, found.content)
+        self.check_plain(checksum, header)
+        self._files += 1
+        if not self._has_own(object_name := ObjectName(checksum, ObjectType.FILE)):
+            staged = self._staging_path(object_name)
+            files.link(name, dir_fd, staged, self._fd)
+            files.set_mtime(staged, 0, self._fd)
+            self.added.add(object_name)
         return checksum
 
     def receive_file(self, expected: Checksum, read: Read, packed_size: int) -> int:

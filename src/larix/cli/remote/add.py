@@ -2,9 +2,9 @@
 
 import argparse
 
-from larix.cli.options import Parser, add_repo, open_repo
+from larix.cli.options import Parser, add_missing, add_repo, open_repo
 from larix.errors import Invalid
-from larix.formats.names import check_ref
+from larix.formats.names import check_collection, check_ref
 from larix.repo.remotes import Remote, add_remote, find_remote
 
 
@@ -16,6 +16,10 @@ def configure(parser: Parser) -> None:
     parser.add_argument("--if-not-exists", action="store_true", help="Change nothing where the remote is there already")
     parser.add_argument("--force", action="store_true", help="Replace the remote where it is there already")
     parser.add_argument("--contenturl", metavar="URL", help="Fetch objects from here, and only metadata from URL")
+    parser.add_argument("--collection-id", metavar="ID", help="The collection that the remote's refs belong to")
+    parser.add_argument("--custom-backend", metavar="NAME", help="Its content comes by other means than OSTree's")
+    for option in "--gpg-import", "--sign-verify":
+        add_missing(parser, option, "larix cannot check signatures yet")
     parser.add_argument("name", metavar="NAME", help="The remote's name here")
     parser.add_argument("url", metavar="URL", help="Where it is: http://, https:// or file://")
     parser.add_argument("branches", metavar="BRANCH", nargs="*", help="What to pull when nothing is named")
@@ -35,6 +39,10 @@ def run(args: argparse.Namespace) -> None:
         if not equals or not key.strip():
             raise Invalid(f"Missing '=' in --set={text}; it must be KEY=VALUE")
         options[key.strip()] = value
+    if args.collection_id is not None:
+        options["collection-id"] = check_collection(args.collection_id)
+    if args.custom_backend is not None:
+        options["custom-backend"] = args.custom_backend
     if args.no_gpg_verify or args.no_sign_verify:
         options["gpg-verify"] = "false"
     if args.no_sign_verify:

@@ -1,0 +1,89 @@
+"""A stored tree laid over another with changes: of owners, modes and attributes, and with paths left out.
+
+Objects whose header stays as it was are taken as they are; the others are read, and added anew by workers.
+"""
+
+from dataclasses import dataclass
+
+from larix.errors import Invalid
+from larix.formats.checksum import Checksum
+from larix.ops.modify import Modifier
+from larix.ops.tree import Directory, Stored, open_stored
+from larix.ops.walk import MAX_DEPTH
+from larix.repo.transaction import Transaction
+from larix.repo.workers import Workers
+
+# Files that one worker is given at once; even with the longest names less than a pipe takes.
+BATCH = 128
+
+
+def lay_changed(transaction: Transaction, under: Directory, over: Stored, modifier: Modifier) -> None:
+    """As `tree.lay_over`, with what `modifier` changes. Raises Error."""
+    _Reworker(transaction, modifier).run(under, over)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Files of one directory, which is given by its path below the top."""
+
+    below: str
+    files: list[tuple[str, Checksum]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Added:
+    below: str
+    files: list[tuple[str, Checksum]]
+    new: list[Checksum]
+
+
+class _Reworker:
+    def __init__(self, transaction: Transaction, modifier: Modifier) -> None:
+        self._transaction = transaction
+        self._repo = transaction.repo
+        self._modifier = modifier
+        self._workers = Workers(self._add, self._take)
+        # By paths below the top.
+        self._directories: dict[str, Directory] = {}
+
+    def run(self, under: Directory, over: Stored) -> None:
+        self._modifier.skips("/")
+        with self._workers:
+            self._lay(under, over, "", 0)
+
+    def _lay(self, under: Directory, over: Stored, below: str, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise Invalid(f"Directory {over.dirtree}: nested more than {MAX_DEPTH} directories")
+        found = open_stored(self._repo, over)
+        assert found.meta is not None
+        under.meta = self._modifier.directory(f"/{below}", found.meta)
+        self._directories[below] = under
+        inside = f"{below}/" if below else ""
+        files = [entry for entry in found.files.items() if not self._modifier.skips(f"/{inside}{entry[0]}")]
+        for i in range(0, len(files), BATCH):
+            self._workers.submit(_Batch(below, files[i : i + BATCH]))
+        for name, stored in found.dirs.items():
+            assert isinstance(stored, Stored)
+            if not self._modifier.skips(f"/{inside}{name}"):
+                self._lay(under.enter(name, self._repo), stored, f"{inside}{name}", depth + 1)
+
+    def _add(self, batch: _Batch) -> _Added:
+        """In a worker."""
+        inside = f"/{batch.below}/" if batch.below else "/"
+        return _Added(
+            batch.below,
+            [(name, self._change(inside + name, checksum)) for name, checksum in batch.files],
+            self._transaction.hand_over(),
+        )
+
+    def _change(self, path: str, checksum: Checksum) -> Checksum:
+        with self._repo.open_file(checksum) as stored:
+            header = self._modifier.file(path, stored.header)
+            if header == stored.header:
+                return checksum
+            return self._transaction.add_file(header, stored.size, stored.content)
+
+    def _take(self, added: _Added) -> None:
+        self._transaction.take_over(added.new, len(added.files))
+        for name, checksum in added.files:
+            self._directories[added.below].put_file(name, checksum)
