@@ -51,12 +51,13 @@ def larix(repo: Path, *args: str | Path) -> str:
 
 
 def fails(*args: str | Path) -> str:
-    """Run larix, which must fail with one clear line; that line."""
+    """Run larix, which must fail with one clear line; that line. Usage stands before it for an unknown command."""
     done = run_larix(*args)
     assert done.status == 1, done
-    assert done.err.startswith("error: "), done.err
-    assert done.err.count("\n") == 1, done.err
-    return done.err
+    line = done.err.rpartition("\n\n")[2] if done.err.startswith("Usage:") else done.err
+    assert line.startswith("error: "), done.err
+    assert line.count("\n") == 1, done.err
+    return line
 
 
 def everything(root: Path) -> list[Path]:
