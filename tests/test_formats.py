@@ -168,7 +168,8 @@ def test_refs_are_what_the_c_tool_takes_for_one(tmp_path: Path) -> None:
     for name in NAMES:
         repo = tmp_path / "repo"
         ostree(repo, "init", "--mode=archive")
-        commit = ostree(repo, "commit", "--orphan", f"--tree=dir={tmp_path / 'tree'}")
+        # Not by chance one that begins with a name: the C tool would take that for the commit.
+        commit = ostree(repo, "commit", "--orphan", "--timestamp=@0", f"--tree=dir={tmp_path / 'tree'}")
         taken = run_c(f"--repo={repo}", "refs", f"--create={name}", commit, check=False).returncode == 0
         try:
             names.parse_refspec(name)
