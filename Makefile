@@ -22,7 +22,7 @@ demo: setup
 
 test: test-setup
 	$(MAKE) --no-print-directory lint
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n auto -m "not slow"
 
 bench: test-setup
 	@[ "$$(id -u)" != 0 ] || sh tools/debian-packages mmdebstrap

@@ -69,7 +69,7 @@ def test_show_of_other_objects(c_repos: dict[str, Path]) -> None:
 
 def test_refs(c_repos: dict[str, Path], tmp_path: Path) -> None:
     repo = shutil.copytree(c_repos["archive"], tmp_path / "repo", symlinks=True)
-    for args in [f"--create=far:off/one {REF}", f"--create=a {REF}^", f"-A {REF} --create=alias"]:
+    for args in [f"--create=far:off/one {REF}", f"--create=plain {REF}^", f"-A {REF} --create=alias"]:
         ostree(repo, "refs", *args.split())
     ostree(repo, "config", "set", "core.collection-id", "org.own")
     for prefixes in [], ["os"]:
@@ -82,24 +82,24 @@ def test_refs(c_repos: dict[str, Path], tmp_path: Path) -> None:
     found = loaded(repo, "refs", "-c")
     assert sorted(ostree(repo, "refs", "-c").split("\n")) == [f"({ref['collection']}, {ref['ref']})" for ref in found]
     assert {ref["ref"]: ref["checksum"] for ref in found} == {
-        name: ostree(repo, "rev-parse", name) for name in (REF, "a", "alias")
+        name: ostree(repo, "rev-parse", name) for name in (REF, "plain", "alias")
     }
 
 
 def test_diff(tmp_path: Path) -> None:
     repo, tree = tmp_path / "repo", make_tree(tmp_path / "tree")
     ostree(repo, "init", "--mode=archive")
-    ostree(repo, "commit", "-b", "a", f"--tree=dir={tree}")
+    ostree(repo, "commit", "-b", "before", f"--tree=dir={tree}")
     (tree / "large").write_text("smaller")
     (tree / "usr/bin/su").unlink()
     (tree / "usr/new").mkdir()
-    ostree(repo, "commit", "-b", "b", f"--tree=dir={tree}")
-    found = loaded(repo, "diff", "a", "b", "--stats", "--fs-diff")
+    ostree(repo, "commit", "-b", "after", f"--tree=dir={tree}")
+    found = loaded(repo, "diff", "before", "after", "--stats", "--fs-diff")
     letters = {"M": "modified", "D": "removed", "A": "added"}
     for letter, key in letters.items():
-        lines = re.findall(f"^{letter}    (.*)", ostree(repo, "diff", "a", "b"), re.M)
+        lines = re.findall(f"^{letter}    (.*)", ostree(repo, "diff", "before", "after"), re.M)
         assert lines and found[key] == lines
-    numbers = re.findall("Count: (.*)", ostree(repo, "diff", "a", "b", "--stats"))
+    numbers = re.findall("Count: (.*)", ostree(repo, "diff", "before", "after", "--stats"))
     assert [str(found[key]) for key in ("old_objects", "new_objects", "common_objects")] == numbers
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import struct
 import sys
+import tempfile
 from collections.abc import Callable
 from fcntl import F_OFD_SETLK, F_WRLCK, fcntl
 from pathlib import Path
@@ -169,8 +170,8 @@ def test_refs_come_and_go(c_repos: dict[str, Path], tmp_path: Path) -> None:
     larix(repo, "refs", "--delete", "a", "origin:far/away")
     assert sorted(ostree(repo, "refs").split()) == ["os/stable", "other:far/off"]
     assert not (repo / "refs/heads/a").exists()
-    (repo / "refs/heads/bad").write_text("no checksum\n")
-    assert "Ref bad" in fails(f"--repo={repo}", "rev-parse", "bad")
+    (repo / "refs/heads/broken").write_text("no checksum\n")
+    assert "Ref broken" in fails(f"--repo={repo}", "rev-parse", "broken")
 
 
 def damaged(repo: Path, source: Path, pattern: str) -> Path:
@@ -311,9 +312,9 @@ def test_locks_are_those_of_the_c_tool(tmp_path: Path, tree: Path) -> None:
 
 @pytest.mark.skipif(not ROOT, reason="becoming another user needs root")
 def test_an_ordinary_user_has_bare_user_and_archive(tree: Path, tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    for parent in list(tmp_path.parents)[:2]:
-        parent.chmod(0o755)
+    for folder in tmp_path, *tmp_path.parents:
+        if folder.is_relative_to(tempfile.gettempdir()):
+            folder.chmod(folder.stat().st_mode | 0o055)
     home = tmp_path / "home"
     home.mkdir()
     os.chown(home, 65534, 65534)
