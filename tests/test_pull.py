@@ -54,8 +54,10 @@ def objects(repo: Path) -> set[str]:
 
 
 def everything(repo: Path) -> dict[str, object]:
-    """All of a repo but its lock, which the C tool leaves too."""
-    return {path: found for path, found in picture(repo).items() if path != ".lock"}
+    """All of a repo but its lock, and what a failed pull keeps for the next one; the C tool leaves both too."""
+    return {
+        path: found for path, found in picture(repo).items() if path != ".lock" and not path.startswith("tmp/staging-")
+    }
 
 
 def refs(repo: Path) -> dict[str, str]:
@@ -343,6 +345,27 @@ def test_bad_answers_leave_the_repo_as_it_was(origin: Path, tmp_path: Path, mode
         line = fails(f"--repo={ours}", "pull", "--network-retries=1", "origin", "os/stable")
     assert said in line
     assert everything(ours) == before
+
+
+def test_what_a_failed_pull_brought_is_not_fetched_again(origin: Path, tmp_path: Path) -> None:
+    asked: list[str] = []
+    broken = True
+
+    def breaking(path: str, data: bytes) -> tuple[bytes, int] | int:
+        asked.append(path)
+        return 404 if broken and path.endswith(".filez") else (data, len(data))
+
+    with hostile(origin, breaking) as url:
+        ours = client(tmp_path / "ours", "archive", url)
+        fails(f"--repo={ours}", "pull", "origin", "os/stable")
+        kept = {path.parent.name + path.name for path in ours.glob("tmp/staging-*/objects/*/*")}
+        assert kept
+        broken = False
+        asked.clear()
+        larix(ours, "pull", "origin", "os/stable")
+    assert not kept & {path.removeprefix("/objects/").replace("/", "") for path in asked}
+    assert not list(ours.glob("tmp/staging-*"))
+    ostree(ours, "fsck")
 
 
 def test_a_passing_failure_is_tried_again(origin: Path, tmp_path: Path) -> None:

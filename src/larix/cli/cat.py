@@ -29,7 +29,7 @@ def print_file(repo: Repo, root: Entry, path: str) -> None:
     for _ in range(MAX_LINKS):
         entry = find_path(repo, root, path)
         if entry.dirmeta is not None:
-            raise Invalid(f"{entry.path} is a directory")
+            raise Invalid(f"Can't open directory {entry.path} as a file")
         with repo.open_file(entry.checksum) as stored:
             if not stored.header.is_symlink:
                 for piece in stored.content:

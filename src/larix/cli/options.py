@@ -102,7 +102,11 @@ def repo_path(args: argparse.Namespace) -> str:
 
 
 def open_repo(args: argparse.Namespace) -> Repo:
-    return Repo(repo_path(args))
+    repo = Repo(repo_path(args))
+    # What tests of the C tool set.
+    repo.boot_id = os.environ.get("OSTREE_BOOTID", repo.boot_id)
+    repo.fails_before_commit = os.environ.get("OSTREE_REPO_TEST_ERROR") == "pre-commit"
+    return repo
 
 
 def read_text(path: str) -> str:

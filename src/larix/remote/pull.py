@@ -132,7 +132,7 @@ class _Pull:
     def _look_here(self) -> None:
         while self._here:
             name = self._here.popleft()
-            self._look_into(name, self._repo.load(name))
+            self._look_into(name, self._transaction.load(name))
 
     def _take_metadata(self, name: ObjectName, data: bytes) -> None:
         if name.type == ObjectType.COMMIT_META:
@@ -229,7 +229,7 @@ def pull(
             continue
         commit = targets[name] = given or source.find_ref(name)
         commits.setdefault(commit, []).append((name, _timestamp(repo, remote, name)))
-    with Transaction(repo) as transaction:
+    with Transaction(repo, resumable=True) as transaction:
         transaction.plain_files = options.plain_files
         pulled = _Pull(source, transaction, options).run(commits)
         for name, commit in targets.items():

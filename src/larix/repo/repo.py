@@ -13,6 +13,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -41,6 +42,7 @@ LAYOUTS: dict[str, Layout] = {
     "bare-user-only": BareUserOnly(),
     "bare-split-xattrs": BareSplitXattrs(),
 }
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 DIRECTORIES = ["extensions", "objects", "refs", "refs/heads", "refs/mirrors", "refs/remotes", "state", "tmp"]
 DIRECTORIES += ["tmp/cache"]
 MAX_CONFIG_SIZE = 1 << 20
@@ -62,6 +64,10 @@ class Repo:
         """Open the repo at `path`. Raises NotFound, Corrupt, Invalid for a mode that larix does not know."""
         self.path = path
         self.parent: Repo | None = None
+        # Names the time between two starts of the machine; nothing that was written without a sync outlives it.
+        self.boot_id = BOOT_ID.read_text().strip()
+        # A transaction stops when all is written and nothing is placed, as if killed: for tests of what comes after.
+        self.fails_before_commit = False
         self._dirmetas: dict[Checksum, DirMeta] = {}
         with files.doing(f"Opening repo {path}"):
             self.fd = files.open_directory(path)

@@ -1,11 +1,8 @@
 """Adding to a repo, all or nothing.
 
-    tmp/staging-BOOTID-XXXXXX/        new objects, laid out as below objects/
-    tmp/staging-BOOTID-XXXXXX-lock    locked while the transaction lives
-
-The repo's lock is held shared meanwhile. `commit` makes everything durable, moves the objects to their places and then
-sets the refs: after a power cut at any instant a ref names a whole commit. Objects are content-addressed, so some of
-them in place without a ref do no harm.
+New objects wait in a staging directory, and the repo's lock is held shared meanwhile. `commit` makes everything
+durable, moves the objects to their places and then sets the refs: after a power cut at any instant a ref names a
+whole commit. Objects are content-addressed, so some of them in place without a ref do no harm.
 """
 
 import errno
@@ -14,12 +11,10 @@ import io
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
-from itertools import count
-from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from larix.errors import Invalid
+from larix.errors import Error, Invalid, NoSpace
 from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader, content_checksum
 from larix.formats.objects import MAX_METADATA_SIZE, DirTree, ObjectName, ObjectType, checksum_of, decode_dirtree
@@ -30,9 +25,11 @@ from larix.repo.archive import keep, read_all, unpack, unpack_bytes
 from larix.repo.bare_user_only import check_mode
 from larix.repo.layout import INFLATED_WHOLE, WHOLE, Read, StoredFile
 from larix.repo.repo import DAMAGED, Repo, differing, partial_path
+from larix.repo.staging import EXPIRY, Staging
 from larix.repo.summary import write_summary
 
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+# An object of these kinds is what its checksum says, or it is damaged.
+CHECKED = (ObjectType.FILE, ObjectType.DIR_TREE, ObjectType.DIR_META)
 
 
 class Counts(NamedTuple):
@@ -48,12 +45,16 @@ class Counts(NamedTuple):
 class Transaction:
     """Used in a `with`; what was not committed at its end is dropped.
 
+    One that is `resumable` keeps its objects for the next transaction when it fails, as every one does when it is
+    killed: what was fetched is not fetched again.
+
     File objects may be added by several threads, and by forked processes that hand over what they added.
     """
 
-    def __init__(self, repo: Repo) -> None:
+    def __init__(self, repo: Repo, *, resumable: bool = False) -> None:
         """Raises Busy where another process deletes from the repo for longer than its config lets us wait."""
         self.repo = repo
+        self._resumable = resumable
         # Whether only files are taken that a bare-user-only repo could have.
         self.plain_files = False
         self.added: set[ObjectName] = set()
@@ -63,17 +64,10 @@ class Transaction:
         self._aliases: dict[str, str] = {}
         # What the file that marks a commit as partial shall hold; None: there shall be none.
         self._partial: dict[Checksum, bytes | None] = {}
-        self._count = count(1)
-        self._prefixes: set[str] = set()
         with files.doing(f"Writing to repo {repo.path}"), ExitStack() as held:
             held.callback(os.close, lock_file(".lock", repo.fd, exclusive=False, timeout=repo.lock_timeout))
-            staging = f"tmp/staging-{BOOT_ID.read_text().strip()}-{os.urandom(3).hex()}"
-            held.callback(os.close, lock_file(f"{staging}-lock", repo.fd, exclusive=True, mode=0o600))
-            held.callback(files.remove, f"{staging}-lock", repo.fd)
-            files.make_directory(staging, repo.fd, 0o775)
-            held.callback(files.remove_tree, staging, repo.fd)
-            self._fd = files.open_directory(staging, repo.fd)
-            held.callback(os.close, self._fd)
+            self._staging = Staging(repo.fd, repo.boot_id, repo.config.find_int("core", "tmp-expiry-secs", EXPIRY))
+            self._fd = self._staging.fd
             # What was taken, given back in reverse at the end.
             self._held = held.pop_all()
 
@@ -81,14 +75,34 @@ class Transaction:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._held.close()
+        with self._held:
+            # On a full disk what is kept would stand in everyone's way.
+            self._staging.close(keep=self._resumable and error is not None and not isinstance(error, NoSpace))
 
     def has(self, name: ObjectName) -> bool:
         """Also where a parent of the repo has it."""
-        return name in self.added or self.repo.has(name)
+        return name in self.added or self.repo.has(name) or self._take(name)
 
     def _has_own(self, name: ObjectName) -> bool:
-        return name in self.added or self.repo.has_own(name)
+        return name in self.added or self.repo.has_own(name) or self._take(name)
+
+    def _take(self, name: ObjectName) -> bool:
+        """Take over the object from a transaction that did not come to its end, where it left it whole."""
+        if name.type not in CHECKED or not self._staging.take(path := self.repo.object_path(name)):
+            return False
+        try:
+            if name.type == ObjectType.FILE:
+                with self.repo.layout.read(path, self._fd) as stored:
+                    found = content_checksum(stored.header, stored.content)
+            else:
+                found = checksum_of(files.read(path, self._fd, MAX_METADATA_SIZE))
+        except (Error, OSError):
+            found = None
+        if found != name.checksum:
+            files.remove(path, self._fd)
+            return False
+        self.added.add(name)
+        return True
 
     def add_metadata(self, kind: ObjectType, data: bytes) -> Checksum:
         """Add a dirtree, dirmeta or commit. Raises Unsupported where the mode of the repo allows no change."""
@@ -201,11 +215,15 @@ class Transaction:
             return self.repo.stored_size(name)
         return os.stat(self._staging_path(name), dir_fd=self._fd, follow_symlinks=False).st_size
 
+    def load(self, name: ObjectName) -> bytes:
+        """A metadata object as it is on disk. Raises NotFound, Corrupt."""
+        if name not in self.added:
+            return self.repo.load(name)
+        return files.read(self._staging_path(name), self._fd, MAX_METADATA_SIZE)
+
     def load_dirtree(self, checksum: Checksum) -> DirTree:
         name = ObjectName(checksum, ObjectType.DIR_TREE)
-        if name not in self.added:
-            return self.repo.load_dirtree(checksum)
-        return decode_dirtree(files.read(self._staging_path(name), self._fd, MAX_METADATA_SIZE))
+        return decode_dirtree(self.load(name)) if name in self.added else self.repo.load_dirtree(checksum)
 
     def link_object(self, name: ObjectName, source: Repo) -> bool:
         """Share an object of a repo of the same mode; False where the file system cannot."""
@@ -245,6 +263,9 @@ class Transaction:
     def commit(self) -> None:
         """Called once, at the end. All is durable when it returns, where core.fsync is on."""
         repo = self.repo
+        if repo.fails_before_commit:
+            self._resumable = True
+            raise Error("Nothing was committed, as OSTREE_REPO_TEST_ERROR_PRE_COMMIT wanted")
         with files.doing(f"Writing to repo {repo.path}"):
             for commit, mark in self._partial.items():
                 if mark is not None:
@@ -291,7 +312,7 @@ class Transaction:
             for name in inside:
                 files.rename(self._staging_path(name), self._fd, repo.object_path(name), repo.objects_fd)
         # What is added from now on finds its directories gone.
-        self._prefixes.clear()
+        self._staging.forget_directories()
         if not names or not repo.fsync:
             return
         for prefix in prefixes:
@@ -303,7 +324,7 @@ class Transaction:
         files.sync(repo.objects_fd)
 
     def _add_bytes(self, name: ObjectName, data: bytes) -> None:
-        temporary = self._temporary()
+        temporary = self._staging.temporary()
         with files.doing(f"Writing an object to repo {self.repo.path}"):
             fd = files.create(temporary, self._fd)
             try:
@@ -346,7 +367,7 @@ class Transaction:
                 digest.update(piece)
                 yield piece
 
-        temporary = self._temporary()
+        temporary = self._staging.temporary()
         with files.doing(f"Writing an object to repo {self.repo.path}"):
             self.repo.layout.write(temporary, self._fd, header, size, hashed())
             checksum = Checksum(digest.hexdigest())
@@ -363,7 +384,7 @@ class Transaction:
             stored = unpack(read, packed_size)
             self.add_file(stored.header, stored.size, stored.content, expected)
             return stored.size
-        temporary = self._temporary()
+        temporary = self._staging.temporary()
         kept: list[bytes] = []
 
         def read_and_keep(size: int) -> bytes:
@@ -387,19 +408,12 @@ class Transaction:
             self._stage(temporary, ObjectName(expected, ObjectType.FILE))
         return stored.size
 
-    def _temporary(self) -> str:
-        return f"new-{os.getpid()}-{next(self._count)}"
-
     def _stage(self, temporary: str, name: ObjectName) -> None:
         files.rename(temporary, self._fd, self._staging_path(name), self._fd)
         self.added.add(name)
 
     def _staging_path(self, name: ObjectName) -> str:
-        path = self.repo.object_path(name)
         if name.type == ObjectType.COMMIT:
             # Apart from the rest, which may be moved by whole directories.
             return f"{name.checksum}.commit"
-        if path[:2] not in self._prefixes:
-            files.make_directory(path[:2], self._fd)
-            self._prefixes.add(path[:2])
-        return path
+        return self._staging.path(self.repo.object_path(name))

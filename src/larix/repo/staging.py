@@ -1,0 +1,141 @@
+"""Where a transaction keeps new objects until they are placed, and what one that did not end left behind.
+
+    tmp/staging-BOOTID-XXXXXX-lock     locked while the transaction lives
+    tmp/staging-BOOTID-XXXXXX/objects  its objects, laid out as below objects/ of the repo
+    tmp/staging-BOOTID-XXXXXX/left     objects of an earlier one that was killed or failed; none is trusted
+
+A directory whose lock is free is taken over by the next transaction, as the C tool does with its own: what was fetched
+is not fetched again. The C tool takes what it finds in `staging-…/XX/` for whole, also when another was killed while
+writing it, so nothing of ours lies there. After a crash of the machine files may be there without their content; that
+is why only directories of this boot are taken over.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from itertools import count
+
+from larix.errors import Busy
+from larix.linux import files
+from larix.linux.lock import lock_file
+
+# Where core.tmp-expiry-secs says nothing: seconds that others' files in tmp/ are left alone.
+EXPIRY = 24 * 60 * 60
+
+
+class Staging:
+    """Used by one transaction, and by the processes it forks. Paths are relative to `fd`."""
+
+    def __init__(self, repo_fd: int, boot_id: str, expiry: int) -> None:
+        with ExitStack() as held:
+            self._open(held, repo_fd, boot_id)
+            _clean(repo_fd, boot_id, expiry)
+            self.fd = files.open_directory(f"{self._path}/objects", repo_fd)
+            held.callback(os.close, self.fd)
+            self._repo_fd = repo_fd
+            self._left = f"{self._path}/left"
+            self._found = set(_objects(repo_fd, self._left))
+            self._prefixes: set[str] = set()
+            self._count = count(1)
+            # What was taken, given back in reverse at the end.
+            self._held = held.pop_all()
+
+    def _open(self, held: ExitStack, repo_fd: int, boot_id: str) -> None:
+        for name in _names("tmp", repo_fd):
+            if name.startswith(f"staging-{boot_id}-") and not name.endswith("-lock"):
+                with suppress(Busy, PermissionError):
+                    lock = lock_file(f"tmp/{name}-lock", repo_fd, exclusive=True, mode=0o600)
+                    held.callback(os.close, lock)
+                    # The one that held it may have removed both in the meantime.
+                    if os.fstat(lock).st_nlink and os.access(f"tmp/{name}", os.F_OK, dir_fd=repo_fd):
+                        self._path = f"tmp/{name}"
+                        _set_aside(self._path, repo_fd)
+                        return
+        self._path = f"tmp/staging-{boot_id}-{os.urandom(3).hex()}"
+        held.callback(os.close, lock_file(f"{self._path}-lock", repo_fd, exclusive=True, mode=0o600))
+        files.make_directory(self._path, repo_fd, 0o775)
+        files.make_directory(f"{self._path}/objects", repo_fd, 0o775)
+
+    def close(self, *, keep: bool) -> None:
+        """`keep` leaves to the next transaction what is there, if anything is."""
+        with self._held:
+            if not keep or not any(_objects(self._repo_fd, f"{self._path}/objects")):
+                files.remove_tree(self._path, self._repo_fd)
+                files.remove(f"{self._path}-lock", self._repo_fd)
+
+    def path(self, path: str) -> str:
+        """Where the object lies that shall have this path below objects/; the directory is made."""
+        if path[:2] not in self._prefixes:
+            files.make_directory(path[:2], self.fd)
+            self._prefixes.add(path[:2])
+        return path
+
+    def forget_directories(self) -> None:
+        """They were moved away."""
+        self._prefixes.clear()
+
+    def temporary(self) -> str:
+        """The name of a file that is not whole yet."""
+        return f"new-{os.getpid()}-{next(self._count)}"
+
+    def take(self, path: str) -> bool:
+        """Take over what is left of an earlier transaction under this path, if there is any; it may be damaged."""
+        if path not in self._found:
+            return False
+        self._found.discard(path)
+        try:
+            files.rename(f"{self._left}/{path}", self._repo_fd, self.path(path), self.fd)
+        except FileNotFoundError:
+            # Another process of ours was first.
+            return False
+        return True
+
+
+def _set_aside(staging: str, repo_fd: int) -> None:
+    """What lies in a staging directory becomes what is left of it, of the C tool's too."""
+    files.make_directory(f"{staging}/left", repo_fd)
+    for below in f"{staging}/objects", staging:
+        for path in _objects(repo_fd, below):
+            files.make_directory(f"{staging}/left/{path[:2]}", repo_fd)
+            files.rename(f"{below}/{path}", repo_fd, f"{staging}/left/{path}", repo_fd)
+    files.remove_tree(f"{staging}/objects", repo_fd)
+    files.make_directory(f"{staging}/objects", repo_fd, 0o775)
+
+
+def _objects(repo_fd: int, directory: str) -> Iterator[str]:
+    """Paths of what lies in a directory laid out like objects/."""
+    for prefix in _names(directory, repo_fd):
+        if len(prefix) == 2:
+            yield from [f"{prefix}/{name}" for name in _names(f"{directory}/{prefix}", repo_fd)]
+
+
+def _names(directory: str, repo_fd: int) -> list[str]:
+    """What is in a directory; nothing when it is not there."""
+    try:
+        fd = files.open_directory(directory, repo_fd)
+    except FileNotFoundError:
+        return []
+    try:
+        return os.listdir(fd)
+    finally:
+        os.close(fd)
+
+
+def _clean(repo_fd: int, boot_id: str, expiry: int) -> None:
+    """Remove from tmp/ what processes left behind: staging directories of other boots, the rest when it is old."""
+    for name in _names("tmp", repo_fd):
+        if name == "cache" or name.startswith(f"staging-{boot_id}-"):
+            continue
+        path = f"tmp/{name}"
+        with suppress(FileNotFoundError, PermissionError, Busy):
+            if name.startswith("staging-") and not name.endswith("-lock"):
+                # On a file system that machines share, the boot may be one of today.
+                lock = lock_file(f"{path}-lock", repo_fd, exclusive=True, mode=0o600)
+                try:
+                    files.remove_tree(path, repo_fd)
+                    files.remove(f"{path}-lock", repo_fd)
+                finally:
+                    os.close(lock)
+            elif time.time() - os.stat(path, dir_fd=repo_fd, follow_symlinks=False).st_mtime > expiry:
+                files.remove_tree(path, repo_fd)
