@@ -1,4 +1,5 @@
 # make test   everything that must hold before a commit, within minutes
+# make test-slow  what takes longer: very large files and directories
 # make demo   two releases published, served, installed, upgraded and rolled back, in a folder
 # make bench  the C tool and larix side by side, in a long while; see bench/__main__.py
 # make conformance  the installed tests of the C tool, run with larix
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 DEBIAN_SETUP := python3-venv
 DEBIAN_TEST := $(DEBIAN_SETUP) ostree python3-gi nginx-light attr cpio
 
-.PHONY: demo test bench conformance lint setup test-setup clean
+.PHONY: demo test test-slow bench conformance lint setup test-setup clean
 
 # mmdebstrap makes better releases for the demo, but is not needed; ostree is asked when it is there.
 demo: setup
@@ -23,6 +24,10 @@ demo: setup
 test: test-setup
 	$(MAKE) --no-print-directory lint
 	$(BIN)/pytest -n auto -m "not slow"
+
+# One after the other: some want gigabytes of disk and memory.
+test-slow: test-setup
+	$(BIN)/pytest -m slow
 
 bench: test-setup
 	@[ "$$(id -u)" != 0 ] || sh tools/debian-packages mmdebstrap

@@ -30,6 +30,9 @@ def archive(tmp_path: Path) -> Path:
         (tree / "d/file").write_text(name)
         (tree / "d/file").chmod(mode)
         (tree / "link").symlink_to("d/file")
+        for bits in "777", "1777", "700", "2755", "555":
+            (tree / bits).mkdir()
+            (tree / bits).chmod(int(bits, 8))
         owner = 7 if name == "owned" else 0
         ostree(repo, "commit", "-b", name, f"--tree=dir={tree}", f"--owner-uid={owner}", "--owner-gid=0")
     return repo
@@ -56,6 +59,43 @@ def test_bare_user_only_holds_what_the_c_tool_puts_there(archive: Path, tmp_path
             shutil.rmtree(tmp_path / name)
 
 
+def test_plain_files_of_bare_user_are_linked(archive: Path, tmp_path: Path) -> None:
+    tree, user = tmp_path / "tree", tmp_path / "user"
+    tree.mkdir()
+    for i, bits in enumerate((0o644, 0o775)):
+        (tree / f"file{i}").write_text(str(i))
+        (tree / f"file{i}").chmod(bits)
+    (tree / "link").symlink_to("file0")
+    ostree(user, "init", "--mode=bare-user")
+    ostree(user, "commit", "-b", "main", f"--tree=dir={tree}", "--no-xattrs", "--owner-uid=0", "--owner-gid=0")
+    for name, tool in ("c", ostree), ("larix", larix):
+        larix(tmp_path / name, "init", "--mode=bare-user-only")
+        tool(tmp_path / name, "pull-local", user)
+        for judge in ostree, larix:
+            judge(tmp_path / name, "fsck")
+    objects = {path.relative_to(user) for path in (user / "objects").glob("*/*.file")}
+    inodes = {(user / path).lstat().st_ino for path in objects}
+    linked = [
+        {path for path in objects if (tmp_path / name / path).lstat().st_ino in inodes} for name in ("c", "larix")
+    ]
+    assert len(objects) == 3
+    assert len(linked[0]) == 2
+    assert linked[1] == linked[0]
+
+
+def test_a_file_that_lies_otherwise_in_bare_user_is_copied(tmp_path: Path) -> None:
+    """Its object has a bit that the file has not, so that its owner can read it. The C tool links it all the same."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/file").write_text("x")
+    (tmp_path / "tree/file").chmod(0o055)
+    larix(tmp_path / "user", "init", "--mode=bare-user")
+    larix(tmp_path / "user", "commit", "-b", "main", "--no-xattrs", "--canonical-permissions", tmp_path / "tree")
+    larix(tmp_path / "only", "init", "--mode=bare-user-only")
+    larix(tmp_path / "only", "pull-local", tmp_path / "user")
+    for judge in ostree, larix:
+        judge(tmp_path / "only", "fsck")
+
+
 @pytest.mark.parametrize("branch", ["world", "setuid", "sticky"])
 def test_what_bare_user_only_cannot_have_is_refused(archive: Path, tmp_path: Path, branch: str) -> None:
     for mode, options in ("bare-user-only", []), ("bare-user", ["--bareuseronly-files"]):
@@ -73,6 +113,36 @@ def test_owners_that_would_be_lost_are_refused(archive: Path, tmp_path: Path) ->
     larix(tmp_path / "repo", "init", "--mode=bare-user-only")
     message = fails(f"--repo={tmp_path / 'repo'}", "pull-local", archive, "owned")
     assert "owner 7:0 cannot be kept" in message
+
+
+@pytest.mark.parametrize("mode", ["archive", "bare", "bare-user", "bare-user-only"])
+def test_files_that_their_owner_may_not_read(tmp_path: Path, mode: str) -> None:
+    if mode == "bare" and not ROOT:
+        pytest.skip("only root may read such an object")
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    overrides = ""
+    for bits in "0", "200", "100", "40", "4111", "6000", "444", "755":
+        (tree / bits).write_text(bits)
+        overrides += f"={int(bits, 8)} /{bits}\n"
+    (tree / "empty").touch()
+    (tmp_path / "overrides").write_text(f"{overrides}=0 /empty\n")
+    repos = {"c": ostree, "larix": larix}
+    for name, tool in repos.items():
+        tool(tmp_path / name, "init", f"--mode={mode}")
+        options = [f"--statoverride={tmp_path / 'overrides'}", "--timestamp=@0", f"--tree=dir={tree}"]
+        tool(tmp_path / name, "commit", "-b", "main", *options)
+    assert ostree(tmp_path / "c", "rev-parse", "main") == larix(tmp_path / "larix", "rev-parse", "main")
+    links = [["-U", "-H"]] if mode.startswith("bare-user") else []
+    for options in ["-U"], ["-U", "-C"], *links:
+        pictures = []
+        for name, tool in repos.items():
+            out = tmp_path / f"{name}-out"
+            tool(tmp_path / name, "checkout", *options, "main", out)
+            linked = {path.name for path in everything(out) if path.stat().st_nlink > 1}
+            pictures.append((picture(out), linked))
+            shutil.rmtree(out)
+        assert pictures[0] == pictures[1]
 
 
 @pytest.fixture

@@ -182,6 +182,8 @@ def find_parent(repo: Repo, args: argparse.Namespace) -> Checksum | None:
 
 def describe(repo: Repo, args: argparse.Namespace, parent: Checksum | None) -> CommitOptions:
     pairs = [(key, Variant("s", value)) for key, value in map(key_value, args.add_metadata_string)]
+    if any(not key for key, _ in pairs):
+        raise Invalid("Empty metadata key in --add-metadata-string")
     pairs += map(key_variant, args.add_metadata)
     if args.keep_metadata:
         if parent is None:

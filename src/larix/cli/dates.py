@@ -2,7 +2,7 @@
 
 import re
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from larix.errors import Invalid
 
@@ -14,11 +14,11 @@ AGO = re.compile(rf"(\d{{1,9}}|an?) ({'|'.join(UNITS)}|month|year)s? ago")
 
 
 def parse_date(text: str, now: datetime | None = None) -> int:
-    """Seconds since 1970. A date without an offset is in local time.
+    """Seconds since 1970, below 0 for a time before. A date without an offset is in local time.
 
     `2026-01-31 12:00:00 +0100`, `@SECONDS`, `yesterday`, `3 weeks ago`, `January 31 2026`. Raises Invalid.
     """
-    if re.fullmatch(r"@\d{1,15}", text):
+    if re.fullmatch(r"@-?\d{1,15}", text):
         return int(text[1:])
     words = " ".join(text.lower().split())
     now = now or datetime.now().astimezone()
@@ -36,8 +36,6 @@ def parse_date(text: str, now: datetime | None = None) -> int:
         raise Invalid(
             f"Could not parse '{text}' as a date; write 2026-01-31 12:00:00 +0100, @SECONDS or '3 weeks ago'"
         ) from None
-    if seconds < 0:
-        raise Invalid(f"'{text}' lies before {datetime.fromtimestamp(0, UTC).date()}")
     return seconds
 
 

@@ -8,7 +8,7 @@ from larix.cli.options import Parser, add_json, add_missing, add_repo, open_repo
 from larix.cli.output import print_variant
 from larix.cli.values import key_variant
 from larix.errors import Invalid, NotFound
-from larix.formats.objects import MAX_METADATA_SIZE, swap64
+from larix.formats.objects import MAX_METADATA_SIZE, from_wire_time
 from larix.formats.summary import COLLECTION_ID, COLLECTION_MAP, SUMMARY_TYPE, Summary, SummaryRef, decode_summary
 from larix.gvariant import Variant
 from larix.gvariant.text import to_text
@@ -129,6 +129,6 @@ def _date(value: Variant) -> str:
     if value.type != "t":
         return to_text(value.type, value.value)
     try:
-        return datetime.fromtimestamp(swap64(value.value), UTC).strftime("%Y-%m-%dT%H:%M:%S+00")
+        return datetime.fromtimestamp(from_wire_time(value.value), UTC).strftime("%Y-%m-%dT%H:%M:%S+00")
     except (ValueError, OverflowError, OSError):
-        return f"@{swap64(value.value)}"
+        return f"@{from_wire_time(value.value)}"

@@ -97,6 +97,17 @@ def swap64(value: int) -> int:
     return int.from_bytes(value.to_bytes(8, "little"), "big")
 
 
+def to_wire_time(seconds: int) -> int:
+    """A time as the value of a `t`: big-endian, and in two's complement where it lies before 1970."""
+    return swap64(seconds % 2**64)
+
+
+def from_wire_time(value: int) -> int:
+    """Seconds since 1970."""
+    swapped = swap64(value)
+    return swapped - 2**64 if swapped >> 63 else swapped
+
+
 class Metadata(Mapping[str, Variant]):
     """An a{sv}. Keys may be repeated on disk: lookup finds the first, `pairs` has all, in order."""
 
@@ -154,7 +165,7 @@ class Commit(NamedTuple):
                 self.related,
                 self.subject,
                 self.body,
-                swap64(self.timestamp),
+                to_wire_time(self.timestamp),
                 checksums.to_bytes(self.dirtree),
                 checksums.to_bytes(self.dirmeta),
             ),
@@ -169,7 +180,7 @@ def decode_commit(data: bytes) -> Commit:
         checksums.from_bytes(parent) if parent else None,
         subject,
         body,
-        swap64(timestamp),
+        from_wire_time(timestamp),
         checksums.from_bytes(dirtree),
         checksums.from_bytes(dirmeta),
         tuple(related),

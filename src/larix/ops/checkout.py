@@ -34,7 +34,7 @@ def checkout(repo: Repo, commit: Checksum, destination: Path, options: CheckoutO
     """
     options = options or CheckoutOptions()
     if repo.layout.user_only:
-        options = replace(options, user_mode=True)
+        options = replace(options, user_mode=True, plain_directories=True)
     try:
         entry = find_path(repo, find_root(repo, commit), options.subpath)
     except NotFound:
@@ -171,4 +171,6 @@ class _Checkout:
                 xattr.set_on(fd, key, value)
         mode = stat.S_IMODE(meta.mode)
         files.set_mode(fd, mode & PLAIN_BITS if self._options.plain_directories else mode)
-        files.set_mtime(fd, 0)
+        # As the files, which are only linked where they are not to be copied.
+        if not self._options.copy:
+            files.set_mtime(fd, 0)

@@ -91,6 +91,8 @@ class Placer:
         # An empty file costs nothing to copy, and its object would soon have as many links as there can be.
         if not size and not header.is_symlink:
             return False
+        if self._user_mode and _is_unreadable(header):
+            return False
         packed = holder.layout.keeps_packed
         if packed or not holder.layout.links(header, user_mode=self._user_mode):
             if self._require_links and size:
@@ -171,7 +173,7 @@ class Placer:
             return True
         with self._repo.open_file(checksum) as stored:
             wanted, size = stored.header, stored.size
-        mode = wanted.mode & ~SET_IDS if self._user_mode and not wanted.is_symlink else wanted.mode
+        mode = _user_mode(wanted.mode) if self._user_mode and not wanted.is_symlink else wanted.mode
         if there.st_mode != mode or (not wanted.is_symlink and there.st_size != size):
             return False
         with open_entry(name, dir_fd, name) as entry:
@@ -203,7 +205,7 @@ class Placer:
 
     def _set_metadata(self, fd: int, header: FileHeader) -> None:
         if self._user_mode:
-            files.set_mode(fd, stat.S_IMODE(header.mode) & ~SET_IDS)
+            files.set_mode(fd, stat.S_IMODE(_user_mode(header.mode)))
             return
         # The owner first: to change it takes the set-uid bit and the capabilities away.
         files.set_owner(fd, header.uid, header.gid)
@@ -242,7 +244,7 @@ class Placer:
     def _fill_cache(self, checksum: Checksum, path: str) -> bool:
         """Whether the file is of a kind that is cached."""
         with self._repo.open_file(checksum) as stored:
-            if stored.header.is_symlink or not stored.size:
+            if stored.header.is_symlink or not stored.size or _is_unreadable(stored.header):
                 return False
             files.make_parents(path, self._cache_fd)
             temporary = f".{checksum[:16]}.{os.urandom(6).hex()}"
@@ -264,6 +266,15 @@ def _open_cache(repo: Repo) -> int:
         return -1
     files.make_directory(CACHE, repo.fd)
     return files.open_directory(CACHE, repo.fd, follow=False)
+
+
+def _is_unreadable(header: FileHeader) -> bool:
+    """For its owner, who would have nothing of such a file in user mode: there it is given the bit, so never linked."""
+    return not header.is_symlink and not header.mode & stat.S_IRUSR
+
+
+def _user_mode(mode: int) -> int:
+    return mode & ~SET_IDS | stat.S_IRUSR
 
 
 def hidden_name(name: str, prefix: str) -> str:

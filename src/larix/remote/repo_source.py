@@ -10,6 +10,8 @@ from larix.linux import files
 from larix.ops.fsck import check_file
 from larix.remote.source import Pulled
 from larix.repo import refs
+from larix.repo.bare_user import BareUser
+from larix.repo.bare_user_only import is_plain
 from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
 
@@ -67,7 +69,7 @@ class RepoSource:
         for checksum in checksums:
             name = ObjectName(checksum, ObjectType.FILE)
             holder = self._repo.holder(name)
-            if share(holder, transaction.repo):
+            if _share(name, holder, transaction.repo):
                 if not self._trusted:
                     self._check(name)
                 if transaction.plain_files:
@@ -86,6 +88,11 @@ class RepoSource:
             raise Corrupt(f"{self.locate(name)}: {error}") from None
 
 
-def share(one: Repo, other: Repo) -> bool:
-    """Whether file objects can be in both: what someone else may write to is copied."""
-    return one.layout.mode == other.layout.mode and one.owner == other.owner
+def _share(name: ObjectName, one: Repo, other: Repo) -> bool:
+    """Whether the file object of one repo can be in the other too: what someone else may write to is copied."""
+    if one.owner != other.owner:
+        return False
+    if one.layout.mode == other.layout.mode:
+        return True
+    # A file lies in both as the same bytes with the same mode, if the one has not more to say of it.
+    return one.layout.mode == BareUser.mode and other.layout.user_only and is_plain(one.look_at_file(name.checksum)[0])

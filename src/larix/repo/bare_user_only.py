@@ -66,6 +66,13 @@ class BareUserOnly:
         return header.mode == found.mode and not header.is_symlink and not found.xattrs
 
 
+def is_plain(header: FileHeader) -> bool:
+    """Whether it is a file of which mode bits are all there is to keep."""
+    bits = stat.S_IMODE(header.mode)
+    plain = bits & ~PLAIN_BITS == 0 and bits & stat.S_IRUSR != 0
+    return plain and not (header.is_symlink or header.uid or header.gid or header.xattrs)
+
+
 def check_mode(header: FileHeader) -> None:
     """Raises Invalid for a file with mode bits that this mode of repo does not keep."""
     if not header.is_symlink and (bits := stat.S_IMODE(header.mode) & ~PLAIN_BITS):

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from larix.formats import objects
 from larix.formats.checksum import Checksum
-from larix.formats.objects import Metadata, ObjectName, ObjectType, swap64
+from larix.formats.objects import Metadata, ObjectName, ObjectType, to_wire_time
 from larix.formats.summary import COLLECTION_ID, COLLECTION_MAP, Summary, SummaryRef, encode_collections
 from larix.gvariant import Variant
 from larix.linux import files
@@ -25,7 +25,7 @@ def build_summary(repo: Repo, now: int, more: Iterable[tuple[str, Variant]] = ()
             collections.setdefault(collection, {})[ref] = _describe(repo, commit)
     pairs = [
         ("ostree.summary.mode", Variant("s", repo.layout.mode)),
-        ("ostree.summary.last-modified", Variant("t", swap64(now))),
+        ("ostree.summary.last-modified", Variant("t", to_wire_time(now))),
         ("ostree.summary.tombstone-commits", Variant("b", repo.config.find_bool("core", "tombstone-commits", False))),
         ("ostree.summary.indexed-deltas", Variant("b", True)),
     ]
@@ -42,7 +42,7 @@ def _describe(repo: Repo, checksum: Checksum) -> SummaryRef:
     metadata = {}
     if (version := commit.metadata.find_string("version")) is not None:
         metadata["ostree.commit.version"] = Variant("s", version)
-    metadata["ostree.commit.timestamp"] = Variant("t", swap64(commit.timestamp))
+    metadata["ostree.commit.timestamp"] = Variant("t", to_wire_time(commit.timestamp))
     return SummaryRef(checksum, len(data), Metadata(metadata))
 
 

@@ -271,7 +271,7 @@ class Transaction:
                 if mark is not None:
                     files.replace(partial_path(commit), mark, repo.fd, durable=repo.fsync)
             if self.added and repo.fsync:
-                with files.doing(f"Syncing repo {repo.path} to disk"):
+                with files.doing(f"Repo {repo.path}: syncfs"):
                     files.sync_file_system(self._fd)
             # A commit is looked at as a promise that what it reaches is there, so it comes last.
             commits = {name for name in self.added if name.type == ObjectType.COMMIT}
