@@ -368,6 +368,68 @@ def test_what_a_failed_pull_brought_is_not_fetched_again(origin: Path, tmp_path:
     ostree(ours, "fsck")
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_what_a_repo_of_this_machine_has_is_not_fetched(origin: Path, tmp_path: Path, mode: str) -> None:
+    asked: list[str] = []
+
+    def noting(path: str, data: bytes) -> tuple[bytes, int] | int:
+        asked.append(path)
+        return data, len(data)
+
+    near, other = tmp_path / "near", tmp_path / "other"
+    larix(near, "init", f"--mode={mode}")
+    larix(near, "pull-local", origin, "other")
+    larix(other, "init", "--mode=bare-user")
+    with hostile(origin, noting) as url:
+        ours = client(tmp_path / "ours", mode, url)
+        caches = [f"--localcache-repo={near}", "-L", str(other)]
+        larix(ours, "pull", *caches, "origin", "os/stable")
+        fetched = {path for path in asked if path.startswith("/objects/") and not path.endswith(".commitmeta")}
+        there = {f"/{name}z" if name.endswith(".file") else f"/{name}" for name in objects(ours)}
+        # The newest commits of both branches have files in common.
+        assert fetched
+        assert fetched < there
+        assert there - fetched == there & {
+            f"/{name}z" if name.endswith(".file") else f"/{name}" for name in objects(near)
+        }
+        asked.clear()
+        larix(ours, "pull", *caches, "origin", "other")
+        assert not [path for path in asked if path.startswith("/objects/") and not path.endswith(".commitmeta")]
+    ostree(ours, "fsck")
+    assert "No such file" in fails(
+        f"--repo={ours}", "pull", f"-L{tmp_path / 'none'}", f"--url=file://{origin}", "origin", "other"
+    )
+
+
+def test_damage_in_a_repo_of_this_machine_does_not_spread(origin: Path, tmp_path: Path) -> None:
+    near = tmp_path / "near"
+    larix(near, "init", "--mode=archive")
+    larix(near, "pull-local", origin, "os/stable")
+    large = max((near / "objects").glob("*/*.filez"), key=lambda path: path.stat().st_size)
+    # Not in place: it is linked to the origin's.
+    data = bytearray(large.read_bytes())
+    data[-1000] ^= 1
+    large.unlink()
+    large.write_bytes(data)
+    ours = client(tmp_path / "ours", "archive", f"file://{origin}")
+    before = everything(ours)
+    assert large.stem in fails(f"--repo={ours}", "pull", f"--localcache-repo={near}", "origin", "os/stable")
+    assert everything(ours) == before
+
+
+def test_commits_older_than_one_that_is_here_are_refused(origin: Path, tmp_path: Path) -> None:
+    ours = client(tmp_path / "ours", "archive", f"file://{origin}")
+    larix(ours, "pull", "origin", "os/stable")
+    (tmp_path / "tree").mkdir()
+    for name, when in ("older", "@1000000000"), ("newer", "@1900000000"):
+        larix(ours, "commit", "-b", name, f"--timestamp={when}", tmp_path / "tree")
+    asked = [f"--repo={ours}", "pull", "origin", "os/stable"]
+    assert "older" in fails(*asked, "--timestamp-check-from-rev", "newer")
+    assert run_c(*asked, "--timestamp-check-from-rev=newer", check=False).returncode == 1
+    assert run_larix(*asked, "--timestamp-check-from-rev", "older").status == 0
+    run_c(*asked, "--timestamp-check-from-rev=older")
+
+
 def test_a_passing_failure_is_tried_again(origin: Path, tmp_path: Path) -> None:
     failed: set[str] = set()
 

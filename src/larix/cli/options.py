@@ -72,6 +72,10 @@ def add_missing(parser: Parser, names: str, why: str, *, value: bool = True) -> 
     parser.add_argument(*names.split(), action=_Missing, nargs=None if value else 0, const=why, help=argparse.SUPPRESS)
 
 
+def is_missing(action: argparse.Action) -> bool:
+    return isinstance(action, _Missing)
+
+
 def boolean(text: str) -> bool:
     """As in the C tool's options and config."""
     if text.lower() in ("1", "true", "yes"):

@@ -4,9 +4,9 @@ import argparse
 from contextlib import nullcontext
 
 from larix.cli.dates import parse_date
-from larix.cli.options import Parser, add_repo, open_repo
+from larix.cli.options import Parser, add_missing, add_repo, open_repo
 from larix.cli.output import size
-from larix.errors import Invalid, Unsupported
+from larix.errors import Invalid
 from larix.formats.checksum import parse_checksum
 from larix.ops.prune import PruneOptions, delete_commit, execute_prune, plan_prune
 from larix.repo.exclusive import Exclusive
@@ -19,7 +19,7 @@ def configure(parser: Parser) -> None:
     parser.add_argument("--depth", type=int, default=-1, help="Commits to keep before that of a ref (default: all)")
     parser.add_argument("--delete-commit", metavar="COMMIT", action="append", default=[], help="Delete this commit")
     parser.add_argument("--keep-younger-than", metavar="DATE", help="Delete commits that are older")
-    parser.add_argument("--static-deltas-only", action="store_true", help="Delete deltas of --delete-commit alone")
+    add_missing(parser, "--static-deltas-only", "larix does not know static deltas yet", value=False)
     parser.add_argument(
         "--retain-branch-depth", metavar="BRANCH=DEPTH", action="append", default=[], help="Keep so many there"
     )
@@ -30,10 +30,6 @@ def configure(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     if args.delete_commit and args.no_prune:
         raise Invalid("Cannot specify both --delete-commit and --no-prune")
-    if args.static_deltas_only:
-        if not args.delete_commit:
-            raise Invalid("--static-deltas-only requires --delete-commit")
-        raise Unsupported("--static-deltas-only: larix does not know static deltas yet")
     options = PruneOptions(
         refs_only=args.refs_only,
         depth=args.depth,

@@ -1,15 +1,19 @@
 """larix pull"""
 
 import argparse
+import re
 import time
+from dataclasses import replace
 
-from larix.cli.options import Parser, add_repo, open_repo
+from larix.cli.options import Parser, add_missing, add_repo, open_repo
 from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum, parse_checksum
 from larix.linux import files
-from larix.remote.http import RETRIES
+from larix.remote.cached_source import CachedSource
+from larix.remote.http import DEFAULTS, HttpOptions
 from larix.remote.open import open_source
 from larix.remote.pull import WHOLE_TREE, Paths, PullOptions, pull
+from larix.remote.repo_source import RepoSource
 from larix.remote.source import Pulled, Source
 from larix.remote.trust import check_policy
 from larix.repo.remotes import Remote, load_remote
@@ -32,6 +36,7 @@ def add_options(parser: Parser) -> None:
     # There are no deltas that could be used.
     for option in "--disable-static-deltas", "--per-object-fsync":
         parser.add_argument(option, action="store_true", help="Accepted; larix does so always")
+    add_missing(parser, "--require-static-deltas", "larix has no static deltas yet", value=False)
 
 
 def configure(parser: Parser) -> None:
@@ -45,8 +50,30 @@ def configure(parser: Parser) -> None:
     parser.add_argument("--url", help="Pull from here instead of the remote's url")
     parser.add_argument("--http-header", metavar="NAME=VALUE", action="append", default=[], help="Send this header too")
     parser.add_argument("--http-trusted", action="store_true", help="Accepted; checksums are compared all the same")
-    parser.add_argument("--network-retries", type=int, default=RETRIES, help=f"Tries after the first ({RETRIES})")
+    http = parser.add_argument_group("Network")
+    for option, default, about in (
+        ("--network-retries", DEFAULTS.retries, "Tries after the first"),
+        ("--max-outstanding-fetcher-requests", DEFAULTS.requests, "How much is asked for at once"),
+        ("--low-speed-limit-bytes", DEFAULTS.low_speed, "Give up what brings less in a second …"),
+        ("--low-speed-time-seconds", DEFAULTS.low_speed_seconds, "… for so long"),
+    ):
+        http.add_argument(option, metavar="N", type=_count, default=default, help=f"{about} (default: {default})")
+    http.add_argument(
+        "--disable-retry-on-network-errors", action="store_true", help="Try again only where the server asks for it"
+    )
+    parser.add_argument(
+        "-L",
+        "--localcache-repo",
+        metavar="REPO",
+        action="append",
+        default=[],
+        help="Take objects from this repo of the machine where it has them",
+    )
     parser.add_argument("-T", "--timestamp-check", action="store_true", help="Refuse commits older than what is here")
+    parser.add_argument("--timestamp-check-from-rev", metavar="REV", help="Refuse commits older than this one")
+    parser.add_argument("--cache-dir", metavar="DIR", help="Accepted; larix caches no summaries")
+    parser.add_argument("--update-frequency", metavar="MS", type=_count, help="Accepted; there is no progress display")
+    add_missing(parser, "--dry-run", "it tells what static deltas would bring, and larix has none yet", value=False)
     parser.add_argument("remote", metavar="REMOTE", help="A remote, or REMOTE:REF")
     parser.add_argument("refs", metavar="REF", nargs="*", help="Branch, BRANCH@CHECKSUM or CHECKSUM")
 
@@ -60,19 +87,41 @@ def run(args: argparse.Namespace) -> None:
         if args.url:
             remote = Remote(name, {**remote.options, "url": args.url})
         check_policy(remote)
-        headers = tuple(_header(text) for text in args.http_header)
+        chosen = options(args)
+        if args.timestamp_check_from_rev is not None:
+            chosen = replace(chosen, newer_than=repo.resolve(args.timestamp_check_from_rev))
         began = time.monotonic()
-        source = open_source(repo, remote, headers, args.network_retries, trusted=not args.untrusted)
+        source = open_source(repo, remote, _http_options(args), trusted=not args.untrusted)
         try:
+            if args.localcache_repo:
+                source = CachedSource(source, [RepoSource(path, trusted=False) for path in args.localcache_repo])
             named = [*([ref] if ref else []), *args.refs] or remote.branches
             wanted = parse_refs(named) if named else _all_refs(source, remote, mirror=args.mirror)
-            pulled = pull(repo, source, wanted, None if args.mirror else name, options(args))
+            pulled = pull(repo, source, wanted, None if args.mirror else name, chosen)
             if args.mirror and not named and (summary := source.summary()) is not None:
                 with files.doing(f"Writing the summary of {repo.path}"):
                     files.replace(SUMMARY, summary, repo.fd, durable=repo.fsync)
             print_pulled(pulled, source, time.monotonic() - began)
         finally:
             source.close()
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"\d{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
+    return int(text)
+
+
+def _http_options(args: argparse.Namespace) -> HttpOptions:
+    return HttpOptions(
+        tuple(_header(text) for text in args.http_header),
+        args.network_retries,
+        not args.disable_retry_on_network_errors,
+        # With none at all nothing would ever come.
+        args.max_outstanding_fetcher_requests or 1,
+        args.low_speed_limit_bytes,
+        args.low_speed_time_seconds,
+    )
 
 
 def options(args: argparse.Namespace) -> PullOptions:

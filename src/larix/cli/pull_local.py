@@ -3,9 +3,8 @@
 import argparse
 import time
 
-from larix.cli.options import Parser, open_repo
+from larix.cli.options import Parser, add_missing, open_repo
 from larix.cli.pull import add_options, options, parse_refs, print_pulled
-from larix.errors import Untrusted
 from larix.remote.pull import pull
 from larix.remote.repo_source import RepoSource
 
@@ -14,14 +13,12 @@ def configure(parser: Parser) -> None:
     add_options(parser)
     parser.add_argument("--remote", metavar="NAME", help="Make the refs branches of this remote")
     for option in "--gpg-verify", "--gpg-verify-summary":
-        parser.add_argument(option, action="store_true", help="Demand signatures; not there yet, so nothing is pulled")
+        add_missing(parser, option, "larix cannot check signatures yet; nothing was pulled", value=False)
     parser.add_argument("source", metavar="SRC_REPO", help="A repo of any mode")
     parser.add_argument("refs", metavar="REF", nargs="*", help="Branches or checksums; all branches if none is named")
 
 
 def run(args: argparse.Namespace) -> None:
-    if args.gpg_verify or args.gpg_verify_summary:
-        raise Untrusted("larix cannot check signatures yet; nothing was pulled")
     with open_repo(args) as repo:
         if args.disable_fsync:
             repo.fsync = False

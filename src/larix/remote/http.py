@@ -24,10 +24,6 @@ CONNECTIONS = 8
 BUFFER_SIZE = 128 << 10
 REDIRECTS = 5
 CONNECT_SECONDS = 30
-# A transfer slower than this, for so long, is given up.
-LOW_SPEED_BYTES, LOW_SPEED_SECONDS = 1000, 30
-# As the C tool's --network-retries.
-RETRIES = 5
 
 TRANSIENT_STATUS = {408, 425, 429, 500, 502, 503, 504}
 TRANSIENT_CURL = {
@@ -41,6 +37,23 @@ TRANSIENT_CURL = {
     pycurl.E_SEND_ERROR,
 }
 MISSING = {403, 404, 410}
+
+
+@dataclass(frozen=True, slots=True)
+class HttpOptions:
+    """`headers` are sent with each request. A request is tried 1 + `retries` times; without `retries_network` only
+    where the server asks for it. At most `requests` are under way at once. A transfer of less than `low_speed` bytes
+    in a second, for `low_speed_seconds`, is given up."""
+
+    headers: tuple[str, ...] = ()
+    retries: int = 5
+    retries_network: bool = True
+    requests: int = REQUESTS
+    low_speed: int = 1000
+    low_speed_seconds: int = 30
+
+
+DEFAULTS = HttpOptions()
 
 
 class Body:
@@ -106,14 +119,13 @@ class Request:
 class Http:
     """Requests are made with `request` and come back, in any order, from `completed`. Close it. For one thread."""
 
-    def __init__(self, spill: Callable[[], int], headers: tuple[str, ...] = (), retries: int = RETRIES) -> None:
-        """`spill` opens an unnamed file; `headers` are sent with each request; a request is tried 1 + retries times."""
+    def __init__(self, spill: Callable[[], int], options: HttpOptions = DEFAULTS) -> None:
+        """`spill` opens an unnamed file."""
         self._spill = spill
-        self._retries = retries
-        self._headers = list(headers)
+        self._options = options
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, CONNECTIONS)
-        self._idle = [self._handle() for _ in range(REQUESTS)]
+        self._idle = [self._handle() for _ in range(options.requests)]
         self._handles = list(self._idle)
         self._waiting: deque[Request] = deque()
         self._running: dict[pycurl.Curl, Request] = {}
@@ -130,11 +142,11 @@ class Http:
             (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
             (pycurl.REDIR_PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
             (pycurl.CONNECTTIMEOUT, CONNECT_SECONDS),
-            (pycurl.LOW_SPEED_LIMIT, LOW_SPEED_BYTES),
-            (pycurl.LOW_SPEED_TIME, LOW_SPEED_SECONDS),
+            (pycurl.LOW_SPEED_LIMIT, self._options.low_speed),
+            (pycurl.LOW_SPEED_TIME, self._options.low_speed_seconds),
             (pycurl.USERAGENT, f"larix/{__version__}"),
             (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS),
-            (pycurl.HTTPHEADER, self._headers),
+            (pycurl.HTTPHEADER, list(self._options.headers)),
         ):
             handle.setopt(option, value)
         return handle
@@ -207,7 +219,8 @@ class Http:
         refused = code == pycurl.E_HTTP_RETURNED_ERROR
         if refused and status in MISSING:
             return request, None
-        if request.attempts <= self._retries and (status in TRANSIENT_STATUS if refused else code in TRANSIENT_CURL):
+        transient = status in TRANSIENT_STATUS if refused else self._options.retries_network and code in TRANSIENT_CURL
+        if transient and request.attempts <= self._options.retries:
             self._waiting.appendleft(request)
             return None
         said = f"the server answered HTTP {status}" if refused else reason or os.strerror(errno.EIO)

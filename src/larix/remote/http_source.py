@@ -10,7 +10,7 @@ from larix.formats.keyfile import KeyFile
 from larix.formats.objects import MAX_METADATA_SIZE, ObjectName, ObjectType
 from larix.formats.summary import Summary, decode_summary
 from larix.linux import files
-from larix.remote.http import RETRIES, Http, Request, required
+from larix.remote.http import DEFAULTS, Http, HttpOptions, Request, required
 from larix.remote.source import Pulled
 from larix.repo import refs
 from larix.repo.layout import object_path
@@ -28,15 +28,12 @@ class HttpSource:
         repo: Repo,
         url: str,
         content_url: str | None = None,
-        headers: tuple[str, ...] = (),
-        retries: int = RETRIES,
+        options: HttpOptions = DEFAULTS,
     ) -> None:
         """`content_url` has the file objects where it is not `url`; large ones pass through `repo`'s tmp."""
         self._url = url.rstrip("/")
         self._content_url = (content_url or url).rstrip("/")
-        self._connect: Callable[[], Http] = partial(
-            Http, partial(files.create_unnamed, "tmp", repo.fd), headers, retries
-        )
+        self._connect: Callable[[], Http] = partial(Http, partial(files.create_unnamed, "tmp", repo.fd), options)
         self._http = self._connect()
         self._worker: Http | None = None
         try:

@@ -3,7 +3,7 @@
 from urllib.parse import unquote
 
 from larix.errors import Invalid, Unsupported
-from larix.remote.http import RETRIES
+from larix.remote.http import DEFAULTS, HttpOptions
 from larix.remote.http_source import HttpSource
 from larix.remote.repo_source import RepoSource
 from larix.remote.source import Source
@@ -14,9 +14,7 @@ from larix.repo.repo import Repo
 LATER = ("metalink", "proxy", "tls-client-cert-path", "tls-client-key-path", "tls-ca-path")
 
 
-def open_source(
-    repo: Repo, remote: Remote, headers: tuple[str, ...] = (), retries: int = RETRIES, *, trusted: bool = True
-) -> Source:
+def open_source(repo: Repo, remote: Remote, options: HttpOptions = DEFAULTS, *, trusted: bool = True) -> Source:
     """`trusted` is for a repo of this machine, see RepoSource.
 
     Raises Invalid for a url of no known kind, Unsupported for settings that larix cannot keep to yet."""
@@ -27,7 +25,7 @@ def open_source(
     if url.startswith("file://"):
         return RepoSource(unquote(url.removeprefix("file://")), trusted=trusted)
     if url.startswith(("http://", "https://")):
-        return HttpSource(repo, url, remote.options.get("contenturl"), headers, retries)
+        return HttpSource(repo, url, remote.options.get("contenturl"), options)
     if url.startswith("mirrorlist="):
         raise Unsupported(f"Remote {remote.name}: larix cannot use a list of mirrors yet")
     raise Invalid(f"Remote {remote.name}: {url!r} must begin with http://, https:// or file://")

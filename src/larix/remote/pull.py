@@ -30,9 +30,10 @@ WHOLE_TREE: Paths = frozenset({()})
 @dataclass(frozen=True, slots=True)
 class PullOptions:
     """`depth` is how many parents of each commit come too, -1 for all. `check_bindings` compares the refs that a
-    commit says it was made for; `check_timestamps` refuses a commit older than what its ref has here;
-    `plain_files` refuses files that a bare-user-only repo cannot have. `subpaths` are the parts of each tree to bring,
-    as the names on the way there; where they are not the whole tree, the commits stay partial."""
+    commit says it was made for; `check_timestamps` refuses a commit older than what its ref has here, and `newer_than`
+    one older than a commit that is here. `plain_files` refuses files that a bare-user-only repo cannot have.
+    `subpaths` are the parts of each tree to bring, as the names on the way there; where they are not the whole tree,
+    the commits stay partial."""
 
     depth: int = 0
     commits_only: bool = False
@@ -40,6 +41,7 @@ class PullOptions:
     check_timestamps: bool = False
     plain_files: bool = False
     subpaths: Paths = WHOLE_TREE
+    newer_than: Checksum | None = None
 
 
 class _Pull:
@@ -48,6 +50,9 @@ class _Pull:
         self._transaction = transaction
         self._repo = transaction.repo
         self._options = options
+        self._oldest: int | None = None
+        if options.newer_than is not None:
+            self._oldest = transaction.repo.load_commit(options.newer_than).timestamp
         self._pulled = Pulled()
         # Refs for which a commit was asked, and the timestamp that it must at least have.
         self._asked: dict[Checksum, list[tuple[str, int]]] = {}
@@ -180,6 +185,9 @@ class _Pull:
             check_bindings(checksum, commit.metadata, ref)
         if self._options.check_timestamps and commit.timestamp < oldest:
             raise Invalid(f"Commit {checksum} is older ({commit.timestamp}) than what {ref!r} has here ({oldest})")
+        if self._oldest is not None and commit.timestamp < self._oldest:
+            newest = f"{self._options.newer_than} ({self._oldest})"
+            raise Invalid(f"Commit {checksum} is older ({commit.timestamp}) than {newest}")
 
     def _want_directory(self, dirtree: Checksum, dirmeta: Checksum, level: int, paths: Paths) -> None:
         if level > MAX_DEPTH:

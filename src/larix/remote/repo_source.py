@@ -51,6 +51,9 @@ class RepoSource:
         repo = self._repo.holder(name)
         return f"{repo.path}/objects/{repo.object_path(name)}"
 
+    def has(self, name: ObjectName) -> bool:
+        return self._repo.has(name)
+
     def request(self, name: ObjectName) -> None:
         self._wanted.append(name)
 

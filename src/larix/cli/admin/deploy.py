@@ -12,7 +12,7 @@ from larix.cli.admin.options import (
     put_in_place,
     stateroot_of,
 )
-from larix.cli.options import Parser
+from larix.cli.options import Parser, add_missing
 from larix.formats.kargs import KernelArgs
 from larix.formats.keyfile import KeyFile
 from larix.linux import files
@@ -35,6 +35,11 @@ def configure(parser: Parser) -> None:
         parser.add_argument(option, metavar="NAME=VALUE", action="append", default=[], help=about)
     parser.add_argument("--karg-none", action="store_true", help="Take no kernel arguments over")
     parser.add_argument("--karg-proc-cmdline", action="store_true", help="Take those of the running kernel over")
+    for option in "--stage", "--lock-finalization":
+        add_missing(parser, option, "larix puts deployments in place at once, and cannot stage them yet", value=False)
+    for option in "--retain-pending", "--retain-rollback", "--no-prune":
+        add_missing(parser, option, "larix cannot do that yet; --retain keeps all deployments", value=False)
+    add_missing(parser, "--overlay-initrd", "larix cannot add to what the initramfs holds yet")
     parser.add_argument("refspec", metavar="REFSPEC", help="REF, REMOTE:REF or checksum")
 
 

@@ -4,7 +4,7 @@ import argparse
 
 from larix.cli.admin.options import add_sysroot, open_sysroot
 from larix.cli.json import print_json
-from larix.cli.options import Parser
+from larix.cli.options import Parser, add_missing
 from larix.errors import Error
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.sysroot import Sysroot
@@ -13,6 +13,9 @@ from larix.sysroot.sysroot import Sysroot
 def configure(parser: Parser) -> None:
     add_sysroot(parser)
     parser.add_argument("-J", "--json", action="store_true", help="Print JSON")
+    for names in "-V --verify", "-S --skip-signatures":
+        add_missing(parser, names, "larix cannot check signatures yet", value=False)
+    add_missing(parser, "-D --is-default", "larix cannot tell that by its exit status yet", value=False)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ from larix.cli.admin.options import (
     put_in_place,
     stateroot_of,
 )
-from larix.cli.options import Parser
+from larix.cli.options import Parser, add_missing
 from larix.errors import Invalid, NotFound
 from larix.formats.checksum import parse_checksum
 from larix.sysroot.deploy import DeployOptions, KeepOptions, deploy, find_source, plan_order
@@ -25,6 +25,9 @@ def configure(parser: Parser) -> None:
     parser.add_argument("--override-commit", metavar="CHECKSUM", help="Take this commit, not the newest of the ref")
     parser.add_argument("--pull-only", action="store_true", help="Bring the new commit, deploy nothing")
     parser.add_argument("--deploy-only", action="store_true", help="Deploy what was brought before")
+    add_missing(parser, "--stage", "larix puts deployments in place at once, and cannot stage them yet", value=False)
+    for names in "-r --reboot", "-k --kexec":
+        add_missing(parser, names, "larix cannot restart the machine yet", value=False)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,0 +1,72 @@
+"""A source of which some objects are near: in repos of this machine, which are asked first."""
+
+from collections.abc import Iterator, Sequence
+
+from larix.formats.checksum import Checksum
+from larix.formats.objects import ObjectName, ObjectType
+from larix.remote.repo_source import RepoSource
+from larix.remote.source import Pulled, Source
+from larix.repo.transaction import Transaction
+
+
+class CachedSource:
+    """Refs, summary and detached metadata are those of `source`; any other object may come out of a cache."""
+
+    def __init__(self, source: Source, caches: Sequence[RepoSource]) -> None:
+        """Closes them all."""
+        self._source = source
+        self._caches = caches
+        self._arrived_from: dict[ObjectName, RepoSource] = {}
+        self.remote = source.remote
+        self.find_ref = source.find_ref
+        self.refs = source.refs
+        self.summary = source.summary
+        self.locate = source.locate
+
+    @property
+    def transferred(self) -> int:
+        return self._source.transferred
+
+    def close(self) -> None:
+        for source in self._source, *self._caches:
+            source.close()
+
+    def _cache(self, name: ObjectName) -> RepoSource | None:
+        return next((cache for cache in self._caches if cache.has(name)), None)
+
+    def request(self, name: ObjectName) -> None:
+        cache = self._cache(name) if name.type != ObjectType.COMMIT_META else None
+        if cache is None:
+            self._source.request(name)
+        else:
+            cache.request(name)
+
+    def arrivals(self) -> Iterator[tuple[ObjectName, bytes | None]]:
+        yield from self._arrivals_from_caches()
+        for arrived in self._source.arrivals():
+            yield arrived
+            yield from self._arrivals_from_caches()
+
+    def _arrivals_from_caches(self) -> Iterator[tuple[ObjectName, bytes | None]]:
+        found = True
+        while found:
+            found = False
+            for cache in self._caches:
+                for name, data in cache.arrivals():
+                    found = True
+                    self._arrived_from[name] = cache
+                    yield name, data
+
+    def link(self, name: ObjectName, transaction: Transaction) -> bool:
+        source = self._arrived_from.pop(name, self._source)
+        return source.link(name, transaction)
+
+    def bring(self, checksums: list[Checksum], transaction: Transaction) -> Pulled:
+        pulled = Pulled()
+        wanted: dict[Source, list[Checksum]] = {}
+        for checksum in checksums:
+            cache = self._cache(ObjectName(checksum, ObjectType.FILE))
+            wanted.setdefault(cache or self._source, []).append(checksum)
+        for source, some in wanted.items():
+            pulled.add(source.bring(some, transaction))
+        return pulled
