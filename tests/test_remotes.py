@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from larix.repo.remotes import list_remotes, load_remote
+from larix.sysroot.sysroot import Sysroot
 from tests.judge import fails, larix, ostree, run_c, run_larix
 
 STEPS = [
@@ -61,3 +63,49 @@ def test_what_is_wrong_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", [["remote"], ["remote", "nothing"], ["nothing"], ["nothing", "at all"]])
 def test_an_unknown_command_is_named(words: list[str]) -> None:
     assert words[0] in run_larix(*words).err
+
+
+def test_remotes_of_a_sysroot(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    run_c("admin", "init-fs", "--modern", str(root))
+    repo, folder = root / "ostree/repo", root / "etc/ostree/remotes.d"
+
+    def both(*words: str) -> set[int]:
+        return {run_larix("remote", *words).status, run_c("remote", *words, check=False).returncode}
+
+    # Without the setting a sysroot that is not the machine's own has new ones in the repo's config.
+    assert run_larix("remote", "add", f"--sysroot={root}", "plain", "http://plain").status == 0
+    assert '[remote "plain"]' in (repo / "config").read_text()
+    folder.mkdir(parents=True)
+    (folder / "some.conf").write_text(
+        '[remote "a-file"]\nurl=http://file\nfoo=kept\n\n[remote "other"]\nurl=http://other\n'
+    )
+    (folder / "some.conf.bak").write_text('[remote "backup"]\nurl=http://backup\n')
+    with Sysroot(str(root)) as sysroot:
+        assert list_remotes(sysroot.repo) == ["a-file", "other", "plain"]
+        assert load_remote(sysroot.repo, "a-file").options == {"url": "http://file", "foo": "kept"}
+    assert "plain" in larix(repo, "remote", "list")
+    assert "a-file" not in larix(repo, "remote", "list") + ostree(repo, "remote", "list")
+    for name in "a-file", "plain":
+        assert both("add", f"--sysroot={root}", name, "http://new") == {1}
+    # The C tool would drop the other remote of the file.
+    assert run_larix("remote", "add", "--force", f"--sysroot={root}", "a-file", "http://new").status == 0
+    assert both("delete", f"--sysroot={root}", "backup") == {1}
+    text = (folder / "some.conf").read_text()
+    assert "http://new" in text and "http://other" in text and "foo" not in text
+
+    larix(repo, "config", "set", "core.add-remotes-config-dir", "true")
+    assert run_larix("remote", "add", f"--sysroot={root}", "--no-gpg-verify", "new", "http://new").status == 0
+    assert (folder / "new.conf").read_text() == '[remote "new"]\nurl=http://new\ngpg-verify=false\n'
+    run_c("remote", "delete", f"--sysroot={root}", "new")
+    assert not (folder / "new.conf").exists()
+    assert run_larix("remote", "add", f"--sysroot={root}", "some", "http://some").status == 0
+    with Sysroot(str(root)) as sysroot:
+        assert list_remotes(sysroot.repo) == ["a-file", "other", "plain", "some"]
+    for name in "a-file", "other", "some":
+        assert run_larix("remote", "delete", f"--sysroot={root}", name).status == 0
+        run_c("remote", "delete", "--if-exists", f"--sysroot={root}", name)
+    assert [path.name for path in folder.iterdir()] == ["some.conf.bak"]
+    (folder / "bad.conf").write_bytes(b'[remote "\xff"]\n')
+    assert "bad.conf" in fails("remote", "add", f"--sysroot={root}", "x", "http://x")

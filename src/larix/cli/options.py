@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from larix.errors import Invalid, NotFound, Unsupported
 from larix.linux import files
-from larix.repo.repo import Repo
+from larix.repo.repo import REMOTES, Repo
 
 SYSTEM_REPO = "/ostree/repo"
 
@@ -93,6 +93,10 @@ def add_repo(parser: Parser) -> None:
     parser.add_argument("--repo", metavar="PATH", help=f"The repo (default: $OSTREE_REPO, else {SYSTEM_REPO})")
 
 
+def add_sysroot_of_repo(parser: Parser) -> None:
+    parser.add_argument("--sysroot", metavar="PATH", help="Use the repo of this sysroot, in place of --repo")
+
+
 def repo_path(args: argparse.Namespace) -> str:
     if args.repo is not None:
         return str(args.repo)
@@ -106,7 +110,10 @@ def repo_path(args: argparse.Namespace) -> str:
 
 
 def open_repo(args: argparse.Namespace) -> Repo:
-    repo = Repo(repo_path(args))
+    sysroot = getattr(args, "sysroot", None)
+    repo = Repo(repo_path(args) if sysroot is None else os.path.join(sysroot, "ostree/repo"))
+    if sysroot is not None:
+        repo.remotes_dir = os.path.join(sysroot, REMOTES)
     # What tests of the C tool set.
     repo.boot_id = os.environ.get("OSTREE_BOOTID", repo.boot_id)
     repo.fails_before_commit = os.environ.get("OSTREE_REPO_TEST_ERROR") == "pre-commit"

@@ -71,6 +71,11 @@ def make_directory(name: str, dir_fd: int | None = None, mode: int = 0o777) -> b
     return True
 
 
+def make_all(path: str) -> None:
+    """Make the directory, and those above it that are missing."""
+    os.makedirs(path, exist_ok=True)
+
+
 def make_parents(name: str, dir_fd: int) -> None:
     """Make the directories above `name`."""
     parts = name.split("/")[:-1]

@@ -1,17 +1,25 @@
 """Remotes: where a repo pulls from, each a group `[remote "NAME"]` of the repo's config.
 
+The repo of a sysroot also has those of all files `etc/ostree/remotes.d/*.conf` there.
+
 url             http(s):// or file://
 branches        refs to pull when none are named, each followed by `;`
 gpg-verify, gpg-verify-summary, sign-verify, …   what must be signed; gpg-verify is true where nothing is said
 contenturl, metalink, proxy, tls-*, …            kept as they are
 """
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from larix.errors import Invalid, NotFound
+from larix.errors import Corrupt, Invalid, NotFound
+from larix.formats.keyfile import KeyFile
 from larix.formats.names import check_remote
+from larix.linux import files
 from larix.repo.config import read_config, write_config
-from larix.repo.repo import Repo
+from larix.repo.repo import MAX_CONFIG_SIZE, SYSTEM_REMOTES, Repo
+
+SUFFIX = ".conf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +45,21 @@ def _group(name: str) -> str:
 
 def list_remotes(repo: Repo) -> list[str]:
     start = 'remote "'
-    return sorted(group[len(start) : -1] for group in repo.config.groups() if group.startswith(start))
+    configs = [repo.config, *(config for _, config in _more_configs(repo))]
+    return sorted(
+        {group[len(start) : -1] for config in configs for group in config.groups() if group.startswith(start)}
+    )
 
 
 def find_remote(repo: Repo, name: str) -> Remote | None:
     group = _group(name)
-    if group not in repo.config.groups():
-        return None
-    return Remote(name, {key: repo.config.find(group, key) or "" for key in repo.config.keys(group)})
+    config = repo.config
+    if group not in config.groups():
+        found = _find_file(repo, group)
+        if found is None:
+            return None
+        config = found[1]
+    return Remote(name, {key: config.find(group, key) or "" for key in config.keys(group)})
 
 
 def load_remote(repo: Repo, name: str) -> Remote:
@@ -55,22 +70,74 @@ def load_remote(repo: Repo, name: str) -> Remote:
 
 
 def add_remote(repo: Repo, remote: Remote, *, replace: bool = False) -> None:
-    """Write the remote to the config. Raises Invalid where it is there already and is not to be replaced."""
+    """Write the remote to the config, or to a file of its own where core.add-remotes-config-dir says so, as it does
+    for the repo of this machine. Raises Invalid where it is there already and is not to be replaced."""
     group = _group(remote.name)
     config = read_config(repo)
-    if group in config.groups():
-        if not replace:
-            raise Invalid(f'Remote configuration for "{remote.name}" already exists; --force replaces it')
-        config.remove_group(group)
+    found = _find_file(repo, group)
+    if (found is not None or group in config.groups()) and not replace:
+        raise Invalid(f'Remote configuration for "{remote.name}" already exists; --force replaces it')
+    if found is None and repo.remotes_dir is not None and group not in config.groups():
+        own = repo.remotes_dir == SYSTEM_REMOTES
+        if config.find_bool("core", "add-remotes-config-dir", own):
+            own_file = f"{remote.name}{SUFFIX}"
+            found = next((found for found in _more_configs(repo) if found[0] == own_file), (own_file, KeyFile()))
+    name, changed = found or (None, config)
+    changed.remove_group(group)
     for key, value in remote.options.items():
-        config.set(group, key, value)
-    write_config(repo, config)
+        changed.set(group, key, value)
+    _write(repo, name, changed)
 
 
 def delete_remote(repo: Repo, name: str) -> bool:
     """Whether it was there."""
+    group = _group(name)
     config = read_config(repo)
-    found = config.remove_group(_group(name))
-    if found:
+    found = (None, config) if group in config.groups() else _find_file(repo, group)
+    if found is None:
+        return False
+    found[1].remove_group(group)
+    _write(repo, *found)
+    return True
+
+
+def _more_configs(repo: Repo) -> Iterator[tuple[str, KeyFile]]:
+    """The files of `repo.remotes_dir` by their names."""
+    if repo.remotes_dir is None:
+        return
+    with files.doing(f"Reading {repo.remotes_dir}"):
+        try:
+            fd = files.open_directory(repo.remotes_dir)
+        except FileNotFoundError:
+            return
+        try:
+            for name in sorted(name for name in os.listdir(fd) if name.endswith(SUFFIX)):
+                path = f"{repo.remotes_dir}/{name}"
+                try:
+                    yield name, KeyFile(files.read(name, fd, MAX_CONFIG_SIZE).decode(), path)
+                except UnicodeDecodeError:
+                    raise Corrupt(f"{path} is not UTF-8 text") from None
+        finally:
+            os.close(fd)
+
+
+def _find_file(repo: Repo, group: str) -> tuple[str, KeyFile] | None:
+    return next((found for found in _more_configs(repo) if group in found[1].groups()), None)
+
+
+def _write(repo: Repo, name: str | None, config: KeyFile) -> None:
+    """To a file of `repo.remotes_dir`, which is removed where nothing is left in it, or to the repo's config."""
+    if name is None:
         write_config(repo, config)
-    return found
+        return
+    assert repo.remotes_dir is not None
+    with files.doing(f"Writing {repo.remotes_dir}/{name}"):
+        files.make_all(repo.remotes_dir)
+        fd = files.open_directory(repo.remotes_dir)
+        try:
+            if config.groups():
+                files.replace(name, str(config).encode(), fd)
+            else:
+                files.remove(name, fd)
+        finally:
+            os.close(fd)

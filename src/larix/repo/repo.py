@@ -46,6 +46,10 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 DIRECTORIES = ["extensions", "objects", "refs", "refs/heads", "refs/mirrors", "refs/remotes", "state", "tmp"]
 DIRECTORIES += ["tmp/cache"]
 MAX_CONFIG_SIZE = 1 << 20
+# Below the root of a sysroot: files with more remotes for its repo.
+REMOTES = "etc/ostree/remotes.d"
+SYSTEM_REMOTES = f"/{REMOTES}"
+SYSTEM_REPOS = ("/ostree/repo", "/sysroot/ostree/repo")
 # In the file that marks a commit as partial.
 DAMAGED = b"f"
 # Seconds, where the config says nothing.
@@ -64,6 +68,8 @@ class Repo:
         """Open the repo at `path`. Raises NotFound, Corrupt, Invalid for a mode that larix does not know."""
         self.path = path
         self.parent: Repo | None = None
+        # Where files with more remotes are, if anywhere.
+        self.remotes_dir = SYSTEM_REMOTES if os.path.realpath(path) in SYSTEM_REPOS else None
         # Names the time between two starts of the machine; nothing that was written without a sync outlives it.
         self.boot_id = BOOT_ID.read_text().strip()
         # A transaction stops when all is written and nothing is placed, as if killed: for tests of what comes after.
@@ -114,7 +120,7 @@ class Repo:
         if mode not in LAYOUTS:
             raise Invalid(f"Unknown mode {mode!r}; known are {', '.join(LAYOUTS)}")
         with files.doing(f"Making repo {path}"):
-            os.makedirs(path, exist_ok=True)
+            files.make_all(path)
             fd = files.open_directory(path)
             try:
                 for name in DIRECTORIES:

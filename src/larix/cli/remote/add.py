@@ -2,7 +2,7 @@
 
 import argparse
 
-from larix.cli.options import Parser, add_missing, add_repo, open_repo
+from larix.cli.options import Parser, add_missing, add_repo, add_sysroot_of_repo, open_repo
 from larix.errors import Invalid
 from larix.formats.names import check_collection, check_ref
 from larix.repo.remotes import Remote, add_remote, find_remote
@@ -10,6 +10,7 @@ from larix.repo.remotes import Remote, add_remote, find_remote
 
 def configure(parser: Parser) -> None:
     add_repo(parser)
+    add_sysroot_of_repo(parser)
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="Set this key of the remote")
     parser.add_argument("--no-gpg-verify", action="store_true", help="Take commits without a GPG signature")
     parser.add_argument("--no-sign-verify", action="store_true", help="Take commits without any signature")

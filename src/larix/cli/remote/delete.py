@@ -2,13 +2,14 @@
 
 import argparse
 
-from larix.cli.options import Parser, add_repo, open_repo
+from larix.cli.options import Parser, add_repo, add_sysroot_of_repo, open_repo
 from larix.errors import NotFound
 from larix.repo.remotes import delete_remote
 
 
 def configure(parser: Parser) -> None:
     add_repo(parser)
+    add_sysroot_of_repo(parser)
     parser.add_argument("--if-exists", action="store_true", help="It is no error where the remote is not there")
     parser.add_argument("name", metavar="NAME", help="The remote to forget; its refs stay")
 
