@@ -383,7 +383,7 @@ def test_what_a_repo_of_this_machine_has_is_not_fetched(origin: Path, tmp_path: 
     with hostile(origin, noting) as url:
         ours = client(tmp_path / "ours", mode, url)
         caches = [f"--localcache-repo={near}", "-L", str(other)]
-        larix(ours, "pull", *caches, "origin", "os/stable")
+        said = larix(ours, "pull", *caches, "origin", "os/stable")
         fetched = {path for path in asked if path.startswith("/objects/") and not path.endswith(".commitmeta")}
         there = {f"/{name}z" if name.endswith(".file") else f"/{name}" for name in objects(ours)}
         # The newest commits of both branches have files in common.
@@ -392,6 +392,9 @@ def test_what_a_repo_of_this_machine_has_is_not_fetched(origin: Path, tmp_path: 
         assert there - fetched == there & {
             f"/{name}z" if name.endswith(".file") else f"/{name}" for name in objects(near)
         }
+        near_files = sum(name.endswith(".filez") for name in there - fetched)
+        counts = len(fetched) - sum(name.endswith(".filez") for name in fetched), len(there - fetched) - near_files
+        assert f"{counts[0]} metadata" in said and f"({counts[1]} meta, {near_files} content local)" in said
         asked.clear()
         larix(ours, "pull", *caches, "origin", "other")
         assert not [path for path in asked if path.startswith("/objects/") and not path.endswith(".commitmeta")]

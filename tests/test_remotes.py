@@ -109,3 +109,13 @@ def test_remotes_of_a_sysroot(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["some.conf.bak"]
     (folder / "bad.conf").write_bytes(b'[remote "\xff"]\n')
     assert "bad.conf" in fails("remote", "add", f"--sysroot={root}", "x", "http://x")
+
+
+def test_remotes_of_a_parent(tmp_path: Path) -> None:
+    for name in "parent", "child":
+        ostree(tmp_path / name, "init", "--mode=archive")
+        ostree(tmp_path / name, "remote", "add", f"of-{name}", f"http://{name}")
+    ostree(tmp_path / "child", "config", "set", "core.parent", str(tmp_path / "parent"))
+    for question in ["list"], ["show-url", "of-parent"], ["show-url", "of-child"]:
+        assert larix(tmp_path / "child", "remote", *question) == ostree(tmp_path / "child", "remote", *question)
+    assert run_larix(f"--repo={tmp_path / 'child'}", "remote", "delete", "of-parent").status == 1

@@ -58,6 +58,7 @@ def configure(parser: Parser) -> None:
         ("--low-speed-time-seconds", DEFAULTS.low_speed_seconds, "… for so long"),
     ):
         http.add_argument(option, metavar="N", type=_count, default=default, help=f"{about} (default: {default})")
+    http.add_argument("--append-user-agent", metavar="TEXT", type=_header_text, help="Say this too of who asks")
     http.add_argument(
         "--disable-retry-on-network-errors", action="store_true", help="Try again only where the server asks for it"
     )
@@ -91,13 +92,17 @@ def run(args: argparse.Namespace) -> None:
         if args.timestamp_check_from_rev is not None:
             chosen = replace(chosen, newer_than=repo.resolve(args.timestamp_check_from_rev))
         began = time.monotonic()
+        cached: CachedSource | None = None
         source = open_source(repo, remote, _http_options(args), trusted=not args.untrusted)
         try:
             if args.localcache_repo:
-                source = CachedSource(source, [RepoSource(path, trusted=False) for path in args.localcache_repo])
+                caches = [RepoSource(path, trusted=False) for path in args.localcache_repo]
+                source = cached = CachedSource(source, caches)
             named = [*([ref] if ref else []), *args.refs] or remote.branches
             wanted = parse_refs(named) if named else _all_refs(source, remote, mirror=args.mirror)
             pulled = pull(repo, source, wanted, None if args.mirror else name, chosen)
+            if cached is not None:
+                pulled.metadata_near = cached.near
             if args.mirror and not named and (summary := source.summary()) is not None:
                 with files.doing(f"Writing the summary of {repo.path}"):
                     files.replace(SUMMARY, summary, repo.fd, durable=repo.fsync)
@@ -121,6 +126,7 @@ def _http_options(args: argparse.Namespace) -> HttpOptions:
         args.max_outstanding_fetcher_requests or 1,
         args.low_speed_limit_bytes,
         args.low_speed_time_seconds,
+        args.append_user_agent,
     )
 
 
@@ -160,6 +166,12 @@ def _all_refs(source: Source, remote: Remote, *, mirror: bool) -> dict[str, Chec
     return {**source.refs()}
 
 
+def _header_text(text: str) -> str:
+    if any(character in text for character in "\r\n\0"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one line of text")
+    return text
+
+
 def _header(text: str) -> str:
     name, equals, value = text.partition("=")
     if not equals or not name or any(character in text for character in "\r\n\0"):
@@ -168,12 +180,16 @@ def _header(text: str) -> str:
 
 
 def print_pulled(pulled: Pulled, source: Source, seconds: float) -> None:
-    objects = f"{pulled.metadata} metadata, {pulled.content} content objects"
+    fetched = pulled.metadata - pulled.metadata_near, pulled.content - pulled.content_near
+    objects = "{} metadata, {} content objects".format(*fetched)
     written = f"{_size(pulled.content_size)} content written"
     if not source.remote:
         print(f"{objects} imported; {written}")
     else:
-        print(f"{objects} fetched; {_size(pulled.transferred)} transferred in {int(seconds)} seconds; {written}")
+        near = ""
+        if pulled.metadata_near or pulled.content_near:
+            near = f" ({pulled.metadata_near} meta, {pulled.content_near} content local)"
+        print(f"{objects} fetched{near}; {_size(pulled.transferred)} transferred in {int(seconds)} seconds; {written}")
 
 
 def _size(size: float) -> str:

@@ -17,6 +17,8 @@ class CachedSource:
         self._source = source
         self._caches = caches
         self._arrived_from: dict[ObjectName, RepoSource] = {}
+        # How many metadata objects came from caches.
+        self.near = 0
         self.remote = source.remote
         self.find_ref = source.find_ref
         self.refs = source.refs
@@ -54,6 +56,7 @@ class CachedSource:
             for cache in self._caches:
                 for name, data in cache.arrivals():
                     found = True
+                    self.near += 1
                     self._arrived_from[name] = cache
                     yield name, data
 
@@ -68,5 +71,8 @@ class CachedSource:
             cache = self._cache(ObjectName(checksum, ObjectType.FILE))
             wanted.setdefault(cache or self._source, []).append(checksum)
         for source, some in wanted.items():
-            pulled.add(source.bring(some, transaction))
+            brought = source.bring(some, transaction)
+            if source is not self._source:
+                brought.content_near = brought.content
+            pulled.add(brought)
         return pulled

@@ -43,7 +43,7 @@ MISSING = {403, 404, 410}
 class HttpOptions:
     """`headers` are sent with each request. A request is tried 1 + `retries` times; without `retries_network` only
     where the server asks for it. At most `requests` are under way at once. A transfer of less than `low_speed` bytes
-    in a second, for `low_speed_seconds`, is given up."""
+    in a second, for `low_speed_seconds`, is given up. `user_agent` is said besides larix's name."""
 
     headers: tuple[str, ...] = ()
     retries: int = 5
@@ -51,6 +51,7 @@ class HttpOptions:
     requests: int = REQUESTS
     low_speed: int = 1000
     low_speed_seconds: int = 30
+    user_agent: str | None = None
 
 
 DEFAULTS = HttpOptions()
@@ -133,6 +134,7 @@ class Http:
 
     def _handle(self) -> pycurl.Curl:
         handle = pycurl.Curl()
+        agent = f"larix/{__version__}" + (f" {self._options.user_agent}" if self._options.user_agent else "")
         for option, value in (
             (pycurl.NOSIGNAL, 1),
             (pycurl.FAILONERROR, 1),
@@ -144,7 +146,7 @@ class Http:
             (pycurl.CONNECTTIMEOUT, CONNECT_SECONDS),
             (pycurl.LOW_SPEED_LIMIT, self._options.low_speed),
             (pycurl.LOW_SPEED_TIME, self._options.low_speed_seconds),
-            (pycurl.USERAGENT, f"larix/{__version__}"),
+            (pycurl.USERAGENT, agent),
             (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS),
             (pycurl.HTTPHEADER, list(self._options.headers)),
         ):

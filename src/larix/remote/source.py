@@ -11,16 +11,20 @@ from larix.repo.transaction import Transaction
 
 @dataclass(slots=True)
 class Pulled:
-    """What came: numbers of objects, bytes of content, bytes that travelled."""
+    """What came: numbers of objects, those of them that came from caches, bytes of content, bytes that travelled."""
 
     metadata: int = 0
     content: int = 0
+    metadata_near: int = 0
+    content_near: int = 0
     content_size: int = 0
     transferred: int = 0
 
     def add(self, other: "Pulled") -> None:
         self.metadata += other.metadata
         self.content += other.content
+        self.metadata_near += other.metadata_near
+        self.content_near += other.content_near
         self.content_size += other.content_size
         self.transferred += other.transferred
 

@@ -44,11 +44,11 @@ def _group(name: str) -> str:
 
 
 def list_remotes(repo: Repo) -> list[str]:
+    """Also those of its parent."""
     start = 'remote "'
     configs = [repo.config, *(config for _, config in _more_configs(repo))]
-    return sorted(
-        {group[len(start) : -1] for config in configs for group in config.groups() if group.startswith(start)}
-    )
+    names = {group[len(start) : -1] for config in configs for group in config.groups() if group.startswith(start)}
+    return sorted(names | set(list_remotes(repo.parent) if repo.parent is not None else ()))
 
 
 def find_remote(repo: Repo, name: str) -> Remote | None:
@@ -57,7 +57,7 @@ def find_remote(repo: Repo, name: str) -> Remote | None:
     if group not in config.groups():
         found = _find_file(repo, group)
         if found is None:
-            return None
+            return find_remote(repo.parent, name) if repo.parent is not None else None
         config = found[1]
     return Remote(name, {key: config.find(group, key) or "" for key in config.keys(group)})
 
