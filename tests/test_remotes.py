@@ -21,6 +21,7 @@ STEPS = [
 ]
 BAD = [["add", "origin", "http://z"], ["add", "../x", "http://z"], ["add", "a b", "http://z"], ["add", "x"], ["add"]]
 BAD += [["show-url", "nothing"], ["delete", "nothing"], ["delete"], [], ["nothing"], ["add", "a", "http://b", "../c"]]
+BAD += [["add", "--force", "--if-not-exists", "new", "http://new"]]
 
 
 def settings(repo: Path) -> dict[str, list[str]]:

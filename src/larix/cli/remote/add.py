@@ -27,6 +27,8 @@ def configure(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.if_not_exists and args.force:
+        raise Invalid("Can only specify one of --if-not-exists and --force")
     for kind in "metalink=", "mirrorlist=":
         if args.url.startswith(kind):
             raise Invalid(f"{args.url}: {kind}URL is not supported yet")
