@@ -4,7 +4,6 @@ import io
 import os
 import random
 import shutil
-import subprocess
 import tarfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -285,15 +284,6 @@ def test_export_is_that_of_the_c_tool(plain: Path, tmp_path: Path) -> None:
     for options in [], ["--prefix=pre/"]:
         ours, theirs = export_both(plain, tmp_path, "--no-xattrs", *options)
         assert members(ours) == members(theirs)
-
-
-def test_gnu_tar_gives_the_tree_back(plain: Path, tmp_path: Path, tree: Path) -> None:
-    larix(plain, "export", "os", "-o", tmp_path / "os.tar")
-    (tmp_path / "out").mkdir()
-    keep = ["--xattrs", "--xattrs-include=*", "--preserve-permissions", "--numeric-owner"]
-    subprocess.run(["tar", "-x", *keep, "-f", tmp_path / "os.tar", "-C", tmp_path / "out"], check=True)
-    ostree(plain, "checkout", *([] if ROOT else ["-U"]), "os", tmp_path / "checkout")
-    assert picture(tmp_path / "out") == picture(tmp_path / "checkout")
 
 
 def test_export_to_a_pipe_has_whole_records(plain: Path) -> None:

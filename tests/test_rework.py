@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from larix.linux.lock import lock_file
 from larix.repo.exclusive import Exclusive
+from larix.repo.locking import lock_repo
 from larix.repo.repo import Repo
 from tests.judge import everything, fails, larix, ostree, run_c
 
@@ -103,7 +103,7 @@ def test_a_lock_is_waited_for(tmp_path: Path, tree: Path) -> None:
 
             def commit(done: threading.Event = done) -> None:
                 with Repo(str(tmp_path / "repo")) as other:
-                    os.close(lock_file(".lock", other.fd, exclusive=False, timeout=other.lock_timeout))
+                    lock_repo(other, exclusive=False).close()
                 done.set()
 
             with Exclusive(repo):

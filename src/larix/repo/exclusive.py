@@ -10,7 +10,7 @@ from larix.formats.checksum import Checksum
 from larix.formats.objects import Metadata, ObjectName, ObjectType
 from larix.gvariant import Variant, encode
 from larix.linux import files
-from larix.linux.lock import lock_file
+from larix.repo.locking import lock_repo
 from larix.repo.repo import Repo, partial_path
 
 
@@ -22,13 +22,13 @@ class Exclusive:
         repo.check_writable()
         self.repo = repo
         with files.doing(f"Deleting from repo {repo.path}"):
-            self._lock = lock_file(".lock", repo.fd, exclusive=True, timeout=repo.lock_timeout)
+            self._lock = lock_repo(repo, exclusive=True)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        os.close(self._lock)
+        self._lock.close()
 
     def delete(self, names: Iterable[ObjectName]) -> None:
         """Delete objects; a commit's detached metadata goes with it, and a tombstone comes where the config wants it.

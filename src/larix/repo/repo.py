@@ -52,8 +52,6 @@ SYSTEM_REMOTES = f"/{REMOTES}"
 SYSTEM_REPOS = ("/ostree/repo", "/sysroot/ostree/repo")
 # In the file that marks a commit as partial.
 DAMAGED = b"f"
-# Seconds, where the config says nothing.
-LOCK_TIMEOUT = 30
 # Of dirmetas kept in memory: a tree has few different ones.
 MAX_DIRMETAS = 4096
 
@@ -95,7 +93,6 @@ class Repo:
                 raise Invalid(f"{path}/config: unknown core.mode {mode!r}")
             self.layout = LAYOUTS[mode]
             self.fsync = self.config.find_bool("core", "fsync", True)
-            self.lock_timeout = self.config.find_int("core", "lock-timeout-secs", LOCK_TIMEOUT)
             self.collection_id = self.config.find("core", "collection-id")
             self.owner = os.fstat(self.fd).st_uid
             if (parent := self.config.find("core", "parent")) is not None:

@@ -19,12 +19,13 @@ from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader, content_checksum
 from larix.formats.objects import MAX_METADATA_SIZE, DirTree, ObjectName, ObjectType, checksum_of, decode_dirtree
 from larix.linux import files
-from larix.linux.lock import lock_file
 from larix.repo import refs
 from larix.repo.archive import keep, read_all, unpack, unpack_bytes
 from larix.repo.bare_user_only import check_mode
 from larix.repo.layout import INFLATED_WHOLE, WHOLE, Read, StoredFile
+from larix.repo.locking import lock_repo
 from larix.repo.repo import DAMAGED, Repo, differing, partial_path
+from larix.repo.space import Space
 from larix.repo.staging import EXPIRY, Staging
 from larix.repo.summary import write_summary
 
@@ -65,7 +66,8 @@ class Transaction:
         # What the file that marks a commit as partial shall hold; None: there shall be none.
         self._partial: dict[Checksum, bytes | None] = {}
         with files.doing(f"Writing to repo {repo.path}"), ExitStack() as held:
-            held.callback(os.close, lock_file(".lock", repo.fd, exclusive=False, timeout=repo.lock_timeout))
+            held.enter_context(lock_repo(repo, exclusive=False))
+            self._space = Space(repo.config, repo.fd)
             self._staging = Staging(repo.fd, repo.boot_id, repo.config.find_int("core", "tmp-expiry-secs", EXPIRY))
             self._fd = self._staging.fd
             # What was taken, given back in reverse at the end.
@@ -130,7 +132,7 @@ class Transaction:
         self._compare(checksum, expected)
         self.check_plain(checksum, header)
         if expected is not None or not self._has_own(ObjectName(checksum, ObjectType.FILE)):
-            self._write(checksum, lambda path: self.repo.layout.write(path, self._fd, header, size, [data]))
+            self._write(checksum, lambda path: self.repo.layout.write(path, self._fd, header, size, [data]), size)
         return checksum
 
     def adopt_file(self, header: FileHeader, found: StoredFile, name: str, dir_fd: int) -> Checksum | None:
@@ -168,11 +170,10 @@ class Transaction:
         self._compare(content_checksum(stored.header, [data]), expected)
         self.check_plain(expected, stored.header)
         if self.repo.layout.keeps_packed:
-            self._write(expected, lambda path: keep(path, self._fd, [packed]))
+            self._write(expected, lambda path: keep(path, self._fd, [packed]), len(packed))
         else:
-            self._write(
-                expected, lambda path: self.repo.layout.write(path, self._fd, stored.header, stored.size, [data])
-            )
+            layout, header = self.repo.layout, stored.header
+            self._write(expected, lambda path: layout.write(path, self._fd, header, len(data), [data]), len(data))
         return stored.size
 
     def check_plain(self, checksum: Checksum, header: FileHeader) -> None:
@@ -339,11 +340,12 @@ class Transaction:
         if expected is not None and found != expected:
             raise differing(ObjectName(expected, ObjectType.FILE), found)
 
-    def _write(self, checksum: Checksum, write: Callable[[str], None]) -> None:
-        """Have a file object whose checksum is known written to its place in the staging directory."""
+    def _write(self, checksum: Checksum, write: Callable[[str], None], size: int) -> None:
+        """Have a file object whose checksum is known written to its place, with up to `size` bytes of content."""
         name = ObjectName(checksum, ObjectType.FILE)
         path = self._staging_path(name)
         with files.doing(f"Writing an object to repo {self.repo.path}"):
+            self._space.check(size)
             try:
                 write(path)
             except FileExistsError:
@@ -370,6 +372,7 @@ class Transaction:
 
         temporary = self._staging.temporary()
         with files.doing(f"Writing an object to repo {self.repo.path}"):
+            self._space.check(size)
             self.repo.layout.write(temporary, self._fd, header, size, hashed())
             checksum = Checksum(digest.hexdigest())
             self._compare(checksum, expected)
@@ -404,6 +407,7 @@ class Transaction:
             yield from kept
 
         with files.doing(f"Writing an object to repo {self.repo.path}"):
+            self._space.check(packed_size)
             keep(temporary, self._fd, packed())
             self._compare(Checksum(digest.hexdigest()), expected)
             self._stage(temporary, ObjectName(expected, ObjectType.FILE))
