@@ -175,58 +175,6 @@ def test_refs_come_and_go(c_repos: dict[str, Path], tmp_path: Path) -> None:
     assert "Ref broken" in fails(f"--repo={repo}", "rev-parse", "broken")
 
 
-def damaged(repo: Path, source: Path, pattern: str) -> Path:
-    """A copy of the repo, and the largest object of this kind in it."""
-    shutil.rmtree(repo, ignore_errors=True)
-    shutil.copytree(source, repo, symlinks=True)
-    return max(repo.glob(f"objects/??/*.{pattern}"), key=lambda path: path.stat().st_size)
-
-
-@pytest.mark.parametrize("kind", ["commit", "dirtree", "dirmeta", "filez"])
-def test_fsck_finds_what_is_damaged_or_missing(c_repos: dict[str, Path], tmp_path: Path, kind: str) -> None:
-    repo = tmp_path / "repo"
-    for damage in ("flip", "cut", "append", "empty", "missing"):
-        path = damaged(repo, c_repos["archive"], kind)
-        data = path.read_bytes()
-        changed = {
-            "flip": data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :],
-            "cut": data[:-1],
-            "append": data + b"\0",
-            "empty": b"",
-        }
-        path.unlink()
-        if damage != "missing":
-            path.write_bytes(changed[damage])
-        done = run_larix(f"--repo={repo}", "fsck")
-        assert done.status == 1
-        assert path.parent.name + path.name.partition(".")[0] in done.err
-        # What is missing is noted, as the C tool does, so that a pull brings it.
-        noted = [mark.read_bytes() for mark in (repo / "state").iterdir()]
-        assert noted == ([b"f", b"f"] if damage == "missing" and kind != "commit" else [])
-        done = run_larix(f"--repo={repo}", "fsck", "--all", "-q")
-        assert done.status == 1
-        # The C tool does not look behind the end of compressed content.
-        seen = (kind, damage) != ("filez", "append")
-        assert (run_c(f"--repo={repo}", "fsck", check=False).returncode != 0) == seen
-
-
-@pytest.mark.skipif(not ROOT, reason="a bare repo needs root")
-def test_fsck_finds_a_changed_mode_or_attribute_in_a_bare_repo(c_repos: dict[str, Path], tmp_path: Path) -> None:
-    repo = tmp_path / "repo"
-    larix(tmp_path / "repo", "init")
-    (tmp_path / "tree").mkdir()
-    (tmp_path / "tree/file").write_text("content")
-    larix(repo, *COMMIT, tmp_path / "tree")
-    path = next(repo.glob("objects/??/*.file"))
-    larix(repo, "fsck")
-    path.chmod(0o600)
-    assert "checksum expected" in fails(f"--repo={repo}", "fsck")
-    path.chmod(0o644)
-    larix(repo, "fsck")
-    os.setxattr(path, "user.x", b"y")
-    assert "checksum expected" in fails(f"--repo={repo}", "fsck")
-
-
 def test_a_tree_that_leaves_its_directory_is_refused(tmp_path: Path) -> None:
     repo_path = make(tmp_path / "repo", "bare-user")
     raw = bytes(32)
