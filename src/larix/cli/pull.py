@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
         if args.url:
             remote = Remote(name, {**remote.options, "url": args.url})
         check_policy(remote)
-        chosen = options(args)
+        chosen = replace(options(args), collection=remote.collection)
         if args.timestamp_check_from_rev is not None:
             chosen = replace(chosen, newer_than=repo.resolve(args.timestamp_check_from_rev))
         began = time.monotonic()
@@ -100,7 +100,10 @@ def run(args: argparse.Namespace) -> None:
                 source = cached = CachedSource(source, caches)
             named = [*([ref] if ref else []), *args.refs] or remote.branches
             wanted = parse_refs(named) if named else _all_refs(source, remote, mirror=args.mirror)
-            pulled = pull(repo, source, wanted, None if args.mirror else name, chosen)
+            mirrored = source.collection if args.mirror else None
+            mirrors = source.mirrors() if args.mirror and not named else None
+            target = None if args.mirror else name
+            pulled = pull(repo, source, wanted, target, chosen, mirrored=mirrored, mirrors=mirrors)
             if cached is not None:
                 pulled.metadata_near = cached.near
             if args.mirror and not named and (summary := source.summary()) is not None:

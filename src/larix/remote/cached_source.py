@@ -20,8 +20,10 @@ class CachedSource:
         # How many metadata objects came from caches.
         self.near = 0
         self.remote = source.remote
+        self.collection = source.collection
         self.find_ref = source.find_ref
         self.refs = source.refs
+        self.mirrors = source.mirrors
         self.summary = source.summary
         self.locate = source.locate
 

@@ -38,7 +38,7 @@ class HttpSource:
         self._worker: Http | None = None
         try:
             self._summary = self._load_summary()
-            self._check_config()
+            self.collection = self._load_config().find("core", "collection-id")
         except BaseException:
             self.close()
             raise
@@ -60,7 +60,7 @@ class HttpSource:
         except Corrupt as error:
             raise Corrupt(f"{url}: {error}") from None
 
-    def _check_config(self) -> None:
+    def _load_config(self) -> KeyFile:
         url = f"{self._url}/config"
         data = required(url, self._http.get(url, MAX_CONFIG_SIZE))
         try:
@@ -70,6 +70,7 @@ class HttpSource:
         mode = config.find("core", "mode") or "bare"
         if mode not in ARCHIVE_MODES:
             raise Invalid(f"{self._url} is a repo of mode {mode}; over HTTP only mode archive can be pulled from")
+        return config
 
     def find_ref(self, ref: str) -> Checksum:
         if self._summary is not None:
@@ -87,6 +88,10 @@ class HttpSource:
         if self._summary is None:
             raise NotFound(f"{self._url} has no summary, which would say what refs it has; name them")
         return {name: ref.commit for name, ref in self._summary[1].refs.items()}
+
+    def mirrors(self) -> dict[tuple[str, str], Checksum]:
+        collections = self._summary[1].collections if self._summary is not None else {}
+        return {(name, ref): about.commit for name, refs in collections.items() for ref, about in refs.items()}
 
     def summary(self) -> bytes | None:
         return self._summary[0] if self._summary is not None else None

@@ -7,6 +7,7 @@ by workers.
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from larix import gvariant
 from larix.errors import Corrupt, Error, Invalid, NotFound
@@ -30,10 +31,10 @@ WHOLE_TREE: Paths = frozenset({()})
 @dataclass(frozen=True, slots=True)
 class PullOptions:
     """`depth` is how many parents of each commit come too, -1 for all. `check_bindings` compares the refs that a
-    commit says it was made for; `check_timestamps` refuses a commit older than what its ref has here, and `newer_than`
-    one older than a commit that is here. `plain_files` refuses files that a bare-user-only repo cannot have.
-    `subpaths` are the parts of each tree to bring, as the names on the way there; where they are not the whole tree,
-    the commits stay partial."""
+    commit says it was made for, and its collection with `collection`, where one is given; `check_timestamps` refuses a
+    commit older than what its ref has here, and `newer_than` one older than a commit that is here. `plain_files`
+    refuses files that a bare-user-only repo cannot have. `subpaths` are the parts of each tree to bring, as the names
+    on the way there; where they are not the whole tree, the commits stay partial."""
 
     depth: int = 0
     commits_only: bool = False
@@ -42,6 +43,15 @@ class PullOptions:
     plain_files: bool = False
     subpaths: Paths = WHOLE_TREE
     newer_than: Checksum | None = None
+    collection: str | None = None
+
+
+class Asked(NamedTuple):
+    """For what a commit is wanted: a ref, the collection that it must be made for, how old it may be."""
+
+    ref: str
+    collection: str | None
+    oldest: int
 
 
 class _Pull:
@@ -54,8 +64,7 @@ class _Pull:
         if options.newer_than is not None:
             self._oldest = transaction.repo.load_commit(options.newer_than).timestamp
         self._pulled = Pulled()
-        # Refs for which a commit was asked, and the timestamp that it must at least have.
-        self._asked: dict[Checksum, list[tuple[str, int]]] = {}
+        self._asked: dict[Checksum, list[Asked]] = {}
         # Commit -> how many of its parents are wanted.
         self._depths: dict[Checksum, int] = {}
         self._parents: dict[Checksum, Checksum | None] = {}
@@ -70,7 +79,7 @@ class _Pull:
         self._files: deque[Checksum] = deque()
         self._workers = Workers(self._bring, self._take_over)
 
-    def run(self, commits: Mapping[Checksum, list[tuple[str, int]]]) -> Pulled:
+    def run(self, commits: Mapping[Checksum, list[Asked]]) -> Pulled:
         self._asked = dict(commits)
         with self._workers:
             for commit in commits:
@@ -167,8 +176,8 @@ class _Pull:
             raise Corrupt(f"Corrupted object {name}: {error}") from None
 
     def _look_into_commit(self, checksum: Checksum, commit: Commit) -> None:
-        for ref, oldest in self._asked.get(checksum, []):
-            self._check_commit(checksum, commit, ref, oldest)
+        for asked in self._asked.get(checksum, []):
+            self._check_commit(checksum, commit, asked)
         if self._options.commits_only or self._options.subpaths != WHOLE_TREE:
             if self._repo.is_partial(checksum) or not self._repo.has(ObjectName(checksum, ObjectType.COMMIT)):
                 self._transaction.set_partial(checksum, True)
@@ -180,11 +189,12 @@ class _Pull:
         if depth := self._depths[checksum]:
             self._want_commit(commit.parent, max(depth - 1, -1))
 
-    def _check_commit(self, checksum: Checksum, commit: Commit, ref: str, oldest: int) -> None:
-        if self._options.check_bindings and ref:
-            check_bindings(checksum, commit.metadata, ref)
-        if self._options.check_timestamps and commit.timestamp < oldest:
-            raise Invalid(f"Commit {checksum} is older ({commit.timestamp}) than what {ref!r} has here ({oldest})")
+    def _check_commit(self, checksum: Checksum, commit: Commit, asked: Asked) -> None:
+        if self._options.check_bindings:
+            check_bindings(checksum, commit.metadata, asked.ref, asked.collection)
+        if self._options.check_timestamps and commit.timestamp < asked.oldest:
+            here = f"what {asked.ref!r} has here ({asked.oldest})"
+            raise Invalid(f"Commit {checksum} is older ({commit.timestamp}) than {here}")
         if self._oldest is not None and commit.timestamp < self._oldest:
             newest = f"{self._options.newer_than} ({self._oldest})"
             raise Invalid(f"Commit {checksum} is older ({commit.timestamp}) than {newest}")
@@ -222,33 +232,52 @@ def below(paths: Paths, name: str) -> Paths:
 
 
 def pull(
-    repo: Repo, source: Source, refs: Mapping[str, Checksum | None], remote: str | None, options: PullOptions
+    repo: Repo,
+    source: Source,
+    refs: Mapping[str, Checksum | None],
+    remote: str | None,
+    options: PullOptions,
+    *,
+    mirrored: str | None = None,
+    mirrors: Mapping[tuple[str, str], Checksum] | None = None,
 ) -> Pulled:
     """Bring `refs` from the source, each at its newest commit or at the one given, and point them there.
 
-    They become branches of `remote`, or of the repo itself where it is None. A name that is a checksum brings that
-    commit and sets no ref. Raises NotFound, Corrupt, Invalid, FetchFailed; then the repo is as it was.
+    They become branches of `remote`, or of the repo itself where it is None, or are kept as a mirror of the collection
+    `mirrored`; with them come `mirrors`, (collection, ref) -> commit. A name that is a checksum brings that commit and
+    sets no ref. Raises NotFound, Corrupt, Invalid, FetchFailed; then the repo is as it was.
     """
-    targets: dict[str, Checksum] = {}
-    commits: dict[Checksum, list[tuple[str, int]]] = {}
+    targets: dict[tuple[str | None, str], Checksum] = {}
+    commits: dict[Checksum, list[Asked]] = {}
     for name, given in refs.items():
         if is_checksum(name):
             commits.setdefault(Checksum(name), [])
             continue
-        commit = targets[name] = given or source.find_ref(name)
-        commits.setdefault(commit, []).append((name, _timestamp(repo, remote, name)))
+        commit = targets[mirrored, name] = given or source.find_ref(name)
+        oldest = _timestamp(repo, remote, mirrored, name)
+        commits.setdefault(commit, []).append(Asked(name, options.collection, oldest))
+    for (collection, name), commit in (mirrors or {}).items():
+        targets[collection, name] = commit
+        oldest = _timestamp(repo, remote, collection, name)
+        commits.setdefault(commit, []).append(Asked(name, collection, oldest))
     with Transaction(repo, resumable=True) as transaction:
         transaction.plain_files = options.plain_files
         pulled = _Pull(source, transaction, options).run(commits)
-        for name, commit in targets.items():
-            transaction.set_ref(remote, name, commit)
+        for (kept_by, name), commit in targets.items():
+            if kept_by is None:
+                transaction.set_ref(remote, name, commit)
+            else:
+                transaction.set_collection_ref(kept_by, name, commit)
         transaction.commit()
     return pulled
 
 
-def _timestamp(repo: Repo, remote: str | None, ref: str) -> int:
+def _timestamp(repo: Repo, remote: str | None, collection: str | None, ref: str) -> int:
     """Of what the ref has here, in seconds since 1970; 0 where there is nothing that could be read."""
-    found = repo.find_ref(f"{remote}:{ref}" if remote is not None else ref)
+    if collection is not None:
+        found = repo.collection_refs().get((collection, ref))
+    else:
+        found = repo.find_ref(f"{remote}:{ref}" if remote is not None else ref)
     try:
         return repo.load_commit(found).timestamp if found is not None else 0
     except Error:

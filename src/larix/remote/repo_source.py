@@ -23,6 +23,7 @@ class RepoSource:
         """Objects of a `trusted` repo are linked, where they can be, without being read."""
         self._trusted = trusted
         self._repo = Repo(path)
+        self.collection = self._repo.collection_id
         self._wanted: deque[ObjectName] = deque()
 
     def close(self) -> None:
@@ -40,6 +41,9 @@ class RepoSource:
 
     def refs(self) -> dict[str, Checksum]:
         return {ref: commit for (remote, ref), commit in self._repo.refs().items() if remote is None}
+
+    def mirrors(self) -> dict[tuple[str, str], Checksum]:
+        return self._repo.mirrors()
 
     def summary(self) -> bytes | None:
         try:

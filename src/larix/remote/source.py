@@ -32,6 +32,8 @@ class Pulled:
 class Source(Protocol):
     # Whether objects come over a network.
     remote: bool
+    # What its own branches are known by, if anything.
+    collection: str | None
 
     @property
     def transferred(self) -> int:
@@ -44,6 +46,10 @@ class Source(Protocol):
 
     def refs(self) -> dict[str, Checksum]:
         """All its branches. Raises NotFound where it cannot tell."""
+        ...
+
+    def mirrors(self) -> dict[tuple[str, str], Checksum]:
+        """(collection, ref) -> commit, of the branches of others that it keeps."""
         ...
 
     def locate(self, name: ObjectName) -> str:

@@ -35,6 +35,11 @@ class Remote:
         return self.options["url"]
 
     @property
+    def collection(self) -> str | None:
+        """That of which its branches are said to be."""
+        return self.options.get("collection-id")
+
+    @property
     def branches(self) -> list[str]:
         return [branch for branch in self.options.get("branches", "").split(";") if branch]
 

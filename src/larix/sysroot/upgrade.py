@@ -27,7 +27,7 @@ def fetch(sysroot: Sysroot, deployment: Deployment, override: Checksum | None = 
     check_policy(remote)
     source = open_source(sysroot.repo, remote)
     try:
-        pull(sysroot.repo, source, {ref: override}, name, PullOptions())
+        pull(sysroot.repo, source, {ref: override}, name, PullOptions(collection=remote.collection))
     finally:
         source.close()
 

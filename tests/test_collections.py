@@ -1,0 +1,91 @@
+"""Pulls between repos whose branches are known by a collection, beside the C tool."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.judge import fails, larix, ostree, run_c
+from tests.servers import nginx
+
+CLIENTS = {"ours": larix, "theirs": ostree}
+
+
+@pytest.fixture(scope="module")
+def origins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Repos below it: `named` of the collection org.named; `mirror` with its branches and one of its own; `plain`."""
+    top = tmp_path_factory.mktemp("origins")
+    (top / "tree").mkdir()
+    (top / "tree/file").write_text("content")
+    for name in "named", "mirror", "plain":
+        options = ["--collection-id=org.named"] if name == "named" else []
+        ostree(top / name, "init", "--mode=archive", *options)
+        if name == "mirror":
+            ostree(top / name, "remote", "add", "--no-gpg-verify", "far", f"file://{top}/named")
+            ostree(top / name, "pull", "--mirror", "far")
+        for branch in ("dev", "main") if name != "mirror" else ("own",):
+            ostree(top / name, "commit", "-b", branch, f"--tree=dir={top}/tree", "--timestamp=@1767323045")
+        ostree(top / name, "summary", "-u")
+    return top
+
+
+@pytest.fixture(scope="module")
+def url(origins: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with nginx(origins, tmp_path_factory.mktemp("nginx") / "work") as url:
+        yield url
+
+
+def make_client(path: Path, url: str, collection: str, *options: str) -> Path:
+    larix(path, "init", "--mode=archive", *options)
+    chosen = [f"--collection-id={collection}"] if collection else []
+    larix(path, "remote", "add", "--no-gpg-verify", *chosen, "far", url)
+    return path
+
+
+def refs_of(repo: Path) -> dict[str, str]:
+    return {str(path.relative_to(repo)): path.read_text() for path in repo.glob("refs/**/*") if path.is_file()}
+
+
+@pytest.mark.parametrize("how", [["--mirror", "far"], ["--mirror", "far", "main"], ["far", "main"]], ids=" ".join)
+@pytest.mark.parametrize("origin", ["named", "mirror", "plain"])
+@pytest.mark.parametrize("over", ["http", "file"])
+def test_the_same_refs(tmp_path: Path, origins: Path, url: str, over: str, origin: str, how: list[str]) -> None:
+    where = f"{url}/{origin}" if over == "http" else f"file://{origins}/{origin}"
+    if origin == "mirror":
+        how = ["own" if word == "main" else word for word in how]
+    found = []
+    for name, tool in CLIENTS.items():
+        repo = make_client(tmp_path / name, where, "org.named" if origin == "named" else "")
+        tool(repo, "pull", *how)
+        found.append((refs_of(repo), sorted(tool(repo, "refs", "-c").splitlines())))
+        ostree(repo, "fsck", "--verify-bindings")
+    assert found[0] == found[1]
+    assert found[0][0]
+
+
+def test_what_is_ones_own_collection(tmp_path: Path, url: str) -> None:
+    found = []
+    for name, tool in CLIENTS.items():
+        repo = make_client(tmp_path / name, f"{url}/named", "", "--collection-id=org.named")
+        tool(repo, "pull", "--mirror", "far")
+        found.append(refs_of(repo))
+    assert found[0] == found[1]
+    assert "refs/heads/main" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("origin", "collection", "what"),
+    [("named", "org.other", "has collection ID ‘org.named’"), ("plain", "org.named", "collection")],
+)
+@pytest.mark.parametrize("mirror", [[], ["--mirror"]])
+def test_commits_of_another_collection(
+    tmp_path: Path, url: str, origin: str, collection: str, what: str, mirror: list[str]
+) -> None:
+    for name in CLIENTS:
+        make_client(tmp_path / name, f"{url}/{origin}", collection)
+    assert what in fails(f"--repo={tmp_path}/ours", "pull", *mirror, "far", "main")
+    assert run_c(f"--repo={tmp_path}/theirs", "pull", *mirror, "far", "main", check=False).returncode == 1
+    assert refs_of(tmp_path / "ours") == {}
+    for name, tool in CLIENTS.items():
+        tool(tmp_path / name, "pull", "--disable-verify-bindings", *mirror, "far", "main")
+    assert refs_of(tmp_path / "ours") == refs_of(tmp_path / "theirs") != {}
