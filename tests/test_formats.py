@@ -169,7 +169,9 @@ def test_refs_are_what_the_c_tool_takes_for_one(tmp_path: Path) -> None:
         repo = tmp_path / "repo"
         ostree(repo, "init", "--mode=archive")
         # Not by chance one that begins with a name: the C tool would take that for the commit.
-        commit = ostree(repo, "commit", "--orphan", "--timestamp=@0", f"--tree=dir={tmp_path / 'tree'}")
+        always = ["--orphan", "--timestamp=@0", "--canonical-permissions", "--no-xattrs"]
+        commit = ostree(repo, "commit", *always, f"--tree=dir={tmp_path / 'tree'}")
+        assert not commit.startswith("7")
         taken = run_c(f"--repo={repo}", "refs", f"--create={name}", commit, check=False).returncode == 0
         try:
             names.parse_refspec(name)

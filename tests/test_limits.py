@@ -17,7 +17,8 @@ PERCENTS = ["99", "100", "-1"]
 
 def free_percent(path: Path) -> int:
     found = os.statvfs(path)
-    return found.f_bfree * 100 // found.f_blocks
+    free = found.f_bavail if os.geteuid() else found.f_bfree
+    return free * 100 // found.f_blocks
 
 
 def make(path: Path, mode: str, *lines: str) -> Path:

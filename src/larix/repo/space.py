@@ -39,6 +39,11 @@ class Space:
 
     def check(self, size: int) -> None:
         """Raises NoSpace where a file of so many bytes would leave less than shall be free."""
+        if not self._kept:
+            return
         needed = size + self._unit
-        if self._kept and os.fstatvfs(self._fd).f_bfree * self._unit - needed < self._kept:
+        found = os.fstatvfs(self._fd)
+        # Some of what is free may be for root alone.
+        free = found.f_bavail if os.geteuid() else found.f_bfree
+        if free * self._unit - needed < self._kept:
             raise NoSpace(f"{self._limit} would be exceeded, at least {needed} bytes requested")
