@@ -192,7 +192,8 @@ def run_as(who: str, scratch: Path, work: Callable[[], None]) -> None:
     os.chown(scratch, NOBODY, NOBODY)
     # What larix imports when it is used may be where only root gets at it.
     for module in pkgutil.walk_packages(larix_package.__path__, "larix."):
-        importlib.import_module(module.name)
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
     child = os.fork()
     if child == 0:
         status = 1
