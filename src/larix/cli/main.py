@@ -31,18 +31,28 @@ larix:
 # Group of commands -> what it is about.
 GROUPS = {
     "admin": "Commands for the machine: its deployments and what boots",
+    "admin instutil": "Commands for programs that install an operating system",
+    "admin kargs": "Commands for the kernel arguments of deployments",
     "remote": "Commands for remotes: where to pull from",
 }
 
 # Command, of one word or of a group's word and its own -> (module below larix.cli, what it does).
 COMMANDS = {
+    "admin --print-current-dir": ("admin.current_dir", "Print where the booted deployment is, else the first"),
     "admin cleanup": ("admin.cleanup", "Remove what no deployment needs"),
+    "admin config-diff": ("admin.config_diff", "Print what differs in /etc from what the tree brought"),
     "admin deploy": ("admin.deploy", "Make a commit the tree that boots next"),
     "admin init-fs": ("admin.init_fs", "Make a directory a sysroot"),
+    "admin instutil set-kargs": ("admin.set_kargs", "Set the kernel arguments of the first deployment"),
+    "admin kargs edit-in-place": ("admin.kargs_edit_in_place", "Change the kernel arguments of all deployments"),
     "admin os-init": ("admin.os_init", "Make a stateroot"),
     "admin stateroot-init": ("admin.os_init", "Make a stateroot"),
+    "admin pin": ("admin.pin", "Keep a deployment from being removed to make room"),
+    "admin post-copy": ("admin.post_copy", "Guard deployments again after a copy of the sysroot"),
     "admin set-default": ("admin.set_default", "Make another deployment the one that boots"),
+    "admin set-origin": ("admin.set_origin", "Let a deployment follow another remote"),
     "admin status": ("admin.status", "List the deployments"),
+    "admin switch": ("admin.switch", "Bring the newest commit of another ref, and deploy it"),
     "admin undeploy": ("admin.undeploy", "Remove a deployment"),
     "admin upgrade": ("admin.upgrade", "Bring the newest commit of what is deployed, and deploy it"),
     "cat": ("cat", "Print files of a commit"),
@@ -72,6 +82,9 @@ COMMANDS = {
     "show": ("show", "Print a commit or another object"),
     "summary": ("summary", "Write or print the summary, which says what refs a repo has"),
 }
+
+# Of which a command's name consists.
+MOST_WORDS = max(len(name.split()) for name in COMMANDS)
 
 USAGE = """\
 Usage:
@@ -116,12 +129,16 @@ def main(args: Sequence[str], program: str = "larix") -> int:
 
 def dispatch(args: Sequence[str], program: str) -> int:
     words = [i for i, word in enumerate(args) if not word.startswith("-")]
-    for count in 1, 2:
+    group, rest = "", words
+    for count in range(1, MOST_WORDS + 1):
         name = " ".join(args[i] for i in words[:count])
         if name in COMMANDS:
             return run_command(program, name, [word for i, word in enumerate(args) if i not in words[:count]])
-    group = args[words[0]] if words and args[words[0]] in GROUPS else ""
-    rest = words[1:] if group else words
+        if name in GROUPS:
+            group, rest = name, words[count:]
+    for option in args:
+        if not rest and f"{group} {option}" in COMMANDS:
+            return run_command(program, f"{group} {option}", [word for word in args if word not in (group, option)])
     quoted = f'"{group}" sub' if group else ""
     if rest:
         word = args[rest[0]]
@@ -143,16 +160,13 @@ def dispatch(args: Sequence[str], program: str) -> int:
 
 def usage(program: str, group: str) -> str:
     """The text of --help for all commands, or for those of one group."""
-    if group:
-        commands = {
-            name[len(group) + 1 :]: about for name, (_, about) in COMMANDS.items() if name.startswith(f"{group} ")
-        }
-        return USAGE.format(
-            program=f"{program} {group}", about=GROUPS[group], group=f'"{group}" ', commands=listed(commands)
-        )
-    commands = GROUPS | {name: about for name, (_, about) in COMMANDS.items() if " " not in name}
-    about = f"{program} keeps whole bootable file system trees in a content-addressed store."
-    return USAGE.format(program=program, about=about, group="", commands=listed(commands))
+    start = f"{group} " if group else ""
+    everything = GROUPS | {name: about for name, (_, about) in COMMANDS.items()}
+    below = {name.removeprefix(start): about for name, about in everything.items() if name.startswith(start)}
+    commands = {name: about for name, about in below.items() if " " not in name}
+    about = GROUPS.get(group, f"{program} keeps whole bootable file system trees in a content-addressed store.")
+    quoted = f'"{group}" ' if group else ""
+    return USAGE.format(program=f"{program} {group}".strip(), about=about, group=quoted, commands=listed(commands))
 
 
 def listed(commands: Mapping[str, str]) -> str:

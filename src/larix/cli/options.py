@@ -114,10 +114,14 @@ def open_repo(args: argparse.Namespace) -> Repo:
     repo = Repo(repo_path(args) if sysroot is None else os.path.join(sysroot, "ostree/repo"))
     if sysroot is not None:
         repo.remotes_dir = os.path.join(sysroot, REMOTES)
-    # What tests of the C tool set.
+    configure_repo(repo)
+    return repo
+
+
+def configure_repo(repo: Repo) -> None:
+    """What tests of the C tool set in the environment."""
     repo.boot_id = os.environ.get("OSTREE_BOOTID", repo.boot_id)
     repo.fails_before_commit = os.environ.get("OSTREE_REPO_TEST_ERROR") == "pre-commit"
-    return repo
 
 
 def read_text(path: str) -> str:

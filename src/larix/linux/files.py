@@ -139,6 +139,11 @@ def set_mtime(target: int | str, seconds: int, dir_fd: int | None = None) -> Non
         os.utime(target, (seconds, seconds), dir_fd=dir_fd, follow_symlinks=False)
 
 
+def touch(name: str, dir_fd: int) -> None:
+    """Let the modification time of what is there be now."""
+    os.utime(name, dir_fd=dir_fd)
+
+
 def symlink(target: str, name: str, dir_fd: int) -> None:
     os.symlink(target, name, dir_fd=dir_fd)
 
@@ -202,8 +207,11 @@ def replace_link(name: str, target: str, dir_fd: int) -> None:
     os.rename(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
 
 
-def copy(source: str, source_fd: int, name: str, dir_fd: int) -> None:
-    """Make `name` a copy of a file or symlink with its owner, mode, extended attributes and times; it is replaced."""
+def copy(source: str, source_fd: int, name: str, dir_fd: int, *, metadata: bool = True) -> None:
+    """Make `name` a copy of a file or symlink with its owner, mode, extended attributes and times; it is replaced.
+
+    Without `metadata` a copied file has none of that, and mode 0600.
+    """
     found = os.stat(source, dir_fd=source_fd, follow_symlinks=False)
     parent, _, base = name.rpartition("/")
     temporary = f"{parent}/.{base[:200]}.{os.urandom(6).hex()}" if parent else f".{base[:200]}.{os.urandom(6).hex()}"
@@ -215,7 +223,7 @@ def copy(source: str, source_fd: int, name: str, dir_fd: int) -> None:
             for key, value in xattr.get_all_of_link(source, source_fd):
                 xattr.set_on_link(temporary, dir_fd, key, value)
         else:
-            _copy_content(source, source_fd, temporary, dir_fd)
+            _copy_content(source, source_fd, temporary, dir_fd, metadata)
         os.rename(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
     except BaseException:
         with suppress(FileNotFoundError):
@@ -223,7 +231,7 @@ def copy(source: str, source_fd: int, name: str, dir_fd: int) -> None:
         raise
 
 
-def _copy_content(source: str, source_fd: int, name: str, dir_fd: int) -> None:
+def _copy_content(source: str, source_fd: int, name: str, dir_fd: int, metadata: bool) -> None:
     with ExitStack() as held:
         old = os.open(source, READ, dir_fd=source_fd)
         held.callback(os.close, old)
@@ -231,7 +239,8 @@ def _copy_content(source: str, source_fd: int, name: str, dir_fd: int) -> None:
         held.callback(os.close, new)
         while piece := os.read(old, COPY_PIECE):
             write_all(new, piece)
-        copy_metadata(old, new)
+        if metadata:
+            copy_metadata(old, new)
 
 
 def copy_metadata(source_fd: int, fd: int) -> None:

@@ -46,6 +46,21 @@ class PullOptions:
     collection: str | None = None
 
 
+def check_age(repo: Repo, commit: Checksum, oldest: Checksum) -> None:
+    """Raises TooOld where a commit has an older timestamp than another; both are here."""
+    ages = [repo.load_commit(checksum).timestamp for checksum in (commit, oldest)]
+    if ages[0] < ages[1]:
+        raise _too_old(commit, ages[0], str(oldest), ages[1])
+
+
+class TooOld(Invalid):
+    """A commit is older than it may be."""
+
+
+def _too_old(commit: Checksum, timestamp: int, other: str, oldest: int) -> TooOld:
+    return TooOld(f"Upgrade target {commit} (timestamp {timestamp}) is chronologically older than {other} ({oldest})")
+
+
 class Asked(NamedTuple):
     """For what a commit is wanted: a ref, the collection that it must be made for, how old it may be."""
 
@@ -193,11 +208,9 @@ class _Pull:
         if self._options.check_bindings:
             check_bindings(checksum, commit.metadata, asked.ref, asked.collection)
         if self._options.check_timestamps and commit.timestamp < asked.oldest:
-            here = f"what {asked.ref!r} has here ({asked.oldest})"
-            raise Invalid(f"Commit {checksum} is older ({commit.timestamp}) than {here}")
+            raise _too_old(checksum, commit.timestamp, f"what {asked.ref!r} has here", asked.oldest)
         if self._oldest is not None and commit.timestamp < self._oldest:
-            newest = f"{self._options.newer_than} ({self._oldest})"
-            raise Invalid(f"Commit {checksum} is older ({commit.timestamp}) than {newest}")
+            raise _too_old(checksum, commit.timestamp, str(self._options.newer_than), self._oldest)
 
     def _want_directory(self, dirtree: Checksum, dirmeta: Checksum, level: int, paths: Paths) -> None:
         if level > MAX_DEPTH:

@@ -4,9 +4,11 @@ import os
 import re
 
 from larix.linux import files
+from larix.ops.prune import PruneOptions, execute_prune, plan_prune
+from larix.repo.exclusive import Exclusive
 from larix.repo.transaction import Transaction
 from larix.sysroot.deployment import deploy_path
-from larix.sysroot.kernel import kernel_directory
+from larix.sysroot.kernel import OVERLAYS, kernel_directory
 from larix.sysroot.sysroot import NAME, Sysroot
 
 KERNEL = re.compile(r".+-[0-9a-f]{64}")
@@ -14,30 +16,37 @@ KERNEL = re.compile(r".+-[0-9a-f]{64}")
 REF = re.compile(r"ostree/[01]/[01]/\d+")
 
 
-def cleanup(sysroot: Sysroot) -> list[str]:
-    """The names of the deployments that were removed. Called again, it goes on where it was cut."""
+def cleanup(sysroot: Sysroot, *, prune: bool = True) -> int:
+    """With `prune` also of the repo: what no ref and no deployment leads to. Called again, it goes on where it was cut.
+
+    Returns the size of the objects that were deleted, in bytes.
+    """
     with files.doing(f"Cleaning up {sysroot.path}"):
         _remove_unused_configuration(sysroot)
-        removed = _remove_unlisted(sysroot)
+        _remove_unlisted(sysroot)
         _remove_unused_kernels(sysroot)
     _set_refs(sysroot)
-    return removed
+    if not prune:
+        return 0
+    with Exclusive(sysroot.repo) as exclusive:
+        plan = plan_prune(sysroot.repo, PruneOptions(refs_only=True, depth=0))
+        execute_prune(exclusive, plan)
+    return plan.size
 
 
 def _remove_unused_configuration(sysroot: Sysroot) -> None:
     if not sysroot.has_loader:
         return
     used = sysroot.bootversion
-    current = os.readlink(f"ostree/boot.{used}", dir_fd=sysroot.fd)
+    current = f"boot.{used}.{sysroot.subbootversion}"
     files.remove_tree(f"boot/loader.{1 - used}", sysroot.fd)
     for name in _list("ostree", sysroot.fd):
         if re.fullmatch(r"boot\.[01](\.[01])?", name) and name not in (f"boot.{used}", current):
             files.remove_tree(f"ostree/{name}", sysroot.fd)
 
 
-def _remove_unlisted(sysroot: Sysroot) -> list[str]:
+def _remove_unlisted(sysroot: Sysroot) -> None:
     listed = {deployment.path for deployment in sysroot.deployments}
-    removed = []
     for stateroot in _list("ostree/deploy", sysroot.fd):
         directory = deploy_path(stateroot)
         for name in _list(directory, sysroot.fd):
@@ -45,10 +54,8 @@ def _remove_unlisted(sysroot: Sysroot) -> list[str]:
             if NAME.fullmatch(name.removesuffix(".origin")) and path.removesuffix(".origin") not in listed:
                 if not name.endswith(".origin"):
                     _remove_tree(path, sysroot.fd)
-                    removed.append(name)
                 else:
                     files.remove(path, sysroot.fd)
-    return removed
 
 
 def _remove_tree(path: str, dir_fd: int) -> None:
@@ -65,11 +72,16 @@ def _remove_unused_kernels(sysroot: Sysroot) -> None:
     for name in _list("boot/ostree", sysroot.fd):
         if KERNEL.fullmatch(name) and f"ostree/{name}" not in used:
             files.remove_tree(f"boot/ostree/{name}", sysroot.fd)
+    booted = {value for deployment in sysroot.deployments for key, value in deployment.entry.pairs if key == "initrd"}
+    for name in _list(f"boot/{OVERLAYS}", sysroot.fd):
+        if f"/{OVERLAYS}/{name}" not in booted:
+            files.remove(f"boot/{OVERLAYS}/{name}", sysroot.fd)
 
 
 def _set_refs(sysroot: Sysroot) -> None:
     wanted = {
-        f"ostree/{sysroot.bootversion}/1/{i}": deployment.checksum for i, deployment in enumerate(sysroot.deployments)
+        f"ostree/{sysroot.bootversion}/{sysroot.subbootversion}/{i}": deployment.checksum
+        for i, deployment in enumerate(sysroot.deployments)
     }
     found = {
         ref: checksum

@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from larix.errors import Invalid, NotFound
@@ -15,16 +16,17 @@ from larix.ops.checkout import checkout
 from larix.ops.placing import CheckoutOptions
 from larix.sysroot.deployment import Deployment, deploy_path, stateroot_path
 from larix.sysroot.etcmerge import EtcChanges, copy_defaults, merge, plan_merge
-from larix.sysroot.kernel import kernel_directory, load_kernel
+from larix.sysroot.kernel import install_overlay, kernel_directory, load_kernel
 from larix.sysroot.sysroot import NAME, Sysroot
 
 
 @dataclass(frozen=True, slots=True)
 class DeployOptions:
-    """`source` is the deployment whose /etc is carried over. `mutable` leaves out the immutable bit."""
+    """`source` is the deployment whose /etc is carried over. `overlays` are paths of archives that are unpacked over
+    the initramfs."""
 
     source: Deployment | None = None
-    mutable: bool = False
+    overlays: Sequence[str] = ()
 
 
 def find_source(sysroot: Sysroot, stateroot: str) -> Deployment | None:
@@ -33,12 +35,6 @@ def find_source(sysroot: Sysroot, stateroot: str) -> Deployment | None:
     if booted is not None and booted.stateroot == stateroot:
         return booted
     return next((one for one in sysroot.deployments if one.stateroot == stateroot), None)
-
-
-def origin_of(refspec: str) -> KeyFile:
-    origin = KeyFile()
-    origin.set("origin", "refspec", refspec)
-    return origin
 
 
 def deploy(
@@ -62,21 +58,44 @@ def deploy(
         files.make_directory(directory, sysroot.fd, 0o755)
         serial = _next_serial(sysroot, directory, commit)
         path = f"{directory}/{commit}.{serial}"
-        in_user_mode = os.geteuid() != 0
-        checkout(sysroot.repo, commit, Path(sysroot.path, path), CheckoutOptions(user_mode=in_user_mode))
+        is_root = os.geteuid() == 0
+        options_of_tree = CheckoutOptions(user_mode=not is_root, passed_whiteouts=is_root)
+        checkout(sysroot.repo, commit, Path(sysroot.path, path), options_of_tree)
         root_fd = files.open_directory(path, sysroot.fd, follow=False)
         try:
-            kernel = load_kernel(root_fd, str(commit))
+            kernel = load_kernel(root_fd, str(commit), with_dtb=sysroot.options.with_dtb)
             changes = _make_etc(sysroot, root_fd, str(commit), how.source)
             files.replace(f"{path}.origin", str(origin).encode(), sysroot.fd)
-            if not how.mutable:
-                files.set_immutable(root_fd, True)
         finally:
             os.close(root_fd)
     entry = BootEntry().set("options", str(options))
-    for key, (_, name) in kernel.parts.items():
+    for key, name in kernel.entry.items():
         entry = entry.set(key, f"/{kernel_directory(stateroot, kernel.bootcsum)}/{name}")
-    return Deployment(stateroot, commit, serial, kernel.bootcsum, 0, entry, origin), changes
+    for name in _install_overlays(sysroot, how.overlays):
+        entry = replace(entry, pairs=(*entry.pairs, ("initrd", f"/{name}")))
+    made = Deployment(stateroot, commit, serial, kernel.bootcsum, 0, entry, origin)
+    guard(sysroot, made)
+    return made, changes
+
+
+def guard(sysroot: Sysroot, deployment: Deployment) -> None:
+    """Set the immutable bit on the root of its tree, so that nothing is made beside usr, etc and the others."""
+    if sysroot.options.mutable:
+        return
+    with files.doing(f"Guarding deployment {deployment.name}"):
+        fd = files.open_directory(deployment.path, sysroot.fd, follow=False)
+        try:
+            files.set_immutable(fd, True)
+        finally:
+            os.close(fd)
+
+
+def _install_overlays(sysroot: Sysroot, paths: Sequence[str]) -> list[str]:
+    fd = files.open_directory("boot", sysroot.fd)
+    try:
+        return [install_overlay(path, fd) for path in paths]
+    finally:
+        os.close(fd)
 
 
 def _next_serial(sysroot: Sysroot, directory: str, commit: Checksum) -> int:
@@ -106,30 +125,16 @@ def _make_etc(sysroot: Sysroot, root_fd: int, tree: str, source: Deployment | No
             return EtcChanges()
         changes = plan_merge(fds[2], fds[3])
         merge(changes, fds[3], fds[1])
+        _forget_update(sysroot, fds[1], source.stateroot)
         return changes
     finally:
         for fd in fds:
             os.close(fd)
 
 
-@dataclass(frozen=True, slots=True)
-class KeepOptions:
-    """Which older deployments of the stateroot stay beside the booted one, the source of /etc and pinned ones."""
-
-    retain: bool = False
-    not_as_default: bool = False
-
-
-def plan_order(
-    old: Sequence[Deployment], new: Deployment, booted: Deployment | None, source: Deployment | None, keep: KeepOptions
-) -> list[Deployment]:
-    """The list with the new deployment: first, or after the booted one (else after the first) where not the default."""
-    kept = [
-        one
-        for one in old
-        if keep.retain or one is booted or one is source or one.is_pinned or one.stateroot != new.stateroot
-    ]
-    if not keep.not_as_default:
-        return [new, *kept]
-    at = kept.index(booted) + 1 if booted in kept and booted is not None else min(1, len(kept))
-    return [*kept[:at], new, *kept[at:]]
+def _forget_update(sysroot: Sysroot, etc_fd: int, stateroot: str) -> None:
+    """systemd runs units that want an update when these files are older than /usr, whose times never change here."""
+    with suppress(FileNotFoundError):
+        files.remove(".updated", etc_fd)
+    with suppress(FileNotFoundError):
+        files.remove(f"{stateroot_path(stateroot)}/var/.updated", sysroot.fd)

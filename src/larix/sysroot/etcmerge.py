@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 
 from larix.errors import Invalid
 from larix.linux import files, xattr
+from larix.sysroot.deployment import Deployment
+from larix.sysroot.sysroot import Sysroot
 
 PIECE = 1 << 20
+CARRIED = (stat.S_IFREG, stat.S_IFLNK, stat.S_IFDIR)
 
 
 @dataclass(slots=True)
@@ -22,6 +25,17 @@ class EtcChanges:
     modified: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
+
+
+def find_changes(sysroot: Sysroot, deployment: Deployment) -> EtcChanges:
+    """What makes the /etc of a deployment another than its tree's."""
+    with files.doing(f"Reading /etc of {deployment.name}"):
+        fds = [files.open_directory(f"{deployment.path}/{name}", sysroot.fd) for name in ("usr/etc", "etc")]
+        try:
+            return plan_merge(fds[0], fds[1])
+        finally:
+            for fd in fds:
+                os.close(fd)
 
 
 def plan_merge(defaults_fd: int, etc_fd: int) -> EtcChanges:
@@ -36,9 +50,6 @@ def _compare(defaults_fd: int, etc_fd: int, below: str, changes: EtcChanges) -> 
     changes.removed += [below + name for name in sorted(before - after)]
     for name in sorted(after):
         now = os.stat(name, dir_fd=etc_fd, follow_symlinks=False)
-        if not (stat.S_ISREG(now.st_mode) or stat.S_ISLNK(now.st_mode) or stat.S_ISDIR(now.st_mode)):
-            # A socket or FIFO belongs to a running program.
-            continue
         if name not in before:
             changes.added.append(below + name)
             if stat.S_ISDIR(now.st_mode):
@@ -70,6 +81,8 @@ def _add_below(name: str, dir_fd: int, below: str, changes: EtcChanges) -> None:
 def _same(name: str, old: os.stat_result, old_fd: int, new: os.stat_result, new_fd: int) -> bool:
     if (old.st_mode, old.st_uid, old.st_gid) != (new.st_mode, new.st_uid, new.st_gid):
         return False
+    if stat.S_IFMT(new.st_mode) not in CARRIED:
+        return True
     if stat.S_ISLNK(new.st_mode):
         return os.readlink(name, dir_fd=old_fd) == os.readlink(name, dir_fd=new_fd)
     fds = [os.open(name, files.READ, dir_fd=fd) for fd in (old_fd, new_fd)]
@@ -96,12 +109,17 @@ def merge(changes: EtcChanges, etc_fd: int, target_fd: int) -> None:
     for path in changes.removed:
         files.remove_tree(path, target_fd)
     for path in sorted(changes.modified + changes.added):
+        if stat.S_IFMT(os.stat(path, dir_fd=etc_fd, follow_symlinks=False).st_mode) not in CARRIED:
+            # A socket or FIFO belongs to a running program.
+            continue
         _make_parents(path, etc_fd, target_fd)
         if stat.S_ISDIR(os.stat(path, dir_fd=etc_fd, follow_symlinks=False).st_mode):
             _take_directory(path, etc_fd, target_fd)
             continue
         if _is_directory(path, target_fd):
-            raise Invalid(f"/etc/{path} was changed here and is a directory in the new tree; move one of them away")
+            raise Invalid(
+                f"Modified config file newly defaults to directory '/etc/{path}'; move it away, then try again"
+            )
         files.copy(path, etc_fd, path, target_fd)
 
 

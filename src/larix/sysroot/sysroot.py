@@ -15,6 +15,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -31,15 +32,27 @@ LOADER = "boot/loader"
 REPO = "ostree/repo"
 NAME = re.compile(r"([0-9a-f]{64})\.(\d+)")
 LINK = re.compile(r"loader\.([01])/?")
+SUBLINK = re.compile(r"boot\.[01]\.([01])/?")
 MAX_ENTRY_SIZE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SysrootOptions:
+    """`mutable` leaves out the immutable bit; without `with_dtb` directories of device trees are passed over;
+    `older_names` calls entries ostree-N-STATEROOT.conf, as the C tool did until 2023, not ostree-N.conf."""
+
+    mutable: bool = False
+    with_dtb: bool = True
+    older_names: bool = False
 
 
 class Sysroot:
     """An open sysroot; close it, or use it in a `with`. `deployments` are in the order in which they boot."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, options: SysrootOptions | None = None) -> None:
         """Raises NotFound, Corrupt."""
         self.path = path
+        self.options = options or SysrootOptions()
         with files.doing(f"Opening sysroot {path}"):
             self.fd = files.open_directory(path)
         try:
@@ -57,7 +70,8 @@ class Sysroot:
             raise
 
     def _load(self) -> None:
-        self.bootversion = self._read_bootversion()
+        self.bootversion = self._read_version(LOADER, LINK)
+        self.subbootversion = self._read_version(f"ostree/boot.{self.bootversion}", SUBLINK)
         self.deployments = self._read_deployments()
 
     @contextmanager
@@ -99,17 +113,18 @@ class Sysroot:
         """Whether anything was ever deployed."""
         return os.access(LOADER, os.F_OK, dir_fd=self.fd)
 
-    def _read_bootversion(self) -> int:
-        """Of the configuration that boots; 0 where there is none yet."""
+    def _read_version(self, path: str, pattern: re.Pattern[str]) -> int:
+        """The number in which the target of a link ends; 0 where there is no link yet."""
         try:
-            target = os.readlink(LOADER, dir_fd=self.fd)
+            target = os.readlink(path, dir_fd=self.fd)
         except FileNotFoundError:
             return 0
         except OSError as error:
-            raise files.explained(f"Reading {self.path}/{LOADER}", error) from error
-        found = LINK.fullmatch(target)
+            raise files.explained(f"Reading {self.path}/{path}", error) from error
+        found = pattern.fullmatch(target)
         if not found:
-            raise Corrupt(f"{self.path}/{LOADER} links to {target!r}; it must be loader.0 or loader.1")
+            base = os.path.basename(path)
+            raise Corrupt(f"{self.path}/{path} links to {target!r}; it must be {base}.0 or {base}.1")
         return int(found[1])
 
     def _read_deployments(self) -> list[Deployment]:

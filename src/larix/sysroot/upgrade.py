@@ -1,53 +1,113 @@
-"""Following an origin: is there a newer commit, and bring it."""
+"""Following an origin: is there a newer commit, or another branch to switch to; and bring it."""
+
+from dataclasses import dataclass
 
 from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum
-from larix.formats.names import parse_refspec
+from larix.formats.keyfile import KeyFile
+from larix.formats.names import check_ref, parse_refspec, refspec
 from larix.remote.open import open_source
-from larix.remote.pull import PullOptions, pull
+from larix.remote.pull import PullOptions, TooOld, check_age, pull
 from larix.remote.trust import check_policy
 from larix.repo.remotes import load_remote
 from larix.sysroot.deployment import Deployment
+from larix.sysroot.origin import ORIGIN, OVERRIDE, check_configured, inherited, load_refspec, origin_of
 from larix.sysroot.sysroot import Sysroot
 
-
-def load_refspec(deployment: Deployment) -> tuple[str | None, str]:
-    """What the deployment follows: remote (None for a branch of the sysroot's own repo) and ref. Raises Invalid."""
-    if deployment.refspec is None:
-        raise Invalid(f"Deployment {deployment.name} follows no ref: its origin has no refspec")
-    return parse_refspec(deployment.refspec)
+# In a commit's metadata: the branch that goes on where this one ends.
+REBASE = "ostree.endoflife-rebase"
 
 
-def fetch(sysroot: Sysroot, deployment: Deployment, override: Checksum | None = None) -> None:
-    """Pull what the deployment follows, or another commit in its place; nothing where that is a branch of our own."""
-    name, ref = load_refspec(deployment)
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What to deploy."""
+
+    commit: Checksum
+    origin: KeyFile
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeOptions:
+    """`override` is a commit to take, not the newest of the ref. Without `fetching` only what is here counts."""
+
+    override: Checksum | None = None
+    allow_downgrade: bool = False
+    fetching: bool = True
+
+
+def find_upgrade(sysroot: Sysroot, source: Deployment, options: UpgradeOptions) -> Target | None:
+    """What comes after the deployment, brought here; None where that is it already.
+
+    Raises TooOld for what is older than the deployment: that guards against a server that offers an old release, with
+    holes that were mended since.
+    """
+    try:
+        return _find_upgrade(sysroot, source, options)
+    except TooOld as error:
+        raise TooOld(f"{error}; --allow-downgrade takes it all the same") from None
+
+
+def _find_upgrade(sysroot: Sysroot, source: Deployment, options: UpgradeOptions) -> Target | None:
+    check_configured(source)
+    remote, ref = load_refspec(source)
+    origin = inherited(source.origin)
+    if options.fetching:
+        _fetch(sysroot, source, remote, ref, options)
+    commit = options.override or _resolve(sysroot, remote, ref)
+    if options.override is not None:
+        origin.set(ORIGIN, OVERRIDE, options.override)
+    else:
+        rebase = sysroot.repo.load_commit(commit).metadata.find_string(REBASE)
+        if rebase is not None:
+            ref = check_ref(rebase)
+            origin = inherited(source.origin, refspec(remote, ref))
+            if options.fetching:
+                _fetch(sysroot, source, remote, ref, options)
+            commit = _resolve(sysroot, remote, ref)
+    if commit == source.checksum:
+        return None
+    if not options.allow_downgrade:
+        check_age(sysroot.repo, commit, source.checksum)
+    return Target(commit, origin)
+
+
+def find_switch(sysroot: Sysroot, source: Deployment, text: str) -> Target:
+    """The newest commit of another ref, brought here. `REF` alone keeps the remote, `REMOTE:` the ref.
+
+    Raises Invalid where it is what the deployment follows already.
+    """
+    remote, ref = load_refspec(source)
+    if text.endswith(":"):
+        remote, _ = parse_refspec(f"{text}{ref}")
+    elif ":" in text:
+        remote, ref = parse_refspec(text)
+    else:
+        ref = check_ref(text)
+    new = refspec(remote, ref)
+    if new == source.refspec:
+        raise Invalid(f"Old and new refs are equal: {new}")
+    _fetch(sysroot, source, remote, ref, UpgradeOptions(allow_downgrade=True))
+    return Target(_resolve(sysroot, remote, ref), origin_of(new))
+
+
+def _fetch(sysroot: Sysroot, source: Deployment, name: str | None, ref: str, options: UpgradeOptions) -> None:
+    """Pull a ref; nothing where that is a branch of our own."""
     if name is None:
         return
     remote = load_remote(sysroot.repo, name)
     check_policy(remote)
-    source = open_source(sysroot.repo, remote)
+    oldest = None if options.allow_downgrade else source.checksum
+    opened = open_source(sysroot.repo, remote)
     try:
-        pull(sysroot.repo, source, {ref: override}, name, PullOptions(collection=remote.collection))
+        how = PullOptions(collection=remote.collection, newer_than=oldest)
+        pull(sysroot.repo, opened, {ref: options.override}, name, how)
     finally:
-        source.close()
+        opened.close()
 
 
-def find_target(sysroot: Sysroot, deployment: Deployment, *, allow_downgrade: bool = False) -> Checksum | None:
-    """The commit to upgrade to, from what is here; None where the deployment has it. Raises Invalid where it is older.
-
-    The check guards against a server that offers an old release, with holes that were mended since.
-    """
-    assert deployment.refspec is not None
-    target = sysroot.repo.find_ref(deployment.refspec)
-    if target is None:
-        raise NotFound(f"Refspec '{deployment.refspec}' not found in {sysroot.repo.path}")
-    if target == deployment.checksum:
-        return None
-    if not allow_downgrade:
-        old, new = (sysroot.repo.load_commit(checksum).timestamp for checksum in (deployment.checksum, target))
-        if new < old:
-            raise Invalid(
-                f"Upgrade target {target} (timestamp {new}) is older than what is deployed ({old}); "
-                "--allow-downgrade takes it all the same"
-            )
-    return target
+def _resolve(sysroot: Sysroot, remote: str | None, ref: str) -> Checksum:
+    text = refspec(remote, ref)
+    found = sysroot.repo.find_ref(text)
+    if found is None:
+        raise NotFound(f"Refspec '{text}' not found in {sysroot.repo.path}")
+    return found

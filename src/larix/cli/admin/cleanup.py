@@ -2,9 +2,8 @@
 
 import argparse
 
-from larix.cli.admin.options import add_sysroot, open_sysroot
+from larix.cli.admin.options import add_sysroot, clean, open_sysroot
 from larix.cli.options import Parser
-from larix.sysroot.cleanup import cleanup
 
 
 def configure(parser: Parser) -> None:
@@ -13,4 +12,4 @@ def configure(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     with open_sysroot(args) as sysroot, sysroot.lock():
-        cleanup(sysroot)
+        clean(sysroot)

@@ -6,18 +6,22 @@ from pathlib import Path
 from larix.cli.admin.options import (
     add_stateroot,
     add_sysroot,
-    is_mutable,
     open_sysroot,
     print_changes,
     put_in_place,
+    refuse_to_stage,
+    running_kernel_args,
     stateroot_of,
 )
 from larix.cli.options import Parser, add_missing
+from larix.errors import Invalid
 from larix.formats.kargs import KernelArgs
 from larix.formats.keyfile import KeyFile
 from larix.linux import files
-from larix.sysroot.deploy import DeployOptions, KeepOptions, deploy, find_source, origin_of, plan_order
+from larix.sysroot.deploy import DeployOptions, deploy, find_source
 from larix.sysroot.deployment import Deployment
+from larix.sysroot.origin import origin_of
+from larix.sysroot.plan import KeepOptions, plan_order
 
 
 def configure(parser: Parser) -> None:
@@ -26,6 +30,9 @@ def configure(parser: Parser) -> None:
     parser.add_argument("--origin-file", metavar="FILE", help="Take the origin from this file, not from REFSPEC")
     parser.add_argument("--no-merge", action="store_true", help="Carry over neither /etc nor kernel arguments")
     parser.add_argument("--retain", action="store_true", help="Keep all older deployments")
+    parser.add_argument("--retain-pending", action="store_true", help="Keep those before the booted one")
+    parser.add_argument("--retain-rollback", action="store_true", help="Keep those after the booted one")
+    parser.add_argument("--no-prune", action="store_true", help="Delete nothing from the repo afterwards")
     parser.add_argument("--not-as-default", action="store_true", help="Keep the default as it is")
     for option, about in (
         ("--karg", "Set a kernel argument, in place of those of its name"),
@@ -35,11 +42,11 @@ def configure(parser: Parser) -> None:
         parser.add_argument(option, metavar="NAME=VALUE", action="append", default=[], help=about)
     parser.add_argument("--karg-none", action="store_true", help="Take no kernel arguments over")
     parser.add_argument("--karg-proc-cmdline", action="store_true", help="Take those of the running kernel over")
-    for option in "--stage", "--lock-finalization":
-        add_missing(parser, option, "larix puts deployments in place at once, and cannot stage them yet", value=False)
-    for option in "--retain-pending", "--retain-rollback", "--no-prune":
-        add_missing(parser, option, "larix cannot do that yet; --retain keeps all deployments", value=False)
-    add_missing(parser, "--overlay-initrd", "larix cannot add to what the initramfs holds yet")
+    parser.add_argument(
+        "--overlay-initrd", metavar="FILE", action="append", default=[], help="Unpack this over the initramfs"
+    )
+    parser.add_argument("--stage", action="store_true", help=argparse.SUPPRESS)
+    add_missing(parser, "--lock-finalization", "larix cannot stage deployments yet", value=False)
     parser.add_argument("refspec", metavar="REFSPEC", help="REF, REMOTE:REF or checksum")
 
 
@@ -49,13 +56,15 @@ def run(args: argparse.Namespace) -> None:
         commit = sysroot.repo.resolve(args.refspec)
         source = None if args.no_merge else find_source(sysroot, stateroot)
         origin = _read_origin(args.origin_file) if args.origin_file else origin_of(args.refspec)
-        how = DeployOptions(source, is_mutable())
+        if args.stage:
+            refuse_to_stage(sysroot)
+        how = DeployOptions(source, args.overlay_initrd)
         new, changes = deploy(sysroot, stateroot, commit, origin, _kernel_args(args, source), how)
         if source is not None:
             print_changes(changes)
-        keep = KeepOptions(args.retain, args.not_as_default)
-        booted = sysroot.booted
-        put_in_place(sysroot, plan_order(sysroot.deployments, new, booted, source, keep))
+        keep = KeepOptions(args.retain, args.retain_pending, args.retain_rollback, args.not_as_default)
+        order = plan_order(sysroot.deployments, new, sysroot.booted, source, keep)
+        put_in_place(sysroot, order, prune=not args.no_prune)
 
 
 def _read_origin(path: str) -> KeyFile:
@@ -64,15 +73,16 @@ def _read_origin(path: str) -> KeyFile:
 
 
 def _kernel_args(args: argparse.Namespace, source: Deployment | None) -> KernelArgs:
+    if args.karg_none and args.karg_delete:
+        raise Invalid("Can't specify both --karg-none and --karg-delete")
     found = KernelArgs()
     if args.karg_proc_cmdline:
-        found = KernelArgs.parse(Path("/proc/cmdline").read_text())
-        # What the boot loader added for that boot alone.
-        found = found.without("BOOT_IMAGE").without("initrd")
+        found = running_kernel_args()
     elif source is not None and not args.karg_none:
         found = source.entry.options
-    for argument in args.karg_delete:
-        found = found.delete(argument)
     for argument in args.karg:
         found = found.replace(argument)
-    return found.append(args.karg_append)
+    found = found.append(args.karg_append)
+    for argument in args.karg_delete:
+        found = found.delete(argument)
+    return found

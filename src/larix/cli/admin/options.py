@@ -3,14 +3,20 @@
 import argparse
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
-from larix.cli.options import Parser
-from larix.errors import Invalid
+from larix.cli.options import Parser, add_missing, configure_repo
+from larix.cli.output import size
+from larix.errors import Invalid, NotFound, Unsupported
+from larix.formats.kargs import KernelArgs
 from larix.sysroot.bootswap import write_deployments
 from larix.sysroot.cleanup import cleanup
+from larix.sysroot.deploy import DeployOptions, deploy, find_source
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.etcmerge import EtcChanges
-from larix.sysroot.sysroot import Sysroot
+from larix.sysroot.plan import KeepOptions, plan_order
+from larix.sysroot.sysroot import Sysroot, SysrootOptions
+from larix.sysroot.upgrade import Target
 
 
 def add_sysroot(parser: Parser) -> None:
@@ -18,7 +24,15 @@ def add_sysroot(parser: Parser) -> None:
 
 
 def open_sysroot(args: argparse.Namespace) -> Sysroot:
-    return Sysroot(args.sysroot or os.environ.get("OSTREE_SYSROOT") or "/")
+    debug = os.environ.get("OSTREE_SYSROOT_DEBUG", "").split(",")
+    how = SysrootOptions(
+        mutable="mutable-deployments" in debug,
+        with_dtb="no-dtb" not in debug,
+        older_names="bootloader-naming-1" in os.environ.get("OSTREE_SYSROOT_OPTS", "").split(","),
+    )
+    sysroot = Sysroot(args.sysroot or os.environ.get("OSTREE_SYSROOT") or "/", how)
+    configure_repo(sysroot.repo)
+    return sysroot
 
 
 def add_stateroot(parser: Parser) -> None:
@@ -33,11 +47,28 @@ def stateroot_of(args: argparse.Namespace, sysroot: Sysroot) -> str:
     return sysroot.booted.stateroot
 
 
+def find_source_of(args: argparse.Namespace, sysroot: Sysroot) -> Deployment:
+    """The deployment that a new one of the stateroot in question begins from."""
+    stateroot = stateroot_of(args, sysroot)
+    source = find_source(sysroot, stateroot)
+    if source is None:
+        raise NotFound(f"No previous deployment for stateroot '{stateroot}'; `larix admin deploy` makes the first")
+    return source
+
+
 def find_index(sysroot: Sysroot, text: str) -> int:
     count = len(sysroot.deployments)
     if not text.isascii() or not text.isdigit() or int(text) >= count:
+        if not text.isascii() or not text.isdigit():
+            raise Invalid(f"Invalid index: {text}; `admin status` counts deployments from 0")
         raise Invalid(f"Out of range deployment index {text}, expected < {count}; `admin status` counts them from 0")
     return int(text)
+
+
+def running_kernel_args() -> KernelArgs:
+    found = KernelArgs.parse(Path("/proc/cmdline").read_text())
+    # What the boot loader added for that boot alone.
+    return found.without("BOOT_IMAGE").without("initrd")
 
 
 def print_changes(changes: EtcChanges) -> None:
@@ -45,16 +76,39 @@ def print_changes(changes: EtcChanges) -> None:
     print("Copying /etc changes: {} modified, {} removed, {} added".format(*counts))
 
 
-def put_in_place(sysroot: Sysroot, deployments: Sequence[Deployment]) -> None:
+def put_in_place(sysroot: Sysroot, deployments: Sequence[Deployment], *, prune: bool = True) -> None:
     """Make this the list, say so, and clean up after it."""
     before = len(sysroot.deployments)
-    write_deployments(sysroot, deployments)
+    swap = write_deployments(sysroot, deployments)
     print(
-        f"Bootloader updated; bootconfig swap: yes; bootversion: boot.{sysroot.bootversion}.1, "
+        f"{'Bootloader updated' if swap.with_config and not swap.has_bootloader else 'Transaction complete'}; "
+        f"bootconfig swap: {'yes' if swap.with_config else 'no'}; "
+        f"bootversion: boot.{sysroot.bootversion}.{sysroot.subbootversion}, "
         f"deployment count change: {len(deployments) - before}"
     )
-    cleanup(sysroot)
+    clean(sysroot, prune=prune)
 
 
-def is_mutable() -> bool:
-    return "mutable-deployments" in os.environ.get("OSTREE_SYSROOT_DEBUG", "").split(",")
+def clean(sysroot: Sysroot, *, prune: bool = True) -> None:
+    freed = cleanup(sysroot, prune=prune)
+    if freed:
+        print(f"Freed objects: {size(freed)}")
+
+
+def deploy_target(sysroot: Sysroot, source: Deployment, target: Target) -> None:
+    """Deploy in the stateroot of `source`, with its /etc and kernel arguments, and make it the default."""
+    options = source.entry.options
+    new, changes = deploy(sysroot, source.stateroot, target.commit, target.origin, options, DeployOptions(source))
+    print_changes(changes)
+    put_in_place(sysroot, plan_order(sysroot.deployments, new, sysroot.booted, source, KeepOptions()))
+
+
+def add_restart(parser: Parser) -> None:
+    for names in "-r --reboot", "-k --kexec":
+        add_missing(parser, names, "larix cannot restart the machine yet", value=False)
+
+
+def refuse_to_stage(sysroot: Sysroot) -> None:
+    if sysroot.booted is None:
+        raise Invalid("Cannot stage deployment: Not currently booted into an OSTree system")
+    raise Unsupported("--stage: larix puts deployments in place at once, and cannot stage them yet")

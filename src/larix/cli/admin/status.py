@@ -5,7 +5,7 @@ import argparse
 from larix.cli.admin.options import add_sysroot, open_sysroot
 from larix.cli.json import print_json
 from larix.cli.options import Parser, add_missing
-from larix.errors import Error
+from larix.errors import Error, Invalid
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.sysroot import Sysroot
 
@@ -13,13 +13,23 @@ from larix.sysroot.sysroot import Sysroot
 def configure(parser: Parser) -> None:
     add_sysroot(parser)
     parser.add_argument("-J", "--json", action="store_true", help="Print JSON")
-    for names in "-V --verify", "-S --skip-signatures":
-        add_missing(parser, names, "larix cannot check signatures yet", value=False)
-    add_missing(parser, "-D --is-default", "larix cannot tell that by its exit status yet", value=False)
+    add_missing(parser, "-V --verify", "larix cannot check signatures yet", value=False)
+    parser.add_argument("-S", "--skip-signatures", action="store_true", help="Accepted: larix prints none yet")
+    parser.add_argument(
+        "-D",
+        "--is-default",
+        action="store_true",
+        help="Print `default` where the first one is booted, else `not-default`",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     with open_sysroot(args) as sysroot:
+        if args.is_default:
+            if sysroot.booted is None:
+                raise Invalid("Not in a booted OSTree system: no deployment here is the root of this machine")
+            print("default" if sysroot.booted is sysroot.deployments[0] else "not-default")
+            return
         if args.json:
             found = [describe(sysroot, i) for i in range(len(sysroot.deployments))]
             print_json({"deployments": found})
@@ -39,6 +49,8 @@ def run(args: argparse.Namespace) -> None:
                 print(f"    origin refspec: {about['refspec']}")
             else:
                 print(f"    origin: {'<unknown origin type>' if deployment.origin.groups() else 'none'}")
+            if about["source_title"] is not None:
+                print(f"    `- {about['source_title']}")
 
 
 def describe(sysroot: Sysroot, index: int) -> dict[str, object]:
@@ -55,14 +67,16 @@ def describe(sysroot: Sysroot, index: int) -> dict[str, object]:
         "pending": of_booted and at is not None and index == at - 1,
         "rollback": of_booted and at is not None and index == at + 1,
         "pinned": deployment.is_pinned,
-        "version": find_version(sysroot, deployment),
+        "version": _find(sysroot, deployment, "version"),
         "refspec": deployment.refspec,
+        "source_title": _find(sysroot, deployment, "ostree.source-title"),
     }
 
 
-def find_version(sysroot: Sysroot, deployment: Deployment) -> str | None:
+def _find(sysroot: Sysroot, deployment: Deployment, key: str) -> str | None:
+    """A text in the metadata of its commit."""
     try:
-        return sysroot.repo.load_commit(deployment.checksum).metadata.find_string("version")
+        return sysroot.repo.load_commit(deployment.checksum).metadata.find_string(key)
     except Error:
         # A status is asked for when something is broken, too.
         return None

@@ -1,6 +1,7 @@
 """larix remote add"""
 
 import argparse
+from collections.abc import Iterable
 
 from larix.cli.options import Parser, add_missing, add_repo, add_sysroot_of_repo, open_repo
 from larix.errors import Invalid
@@ -37,11 +38,7 @@ def run(args: argparse.Namespace) -> None:
         options["branches"] = "".join(f"{check_ref(branch)};" for branch in args.branches)
     if args.contenturl is not None:
         options["contenturl"] = args.contenturl
-    for text in args.set:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise Invalid(f"Missing '=' in --set={text}; it must be KEY=VALUE")
-        options[key.strip()] = value
+    options |= parse_settings(args.set)
     if args.collection_id is not None:
         options["collection-id"] = check_collection(args.collection_id)
     if args.custom_backend is not None:
@@ -53,3 +50,14 @@ def run(args: argparse.Namespace) -> None:
     with open_repo(args) as repo:
         if not (args.if_not_exists and find_remote(repo, args.name)):
             add_remote(repo, Remote(args.name, options), replace=args.force)
+
+
+def parse_settings(texts: Iterable[str]) -> dict[str, str]:
+    """KEY=VALUE of each --set."""
+    options = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise Invalid(f"Missing '=' in --set={text}; it must be KEY=VALUE")
+        options[key.strip()] = value
+    return options

@@ -1,0 +1,16 @@
+"""What a boot loader needs beside the entries in boot/loader.N/entries, which all have."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from larix.formats.bootentry import BootEntry
+
+
+class BootLoader(Protocol):
+    name: str
+
+    def is_active(self, boot_fd: int) -> bool:
+        """Whether its configuration is there in /boot."""
+
+    def write(self, entries: Sequence[BootEntry], bootversion: int, boot_fd: int) -> None:
+        """Put its own configuration into loader.BOOTVERSION, before that becomes the one that boots."""

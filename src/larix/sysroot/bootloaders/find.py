@@ -1,0 +1,44 @@
+"""Which boot loader a sysroot has."""
+
+import os
+
+from larix.errors import Invalid, Unsupported
+from larix.sysroot.bootloaders.base import BootLoader
+from larix.sysroot.bootloaders.none import NoBootLoader
+from larix.sysroot.bootloaders.syslinux import Syslinux
+from larix.sysroot.sysroot import Sysroot
+
+LOADERS: dict[str, type[BootLoader]] = {"none": NoBootLoader, "syslinux": Syslinux}
+# Name -> what shows, in /boot, that a sysroot boots with it.
+MISSING = {
+    "grub2": ("grub2/grub.cfg", "grub/grub.cfg"),
+    "uboot": ("uEnv.txt",),
+    "zipl": (),
+    "aboot": (),
+    "systemd-boot": (),
+}
+
+
+def find_bootloader(sysroot: Sysroot, boot_fd: int) -> BootLoader:
+    """What sysroot.bootloader names; where that is `auto`, what is in /boot.
+
+    Raises Unsupported for one that larix cannot write yet: to leave its configuration as it is would boot the old tree,
+    or none.
+    """
+    name = sysroot.repo.config.find("sysroot", "bootloader") or "auto"
+    if name in LOADERS:
+        return LOADERS[name]()
+    if name in MISSING:
+        raise Unsupported(f"sysroot.bootloader is {name}, which larix cannot write the configuration of yet")
+    if name != "auto":
+        raise Invalid(f"Invalid bootloader configuration: '{name}'; it must be auto, {', '.join([*LOADERS, *MISSING])}")
+    if Syslinux().is_active(boot_fd):
+        return Syslinux()
+    for missing, paths in MISSING.items():
+        for path in paths:
+            if os.path.lexists(f"/proc/self/fd/{boot_fd}/{path}"):
+                raise Unsupported(
+                    f"{sysroot.path}/boot/{path}: larix cannot write the configuration of {missing} yet; where "
+                    "it reads the entries in boot/loader/entries itself, set sysroot.bootloader to none"
+                )
+    return NoBootLoader()

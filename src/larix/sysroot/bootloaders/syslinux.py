@@ -1,0 +1,74 @@
+"""SYSLINUX and EXTLINUX, which read boot/loader/syslinux.cfg through the link boot/syslinux/syslinux.cfg.
+
+    DEFAULT title of the first entry
+    LABEL title
+    \tKERNEL /boot/ostree/…     the path as the boot loader sees it: boot/boot links to boot
+    \tINITRD …
+    \tDEVICETREE, FDTDIR …
+    \tAPPEND kernel arguments
+
+Other lines are kept: settings, and labels whose kernel is not one of ours.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+
+from larix.formats.bootentry import BootEntry
+from larix.linux import files
+
+LINK = "syslinux/syslinux.cfg"
+MAX_SIZE = 1 << 20
+WORDS = {"linux": "KERNEL", "initrd": "INITRD", "devicetree": "DEVICETREE", "fdtdir": "FDTDIR"}
+OURS = ("/ostree/", "/boot/ostree/")
+
+
+class Syslinux:
+    name = "syslinux"
+
+    def is_active(self, boot_fd: int) -> bool:
+        try:
+            os.readlink(LINK, dir_fd=boot_fd)
+        except OSError:
+            return False
+        return True
+
+    def write(self, entries: Sequence[BootEntry], bootversion: int, boot_fd: int) -> None:
+        try:
+            old = files.read("loader/syslinux.cfg", boot_fd, MAX_SIZE).decode("utf-8", "surrogateescape")
+        except FileNotFoundError:
+            old = ""
+        lines = [*_others(old.splitlines())]
+        if entries:
+            lines.append(f"DEFAULT {entries[0].find('title')}")
+        for entry in entries:
+            lines += _label(entry)
+        text = "".join(f"{line}\n" for line in lines)
+        files.replace(f"loader.{bootversion}/syslinux.cfg", text.encode("utf-8", "surrogateescape"), boot_fd)
+
+
+def _label(entry: BootEntry) -> Iterator[str]:
+    yield f"LABEL {entry.find('title')}"
+    for key, word in WORDS.items():
+        # It reads one line of each kind: several initrds stand there with commas.
+        paths = [f"/boot{value}" for name, value in entry.pairs if name == key]
+        if paths:
+            yield f"\t{word} {','.join(paths)}"
+    yield f"\tAPPEND {entry.options}"
+
+
+def _others(lines: Sequence[str]) -> Iterator[str]:
+    """The lines that are not ours; of DEFAULT there can be only one."""
+    block: list[str] = []
+    for line in [*lines, "LABEL"]:
+        word = line.split(None, 1)[0].upper() if line.split() else ""
+        if word == "LABEL":
+            if not any(_is_ours(other) for other in block):
+                yield from block
+            block = []
+        if word != "DEFAULT":
+            block.append(line)
+
+
+def _is_ours(line: str) -> bool:
+    words = line.split(None, 1)
+    return len(words) == 2 and words[0].upper() in ("KERNEL", "LINUX") and words[1].startswith(OURS)
