@@ -120,3 +120,22 @@ def test_remotes_of_a_parent(tmp_path: Path) -> None:
     for question in ["list"], ["show-url", "of-parent"], ["show-url", "of-child"]:
         assert larix(tmp_path / "child", "remote", *question) == ostree(tmp_path / "child", "remote", *question)
     assert run_larix(f"--repo={tmp_path / 'child'}", "remote", "delete", "of-parent").status == 1
+
+
+def test_a_remote_added_in_a_running_deployment_gets_a_file(tmp_path: Path) -> None:
+    """As both tools see it from inside: the disk is in /sysroot, and /ostree links there."""
+    disk, root = tmp_path / "disk", tmp_path / "root"
+    disk.mkdir()
+    assert run_larix("admin", "init-fs", disk).status == 0
+    root.mkdir()
+    (root / "sysroot").symlink_to(disk)
+    (root / "ostree").symlink_to("sysroot/ostree")
+    config = (disk / "ostree/repo/config").read_text()
+    run_c("remote", "add", f"--sysroot={root}", "--no-gpg-verify", "theirs", "http://u")
+    assert run_larix("remote", "add", f"--sysroot={root}", "--no-gpg-verify", "ours", "http://u").status == 0
+    texts = [(root / f"etc/ostree/remotes.d/{name}.conf").read_text().replace(name, "") for name in ("ours", "theirs")]
+    assert texts[0] == texts[1]
+    assert (disk / "ostree/repo/config").read_text() == config
+    larix(disk / "ostree/repo", "config", "set", "core.add-remotes-config-dir", "false")
+    assert run_larix("remote", "add", f"--sysroot={root}", "third", "http://u").status == 0
+    assert "third" in (disk / "ostree/repo/config").read_text()

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from larix.errors import Invalid, NotFound, Unsupported
 from larix.linux import files
-from larix.repo.repo import REMOTES, Repo
+from larix.repo.repo import Repo
 
 SYSTEM_REPO = "/ostree/repo"
 
@@ -111,9 +111,7 @@ def repo_path(args: argparse.Namespace) -> str:
 
 def open_repo(args: argparse.Namespace) -> Repo:
     sysroot = getattr(args, "sysroot", None)
-    repo = Repo(repo_path(args) if sysroot is None else os.path.join(sysroot, "ostree/repo"))
-    if sysroot is not None:
-        repo.remotes_dir = os.path.join(sysroot, REMOTES)
+    repo = Repo(repo_path(args)) if sysroot is None else Repo.of_sysroot(sysroot)
     configure_repo(repo)
     return repo
 

@@ -17,7 +17,7 @@ from larix.formats.keyfile import KeyFile
 from larix.formats.names import check_remote
 from larix.linux import files
 from larix.repo.config import read_config, write_config
-from larix.repo.repo import MAX_CONFIG_SIZE, SYSTEM_REMOTES, Repo
+from larix.repo.repo import MAX_CONFIG_SIZE, Repo
 
 SUFFIX = ".conf"
 
@@ -82,11 +82,10 @@ def add_remote(repo: Repo, remote: Remote, *, replace: bool = False) -> None:
     found = _find_file(repo, group)
     if (found is not None or group in config.groups()) and not replace:
         raise Invalid(f'Remote configuration for "{remote.name}" already exists; --force replaces it')
-    if found is None and repo.remotes_dir is not None and group not in config.groups():
-        own = repo.remotes_dir == SYSTEM_REMOTES
-        if config.find_bool("core", "add-remotes-config-dir", own):
-            own_file = f"{remote.name}{SUFFIX}"
-            found = next((found for found in _more_configs(repo) if found[0] == own_file), (own_file, KeyFile()))
+    to_file = config.find_bool("core", "add-remotes-config-dir", repo.adds_to_remotes_dir)
+    if found is None and repo.remotes_dir is not None and group not in config.groups() and to_file:
+        own_file = f"{remote.name}{SUFFIX}"
+        found = next((found for found in _more_configs(repo) if found[0] == own_file), (own_file, KeyFile()))
     name, changed = found or (None, config)
     changed.remove_group(group)
     for key, value in remote.options.items():

@@ -68,6 +68,8 @@ class Repo:
         self.parent: Repo | None = None
         # Where files with more remotes are, if anywhere.
         self.remotes_dir = SYSTEM_REMOTES if os.path.realpath(path) in SYSTEM_REPOS else None
+        # Whether new ones go there, where the config says nothing of it.
+        self.adds_to_remotes_dir = self.remotes_dir is not None
         # Names the time between two starts of the machine; nothing that was written without a sync outlives it.
         self.boot_id = BOOT_ID.read_text().strip()
         # A transaction stops when all is written and nothing is placed, as if killed: for tests of what comes after.
@@ -133,6 +135,15 @@ class Repo:
             finally:
                 os.close(fd)
         return cls(path)
+
+    @classmethod
+    def of_sysroot(cls, path: str) -> Self:
+        """Open the repo of a sysroot, given by its root: that of a disk, or that of a deployment as it runs, where the
+        disk is in /sysroot. Raises as the constructor."""
+        repo = cls(os.path.join(path, "ostree/repo"))
+        repo.remotes_dir = os.path.join(path, REMOTES)
+        repo.adds_to_remotes_dir = os.access(os.path.join(path, "sysroot/ostree"), os.F_OK)
+        return repo
 
     def close(self) -> None:
         """May be called twice."""

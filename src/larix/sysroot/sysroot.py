@@ -25,7 +25,7 @@ from larix.formats.checksum import Checksum
 from larix.formats.keyfile import KeyFile
 from larix.linux import files
 from larix.linux.lock import lock_file
-from larix.repo.repo import REMOTES, Repo
+from larix.repo.repo import Repo
 from larix.sysroot.deployment import Deployment, deploy_path
 
 LOADER = "boot/loader"
@@ -58,8 +58,7 @@ class Sysroot:
         try:
             if not os.access(REPO, os.F_OK, dir_fd=self.fd):
                 raise NotFound(f"{path} is no sysroot: it has no {REPO}; `larix admin init-fs {path}` makes one")
-            self.repo = Repo(os.path.join(path, REPO))
-            self.repo.remotes_dir = os.path.join(path, REMOTES)
+            self.repo = Repo.of_sysroot(path)
         except BaseException:
             os.close(self.fd)
             raise
