@@ -154,6 +154,13 @@ def make_whiteout(name: str, dir_fd: int, mode: int) -> None:
     os.chmod(name, mode, dir_fd=dir_fd)
 
 
+def is_link(name: str, dir_fd: int) -> bool:
+    try:
+        return stat.S_ISLNK(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def link(source: str, source_fd: int, name: str, dir_fd: int) -> None:
     """A hard link; a symlink is linked itself."""
     os.link(source, name, src_dir_fd=source_fd, dst_dir_fd=dir_fd, follow_symlinks=False)

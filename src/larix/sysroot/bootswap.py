@@ -97,7 +97,7 @@ def _write_config(
         older = f"-{deployment.stateroot}" if sysroot.options.older_names else ""
         name = f"{directory}/entries/ostree-{deployment.entry.version}{older}.conf"
         files.replace(name, str(deployment.entry).encode(), boot_fd)
-    bootloader.write([deployment.entry for deployment in deployments], bootversion, boot_fd)
+    bootloader.write(sysroot, deployments, bootversion, boot_fd)
     if not os.path.lexists(f"/proc/self/fd/{boot_fd}/boot"):
         # So that paths in entries are right where /boot is a file system of its own, and where it is not.
         files.symlink(".", "boot", boot_fd)

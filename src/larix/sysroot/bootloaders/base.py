@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from larix.formats.bootentry import BootEntry
+from larix.sysroot.deployment import Deployment
+from larix.sysroot.sysroot import Sysroot
 
 
 class BootLoader(Protocol):
@@ -12,5 +13,5 @@ class BootLoader(Protocol):
     def is_active(self, boot_fd: int) -> bool:
         """Whether its configuration is there in /boot."""
 
-    def write(self, entries: Sequence[BootEntry], bootversion: int, boot_fd: int) -> None:
+    def write(self, sysroot: Sysroot, deployments: Sequence[Deployment], bootversion: int, boot_fd: int) -> None:
         """Put its own configuration into loader.BOOTVERSION, before that becomes the one that boots."""

@@ -6,13 +6,13 @@ from larix.errors import Invalid, Unsupported
 from larix.sysroot.bootloaders.base import BootLoader
 from larix.sysroot.bootloaders.none import NoBootLoader
 from larix.sysroot.bootloaders.syslinux import Syslinux
+from larix.sysroot.bootloaders.uboot import UBoot
 from larix.sysroot.sysroot import Sysroot
 
-LOADERS: dict[str, type[BootLoader]] = {"none": NoBootLoader, "syslinux": Syslinux}
+LOADERS: dict[str, type[BootLoader]] = {"none": NoBootLoader, "syslinux": Syslinux, "uboot": UBoot}
 # Name -> what shows, in /boot, that a sysroot boots with it.
 MISSING = {
     "grub2": ("grub2/grub.cfg", "grub/grub.cfg"),
-    "uboot": ("uEnv.txt",),
     "zipl": (),
     "aboot": (),
     "systemd-boot": (),
@@ -32,8 +32,9 @@ def find_bootloader(sysroot: Sysroot, boot_fd: int) -> BootLoader:
         raise Unsupported(f"sysroot.bootloader is {name}, which larix cannot write the configuration of yet")
     if name != "auto":
         raise Invalid(f"Invalid bootloader configuration: '{name}'; it must be auto, {', '.join([*LOADERS, *MISSING])}")
-    if Syslinux().is_active(boot_fd):
-        return Syslinux()
+    for active in Syslinux(), UBoot():
+        if active.is_active(boot_fd):
+            return active
     for missing, paths in MISSING.items():
         for path in paths:
             if os.path.lexists(f"/proc/self/fd/{boot_fd}/{path}"):

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from larix.formats.bootentry import BootEntry
+from larix.sysroot.deployment import Deployment
+from larix.sysroot.sysroot import Sysroot
 
 
 class NoBootLoader:
@@ -11,5 +12,5 @@ class NoBootLoader:
     def is_active(self, boot_fd: int) -> bool:
         return True
 
-    def write(self, entries: Sequence[BootEntry], bootversion: int, boot_fd: int) -> None:
+    def write(self, sysroot: Sysroot, deployments: Sequence[Deployment], bootversion: int, boot_fd: int) -> None:
         pass

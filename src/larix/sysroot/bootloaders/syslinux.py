@@ -10,11 +10,12 @@
 Other lines are kept: settings, and labels whose kernel is not one of ours.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 
 from larix.formats.bootentry import BootEntry
 from larix.linux import files
+from larix.sysroot.deployment import Deployment
+from larix.sysroot.sysroot import Sysroot
 
 LINK = "syslinux/syslinux.cfg"
 MAX_SIZE = 1 << 20
@@ -26,22 +27,18 @@ class Syslinux:
     name = "syslinux"
 
     def is_active(self, boot_fd: int) -> bool:
-        try:
-            os.readlink(LINK, dir_fd=boot_fd)
-        except OSError:
-            return False
-        return True
+        return files.is_link(LINK, boot_fd)
 
-    def write(self, entries: Sequence[BootEntry], bootversion: int, boot_fd: int) -> None:
+    def write(self, sysroot: Sysroot, deployments: Sequence[Deployment], bootversion: int, boot_fd: int) -> None:
         try:
             old = files.read("loader/syslinux.cfg", boot_fd, MAX_SIZE).decode("utf-8", "surrogateescape")
         except FileNotFoundError:
             old = ""
         lines = [*_others(old.splitlines())]
-        if entries:
-            lines.append(f"DEFAULT {entries[0].find('title')}")
-        for entry in entries:
-            lines += _label(entry)
+        if deployments:
+            lines.append(f"DEFAULT {deployments[0].entry.find('title')}")
+        for deployment in deployments:
+            lines += _label(deployment.entry)
         text = "".join(f"{line}\n" for line in lines)
         files.replace(f"loader.{bootversion}/syslinux.cfg", text.encode("utf-8", "surrogateescape"), boot_fd)
 
