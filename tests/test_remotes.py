@@ -139,3 +139,11 @@ def test_a_remote_added_in_a_running_deployment_gets_a_file(tmp_path: Path) -> N
     larix(disk / "ostree/repo", "config", "set", "core.add-remotes-config-dir", "false")
     assert run_larix("remote", "add", f"--sysroot={root}", "third", "http://u").status == 0
     assert "third" in (disk / "ostree/repo/config").read_text()
+
+
+def test_the_repo_of_the_sysroot_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_larix("admin", "init-fs", tmp_path).status == 0
+    monkeypatch.setenv("OSTREE_SYSROOT", str(tmp_path))
+    monkeypatch.chdir("/")
+    assert run_larix("remote", "add", "origin", "http://u").status == 0
+    assert run_larix("remote", "list").out == run_c("remote", "list").stdout == "origin\n"

@@ -100,8 +100,7 @@ def add_sysroot_of_repo(parser: Parser) -> None:
 def repo_path(args: argparse.Namespace) -> str:
     if args.repo is not None:
         return str(args.repo)
-    # A command given inside a repo means that repo.
-    if os.access("objects", os.F_OK) and os.access("config", os.F_OK):
+    if _is_inside_repo():
         return "."
     found = os.environ.get("OSTREE_REPO")
     if found is None and not os.access(SYSTEM_REPO, os.F_OK):
@@ -109,8 +108,15 @@ def repo_path(args: argparse.Namespace) -> str:
     return found or SYSTEM_REPO
 
 
+def _is_inside_repo() -> bool:
+    """A command given there means that repo."""
+    return os.access("objects", os.F_OK) and os.access("config", os.F_OK)
+
+
 def open_repo(args: argparse.Namespace) -> Repo:
     sysroot = getattr(args, "sysroot", None)
+    if sysroot is None and args.repo is None and "OSTREE_REPO" not in os.environ and not _is_inside_repo():
+        sysroot = os.environ.get("OSTREE_SYSROOT")
     repo = Repo(repo_path(args)) if sysroot is None else Repo.of_sysroot(sysroot)
     configure_repo(repo)
     return repo
