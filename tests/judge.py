@@ -115,6 +115,16 @@ def make_os_tree(root: Path, version: str, kernel: str) -> Path:
     return root
 
 
+def by_c(path: Path, releases: Path) -> Path:
+    """A sysroot that the C tool made, without deployments."""
+    path.mkdir()
+    c_admin(path, "init-fs", path)
+    c_admin(path, "os-init", "test")
+    ostree(path / "ostree/repo", "remote", "add", "--no-gpg-verify", "origin", f"file://{releases}")
+    ostree(path / "ostree/repo", "pull", "origin", "os/1", "os/2", "os/3", "os/4", "os/stable")
+    return path
+
+
 def make_tree(root: Path) -> Path:
     """Files, symlinks and directories with all metadata an object can hold, as far as the running user may make it."""
     (root / "usr/bin").mkdir(parents=True)

@@ -10,33 +10,9 @@ import pytest
 
 from larix.formats.bootentry import BootEntry
 from larix.formats.kargs import KernelArgs
-from tests.judge import admin, c_admin, fails, larix, make_os_tree, ostree, picture, run_larix
+from tests.judge import admin, by_c, c_admin, fails, larix, make_os_tree, ostree, picture, run_larix
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="the C tool deploys only as root")
-
-
-@pytest.fixture(scope="module")
-def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An archive repo with the branches os/1, os/2 (the same kernel), os/3 and os/4 (other kernels)."""
-    top = tmp_path_factory.mktemp("releases")
-    repo = top / "repo"
-    ostree(repo, "init", "--mode=archive")
-    for version, kernel in ("1", "6.1.0"), ("2", "6.1.0"), ("3", "6.2.0"), ("4", "6.4.0"):
-        tree = make_os_tree(top / version, version, kernel)
-        for branch in f"os/{version}", *(["os/stable"] if version == "1" else []):
-            words = ["-b", branch, f"--tree=dir={tree}", f"--add-metadata-string=version={version}.0"]
-            ostree(repo, "commit", *words, "--owner-uid=0", "--owner-gid=0")
-    return repo
-
-
-def by_c(path: Path, releases: Path) -> Path:
-    """A sysroot that the C tool made, without deployments."""
-    path.mkdir()
-    c_admin(path, "init-fs", path)
-    c_admin(path, "os-init", "test")
-    ostree(path / "ostree/repo", "remote", "add", "--no-gpg-verify", "origin", f"file://{releases}")
-    ostree(path / "ostree/repo", "pull", "origin", "os/1", "os/2", "os/3", "os/4", "os/stable")
-    return path
 
 
 def skeleton(sysroot: Path) -> dict[str, object]:

@@ -40,6 +40,7 @@ GROUPS = {
 COMMANDS = {
     "admin --print-current-dir": ("admin.current_dir", "Print where the booted deployment is, else the first"),
     "admin cleanup": ("admin.cleanup", "Remove what no deployment needs"),
+    "admin etc-merge": ("admin.etc_merge", "Show what the next deployment makes of /etc"),
     "admin config-diff": ("admin.config_diff", "Print what differs in /etc from what the tree brought"),
     "admin deploy": ("admin.deploy", "Make a commit the tree that boots next"),
     "admin init-fs": ("admin.init_fs", "Make a directory a sysroot"),

@@ -244,7 +244,7 @@ def _copy_content(source: str, source_fd: int, name: str, dir_fd: int, metadata:
         held.callback(os.close, old)
         new = create(name, dir_fd)
         held.callback(os.close, new)
-        while piece := os.read(old, COPY_PIECE):
+        for piece in pieces(old):
             write_all(new, piece)
         if metadata:
             copy_metadata(old, new)
@@ -255,8 +255,13 @@ def copy_metadata(source_fd: int, fd: int) -> None:
     found = os.fstat(source_fd)
     if os.geteuid() == 0:
         os.fchown(fd, found.st_uid, found.st_gid)
-    for key, value in xattr.get_all(source_fd):
-        xattr.set_on(fd, key, value)
+    pairs = xattr.get_all(source_fd)
+    for name in xattr.names(fd) - {name for name, _ in pairs}:
+        # Those are the kernel's to give, and to refuse.
+        if not name.startswith(b"security."):
+            xattr.remove_from(fd, name)
+    for name, value in pairs:
+        xattr.set_on(fd, name, value)
     os.fchmod(fd, stat.S_IMODE(found.st_mode))
     os.utime(fd, ns=(found.st_mtime_ns, found.st_mtime_ns))
 
@@ -279,6 +284,12 @@ def sync(fd: int) -> None:
 
 def sync_file_system(fd: int) -> None:
     syscalls.syncfs(fd)
+
+
+def pieces(fd: int) -> Iterator[bytes]:
+    """What is left of an open file, in pieces."""
+    while piece := os.read(fd, COPY_PIECE):
+        yield piece
 
 
 def replace(name: str, data: bytes, dir_fd: int, *, durable: bool = True) -> None:

@@ -25,6 +25,16 @@ def _get_all(target: int | str, *, follow: bool) -> Pairs:
     return [(os.fsencode(name), os.getxattr(target, name, follow_symlinks=follow)) for name in names]
 
 
+def names(fd: int) -> set[bytes]:
+    """Of the attributes of an open file."""
+    try:
+        return {os.fsencode(name) for name in os.listxattr(fd)}
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return set()
+        raise
+
+
 def find(fd: int, name: bytes) -> bytes | None:
     """One attribute of an open file."""
     try:
@@ -37,6 +47,10 @@ def find(fd: int, name: bytes) -> bytes | None:
 
 def set_on(fd: int, name: bytes, value: bytes) -> None:
     os.setxattr(fd, name, value)
+
+
+def remove_from(fd: int, name: bytes) -> None:
+    os.removexattr(fd, name)
 
 
 def set_on_link(name: str, dir_fd: int, key: bytes, value: bytes) -> None:

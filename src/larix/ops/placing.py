@@ -173,7 +173,7 @@ class Placer:
             return True
         with self._repo.open_file(checksum) as stored:
             wanted, size = stored.header, stored.size
-        mode = _user_mode(wanted.mode) if self._user_mode and not wanted.is_symlink else wanted.mode
+        mode = user_mode(wanted.mode) if self._user_mode and not wanted.is_symlink else wanted.mode
         if there.st_mode != mode or (not wanted.is_symlink and there.st_size != size):
             return False
         with open_entry(name, dir_fd, name) as entry:
@@ -205,7 +205,7 @@ class Placer:
 
     def _set_metadata(self, fd: int, header: FileHeader) -> None:
         if self._user_mode:
-            files.set_mode(fd, stat.S_IMODE(_user_mode(header.mode)))
+            files.set_mode(fd, stat.S_IMODE(user_mode(header.mode)))
             return
         # The owner first: to change it takes the set-uid bit and the capabilities away.
         files.set_owner(fd, header.uid, header.gid)
@@ -273,7 +273,8 @@ def _is_unreadable(header: FileHeader) -> bool:
     return not header.is_symlink and not header.mode & stat.S_IRUSR
 
 
-def _user_mode(mode: int) -> int:
+def user_mode(mode: int) -> int:
+    """What becomes of a file's mode in a checkout for a user alone."""
     return mode & ~SET_IDS | stat.S_IRUSR
 
 

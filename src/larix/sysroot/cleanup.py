@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from larix.linux import files
 from larix.ops.prune import PruneOptions, execute_prune, plan_prune
@@ -21,10 +23,7 @@ def cleanup(sysroot: Sysroot, *, prune: bool = True) -> int:
 
     Returns the size of the objects that were deleted, in bytes.
     """
-    with files.doing(f"Cleaning up {sysroot.path}"):
-        _remove_unused_configuration(sysroot)
-        _remove_unlisted(sysroot)
-        _remove_unused_kernels(sysroot)
+    _remove_unused(sysroot)
     _set_refs(sysroot)
     if not prune:
         return 0
@@ -32,6 +31,25 @@ def cleanup(sysroot: Sysroot, *, prune: bool = True) -> int:
         plan = plan_prune(sysroot.repo, PruneOptions(refs_only=True, depth=0))
         execute_prune(exclusive, plan)
     return plan.size
+
+
+@contextmanager
+def undone_on_failure(sysroot: Sysroot) -> Iterator[None]:
+    """Remove what was made for a deployment that comes to nothing: on a full disk its space is wanted at once."""
+    try:
+        yield
+    except BaseException:
+        # What boots is what is on the disk, whatever was meant to be.
+        sysroot.load()
+        _remove_unused(sysroot)
+        raise
+
+
+def _remove_unused(sysroot: Sysroot) -> None:
+    with files.doing(f"Cleaning up {sysroot.path}"):
+        _remove_unused_configuration(sysroot)
+        _remove_unlisted(sysroot)
+        _remove_unused_kernels(sysroot)
 
 
 def _remove_unused_configuration(sysroot: Sysroot) -> None:

@@ -15,7 +15,8 @@ from larix.linux import files
 from larix.ops.checkout import checkout
 from larix.ops.placing import CheckoutOptions
 from larix.sysroot.deployment import Deployment, deploy_path, stateroot_path
-from larix.sysroot.etcmerge import EtcChanges, copy_defaults, merge, plan_merge
+from larix.sysroot.etcmerge import check_plan, copy_defaults, merge, read_tree
+from larix.sysroot.etcplan import EtcPlan, plan_merge
 from larix.sysroot.kernel import install_overlay, kernel_directory, load_kernel
 from larix.sysroot.sysroot import NAME, Sysroot
 
@@ -44,8 +45,8 @@ def deploy(
     origin: KeyFile,
     options: KernelArgs,
     how: DeployOptions | None = None,
-) -> tuple[Deployment, EtcChanges]:
-    """Make the tree of a new deployment, which is not listed yet; and what was carried over of /etc.
+) -> tuple[Deployment, EtcPlan]:
+    """Make the tree of a new deployment, which is not listed yet; and the plan by which its /etc was made.
 
     Raises NotFound for a stateroot that is not there, Invalid for a tree that cannot boot; what was made then is left
     for the next cleanup.
@@ -64,7 +65,7 @@ def deploy(
         root_fd = files.open_directory(path, sysroot.fd, follow=False)
         try:
             kernel = load_kernel(root_fd, str(commit), with_dtb=sysroot.options.with_dtb)
-            changes = _make_etc(sysroot, root_fd, str(commit), how.source)
+            plan = _make_etc(sysroot, root_fd, str(commit), how.source)
             files.replace(f"{path}.origin", str(origin).encode(), sysroot.fd)
         finally:
             os.close(root_fd)
@@ -75,7 +76,7 @@ def deploy(
         entry = replace(entry, pairs=(*entry.pairs, ("initrd", f"/{name}")))
     made = Deployment(stateroot, commit, serial, kernel.bootcsum, 0, entry, origin)
     guard(sysroot, made)
-    return made, changes
+    return made, plan
 
 
 def guard(sysroot: Sysroot, deployment: Deployment) -> None:
@@ -107,7 +108,7 @@ def _next_serial(sysroot: Sysroot, directory: str, commit: Checksum) -> int:
     return max((int(one[2]) + 1 for one in found if one and one[1] == commit), default=0)
 
 
-def _make_etc(sysroot: Sysroot, root_fd: int, tree: str, source: Deployment | None) -> EtcChanges:
+def _make_etc(sysroot: Sysroot, root_fd: int, tree: str, source: Deployment | None) -> EtcPlan:
     has_etc, has_defaults = (os.access(name, os.F_OK, dir_fd=root_fd) for name in ("etc", "usr/etc"))
     if has_etc and has_defaults:
         raise Invalid(f"{tree} has both /etc and /usr/etc; a tree must have one, with the defaults")
@@ -120,13 +121,13 @@ def _make_etc(sysroot: Sysroot, root_fd: int, tree: str, source: Deployment | No
     if source is not None:
         fds += [files.open_directory(f"{source.path}/{name}", sysroot.fd) for name in ("usr/etc", "etc")]
     try:
+        plan = EtcPlan() if source is None else plan_merge(*(read_tree(fd) for fd in (fds[2], fds[3], fds[0])))
+        check_plan(plan)
         copy_defaults(fds[0], fds[1])
-        if source is None:
-            return EtcChanges()
-        changes = plan_merge(fds[2], fds[3])
-        merge(changes, fds[3], fds[1])
-        _forget_update(sysroot, fds[1], source.stateroot)
-        return changes
+        if source is not None:
+            merge(plan, fds[3], fds[1])
+            _forget_update(sysroot, fds[1], source.stateroot)
+        return plan
     finally:
         for fd in fds:
             os.close(fd)

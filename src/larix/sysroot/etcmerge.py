@@ -1,141 +1,158 @@
-"""What an administrator changed in /etc, carried over to the /etc of another tree.
+"""Reading the /etc of trees, and carrying out what was planned for a new one.
 
-Three trees: the defaults (usr/etc) and the /etc of the deployment one comes from, and the /etc of the new one, which
-begins as a copy of its own defaults. Whatever differs from the old defaults (content, owner, mode, extended
-attributes) wins over the new ones; what was removed stays removed. The old /etc is only read.
+The new /etc begins as a copy of its own defaults. The old one is only read.
 """
 
+import hashlib
 import os
 import stat
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from contextlib import suppress
 
-from larix.errors import Invalid
+from larix.errors import Invalid, NotFound
+from larix.formats.checksum import Checksum
 from larix.linux import files, xattr
+from larix.ops.diff import Changes
+from larix.ops.placing import user_mode
+from larix.ops.walk import Entry, find_path, find_root, walk
+from larix.repo.repo import Repo
 from larix.sysroot.deployment import Deployment
+from larix.sysroot.etcplan import EtcPlan, Item, Items, Reason, compare, plan_merge
 from larix.sysroot.sysroot import Sysroot
 
-PIECE = 1 << 20
-CARRIED = (stat.S_IFREG, stat.S_IFLNK, stat.S_IFDIR)
+# Where a commit has them; those at etc are moved to usr/etc when it is deployed.
+DEFAULTS = "usr/etc", "etc"
+LABEL = b"security.selinux"
 
 
-@dataclass(slots=True)
-class EtcChanges:
-    """Paths relative to /etc, a directory before what is in it; of a removed directory only itself."""
-
-    modified: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
-    added: list[str] = field(default_factory=list)
-
-
-def find_changes(sysroot: Sysroot, deployment: Deployment) -> EtcChanges:
+def find_changes(sysroot: Sysroot, deployment: Deployment) -> Changes:
     """What makes the /etc of a deployment another than its tree's."""
-    with files.doing(f"Reading /etc of {deployment.name}"):
-        fds = [files.open_directory(f"{deployment.path}/{name}", sysroot.fd) for name in ("usr/etc", "etc")]
-        try:
-            return plan_merge(fds[0], fds[1])
-        finally:
-            for fd in fds:
-                os.close(fd)
+    return compare(*(_read_of(sysroot, deployment, name) for name in ("usr/etc", "etc")))
 
 
-def plan_merge(defaults_fd: int, etc_fd: int) -> EtcChanges:
-    """The changes that make the defaults what /etc is."""
-    changes = EtcChanges()
-    _compare(defaults_fd, etc_fd, "", changes)
-    return changes
+def plan_commit(sysroot: Sysroot, source: Deployment, commit: Checksum) -> EtcPlan:
+    """What becomes of the /etc of a deployment in one of the commit. Raises Invalid for a commit without /usr/etc."""
+    old, etc = (_read_of(sysroot, source, name) for name in ("usr/etc", "etc"))
+    return plan_merge(old, etc, read_defaults(sysroot.repo, commit))
 
 
-def _compare(defaults_fd: int, etc_fd: int, below: str, changes: EtcChanges) -> None:
-    before, after = set(os.listdir(defaults_fd)), set(os.listdir(etc_fd))
-    changes.removed += [below + name for name in sorted(before - after)]
-    for name in sorted(after):
-        now = os.stat(name, dir_fd=etc_fd, follow_symlinks=False)
-        if name not in before:
-            changes.added.append(below + name)
-            if stat.S_ISDIR(now.st_mode):
-                _add_below(name, etc_fd, f"{below}{name}/", changes)
-            continue
-        old = os.stat(name, dir_fd=defaults_fd, follow_symlinks=False)
-        if not _same(name, old, defaults_fd, now, etc_fd):
-            changes.modified.append(below + name)
-        if not stat.S_ISDIR(now.st_mode):
-            continue
-        if not stat.S_ISDIR(old.st_mode):
-            _add_below(name, etc_fd, f"{below}{name}/", changes)
-            continue
-        subs = [files.open_directory(name, fd, follow=False) for fd in (defaults_fd, etc_fd)]
-        try:
-            _compare(subs[0], subs[1], f"{below}{name}/", changes)
-        finally:
-            for fd in subs:
-                os.close(fd)
+def plan_deployment(sysroot: Sysroot, source: Deployment, target: Deployment) -> EtcPlan:
+    """What became of the /etc of `source` when `target` was made, if nobody changed either since."""
+    trees = (source, "usr/etc"), (source, "etc"), (target, "usr/etc")
+    return plan_merge(*(_read_of(sysroot, deployment, name) for deployment, name in trees))
 
 
-def _add_below(name: str, dir_fd: int, below: str, changes: EtcChanges) -> None:
-    for root, directories, names, _ in os.fwalk(name, dir_fd=dir_fd):
-        path = below + os.path.relpath(root, name) + "/" if root != name else below
-        directories.sort()
-        changes.added += [path + entry for entry in sorted(directories + names)]
-
-
-def _same(name: str, old: os.stat_result, old_fd: int, new: os.stat_result, new_fd: int) -> bool:
-    if (old.st_mode, old.st_uid, old.st_gid) != (new.st_mode, new.st_uid, new.st_gid):
-        return False
-    if stat.S_IFMT(new.st_mode) not in CARRIED:
-        return True
-    if stat.S_ISLNK(new.st_mode):
-        return os.readlink(name, dir_fd=old_fd) == os.readlink(name, dir_fd=new_fd)
-    fds = [os.open(name, files.READ, dir_fd=fd) for fd in (old_fd, new_fd)]
-    try:
-        if sorted(xattr.get_all(fds[0])) != sorted(xattr.get_all(fds[1])):
-            return False
-        if stat.S_ISDIR(new.st_mode):
-            return True
-        if old.st_size != new.st_size:
-            return False
-        while True:
-            pieces = [os.read(fd, PIECE) for fd in fds]
-            if pieces[0] != pieces[1]:
-                return False
-            if not pieces[0]:
-                return True
-    finally:
-        for fd in fds:
-            os.close(fd)
-
-
-def merge(changes: EtcChanges, etc_fd: int, target_fd: int) -> None:
-    """Carry the changes of /etc over to the new one. Raises Invalid where a file would have to replace a directory."""
-    for path in changes.removed:
-        files.remove_tree(path, target_fd)
-    for path in sorted(changes.modified + changes.added):
-        if stat.S_IFMT(os.stat(path, dir_fd=etc_fd, follow_symlinks=False).st_mode) not in CARRIED:
-            # A socket or FIFO belongs to a running program.
-            continue
-        _make_parents(path, etc_fd, target_fd)
-        if stat.S_ISDIR(os.stat(path, dir_fd=etc_fd, follow_symlinks=False).st_mode):
-            _take_directory(path, etc_fd, target_fd)
-            continue
-        if _is_directory(path, target_fd):
+def check_plan(plan: EtcPlan) -> None:
+    """Raises Invalid for what cannot be carried out."""
+    for path, reason in plan.conflicts:
+        if reason is Reason.FILE_OVER_DIRECTORY:
             raise Invalid(
                 f"Modified config file newly defaults to directory '/etc/{path}'; move it away, then try again"
             )
-        files.copy(path, etc_fd, path, target_fd)
+        if reason is Reason.BELOW_FILE:
+            raise Invalid(f"/etc/{path}, where you changed something, is no directory in the new tree; move it away")
 
 
-def _make_parents(path: str, etc_fd: int, target_fd: int) -> None:
-    """The directories above, where the new tree has them no more."""
-    parts = path.split("/")[:-1]
-    for i in range(len(parts)):
-        parent = "/".join(parts[: i + 1])
-        if not _is_directory(parent, target_fd):
-            _take_directory(parent, etc_fd, target_fd)
+def _read_of(sysroot: Sysroot, deployment: Deployment, name: str) -> Items:
+    with files.doing(f"Reading /{name} of {deployment.name}"):
+        fd = files.open_directory(f"{deployment.path}/{name}", sysroot.fd)
+        try:
+            return read_tree(fd)
+        finally:
+            os.close(fd)
 
 
-def _take_directory(path: str, etc_fd: int, target_fd: int) -> None:
-    if not files.make_directory(path, target_fd, 0o700) and not _is_directory(path, target_fd):
-        raise Invalid(f"/etc/{path} is a directory here and a file in the new tree; move one of them away")
-    copy_directory_metadata(path, etc_fd, target_fd)
+def read_tree(fd: int) -> Items:
+    """All below an open directory, which is an etc or a usr/etc."""
+    found: dict[str, Item] = {}
+    _read_directory(fd, "", found)
+    return found
+
+
+def _read_directory(dir_fd: int, below: str, found: dict[str, Item]) -> None:
+    for name in sorted(os.listdir(dir_fd)):
+        path = below + name
+        about = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        owner = about.st_mode, about.st_uid, about.st_gid
+        if stat.S_ISLNK(about.st_mode):
+            pairs = _without_label(xattr.get_all_of_link(name, dir_fd))
+            found[path] = Item(*owner, pairs, os.fsencode(os.readlink(name, dir_fd=dir_fd)))
+        elif stat.S_ISDIR(about.st_mode):
+            fd = files.open_directory(name, dir_fd, follow=False)
+            try:
+                found[path] = Item(*owner, _without_label(xattr.get_all(fd)))
+                _read_directory(fd, f"{path}/", found)
+            finally:
+                os.close(fd)
+        elif stat.S_ISREG(about.st_mode):
+            fd = os.open(name, files.READ, dir_fd=dir_fd)
+            try:
+                content = _digest(files.pieces(fd))
+                found[path] = Item(*owner, _without_label(xattr.get_all(fd)), content)
+            finally:
+                os.close(fd)
+        else:
+            found[path] = Item(*owner)
+
+
+def read_defaults(repo: Repo, commit: Checksum) -> Items:
+    """The defaults that a commit brings, as they are when this user deploys it."""
+    top = _find_defaults(repo, commit)
+    below = (entry for entry in walk(repo, top) if entry != top)
+    return {entry.path.removeprefix(f"{top.path}/"): _read_entry(repo, entry) for entry in below}
+
+
+def _find_defaults(repo: Repo, commit: Checksum) -> Entry:
+    root = find_root(repo, commit)
+    for name in DEFAULTS:
+        try:
+            found = find_path(repo, root, name)
+        except NotFound:
+            continue
+        if found.dirmeta is not None:
+            return found
+    raise Invalid(f"{commit} has no /usr/etc, which holds the defaults of /etc")
+
+
+def _read_entry(repo: Repo, entry: Entry) -> Item:
+    is_root = os.geteuid() == 0
+    if entry.dirmeta is not None:
+        meta = repo.load_dirmeta(entry.dirmeta)
+        mode, owner, pairs, content = meta.mode, (meta.uid, meta.gid), meta.xattrs, b""
+    else:
+        with repo.open_file(entry.checksum) as stored:
+            header = stored.header
+            mode, owner, pairs = header.mode, (header.uid, header.gid), header.xattrs
+            content = header.target.encode() if header.is_symlink else _digest(stored.content)
+            if not is_root and not header.is_symlink:
+                mode = user_mode(mode)
+    if not is_root:
+        owner, pairs = (os.geteuid(), os.getegid()), ()
+    return Item(mode, *owner, _without_label(pairs), content)
+
+
+def _without_label(pairs: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple(sorted(pair for pair in pairs if pair[0] != LABEL))
+
+
+def _digest(content: Iterable[bytes]) -> bytes:
+    found = hashlib.sha256()
+    for piece in content:
+        found.update(piece)
+    return found.digest()
+
+
+def merge(plan: EtcPlan, etc_fd: int, target_fd: int) -> None:
+    """Carry out a plan that was checked on a copy of the new defaults. What vanished from /etc since is left out."""
+    for path in plan.removals:
+        files.remove_tree(path, target_fd)
+    for path in plan.placed:
+        with suppress(FileNotFoundError):
+            if _is_directory(path, etc_fd):
+                files.make_directory(path, target_fd, 0o700)
+                copy_directory_metadata(path, etc_fd, target_fd)
+            else:
+                files.copy(path, etc_fd, path, target_fd)
 
 
 def _is_directory(path: str, dir_fd: int) -> bool:

@@ -63,12 +63,13 @@ class Sysroot:
             os.close(self.fd)
             raise
         try:
-            self._load()
+            self.load()
         except BaseException:
             self.close()
             raise
 
-    def _load(self) -> None:
+    def load(self) -> None:
+        """Read again which deployments there are. Raises Corrupt."""
         self.bootversion = self._read_version(LOADER, LINK)
         self.subbootversion = self._read_version(f"ostree/boot.{self.bootversion}", SUBLINK)
         self.deployments = self._read_deployments()
@@ -80,7 +81,7 @@ class Sysroot:
             fd = lock_file("ostree/lock", self.fd, exclusive=True)
         try:
             # Another may have changed it since it was opened.
-            self._load()
+            self.load()
             yield
         finally:
             os.close(fd)

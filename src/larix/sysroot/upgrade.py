@@ -10,6 +10,7 @@ from larix.remote.open import open_source
 from larix.remote.pull import PullOptions, TooOld, check_age, pull
 from larix.remote.trust import check_policy
 from larix.repo.remotes import load_remote
+from larix.repo.repo import Repo
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.origin import ORIGIN, OVERRIDE, check_configured, inherited, load_refspec, origin_of
 from larix.sysroot.sysroot import Sysroot
@@ -53,7 +54,7 @@ def _find_upgrade(sysroot: Sysroot, source: Deployment, options: UpgradeOptions)
     origin = inherited(source.origin)
     if options.fetching:
         _fetch(sysroot, source, remote, ref, options)
-    commit = options.override or _resolve(sysroot, remote, ref)
+    commit = options.override or resolve_ref(sysroot.repo, remote, ref)
     if options.override is not None:
         origin.set(ORIGIN, OVERRIDE, options.override)
     else:
@@ -63,7 +64,7 @@ def _find_upgrade(sysroot: Sysroot, source: Deployment, options: UpgradeOptions)
             origin = inherited(source.origin, refspec(remote, ref))
             if options.fetching:
                 _fetch(sysroot, source, remote, ref, options)
-            commit = _resolve(sysroot, remote, ref)
+            commit = resolve_ref(sysroot.repo, remote, ref)
     if commit == source.checksum:
         return None
     if not options.allow_downgrade:
@@ -87,7 +88,7 @@ def find_switch(sysroot: Sysroot, source: Deployment, text: str) -> Target:
     if new == source.refspec:
         raise Invalid(f"Old and new refs are equal: {new}")
     _fetch(sysroot, source, remote, ref, UpgradeOptions(allow_downgrade=True))
-    return Target(_resolve(sysroot, remote, ref), origin_of(new))
+    return Target(resolve_ref(sysroot.repo, remote, ref), origin_of(new))
 
 
 def _fetch(sysroot: Sysroot, source: Deployment, name: str | None, ref: str, options: UpgradeOptions) -> None:
@@ -105,9 +106,10 @@ def _fetch(sysroot: Sysroot, source: Deployment, name: str | None, ref: str, opt
         opened.close()
 
 
-def _resolve(sysroot: Sysroot, remote: str | None, ref: str) -> Checksum:
+def resolve_ref(repo: Repo, remote: str | None, ref: str) -> Checksum:
+    """What was brought of it. Raises NotFound."""
     text = refspec(remote, ref)
-    found = sysroot.repo.find_ref(text)
+    found = repo.find_ref(text)
     if found is None:
-        raise NotFound(f"Refspec '{text}' not found in {sysroot.repo.path}")
+        raise NotFound(f"Refspec '{text}' not found in {repo.path}")
     return found

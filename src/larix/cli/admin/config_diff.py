@@ -6,7 +6,6 @@ from larix.cli.admin.options import add_stateroot, add_sysroot, find_source_of, 
 from larix.cli.diff import print_changes
 from larix.cli.json import print_json
 from larix.cli.options import Parser, add_json
-from larix.ops.diff import Changes
 from larix.sysroot.etcmerge import find_changes
 
 
@@ -18,8 +17,8 @@ def configure(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     with open_sysroot(args) as sysroot:
-        found = find_changes(sysroot, find_source_of(args, sysroot))
+        changes = find_changes(sysroot, find_source_of(args, sysroot))
     if args.json:
-        print_json({"modified": found.modified, "removed": found.removed, "added": found.added})
+        print_json({"modified": changes.modified, "removed": changes.removed, "added": changes.added})
     else:
-        print_changes(Changes(found.modified, found.removed, found.added))
+        print_changes(changes)

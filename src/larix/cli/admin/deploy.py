@@ -7,7 +7,7 @@ from larix.cli.admin.options import (
     add_stateroot,
     add_sysroot,
     open_sysroot,
-    print_changes,
+    print_plan,
     put_in_place,
     refuse_to_stage,
     running_kernel_args,
@@ -18,6 +18,7 @@ from larix.errors import Invalid
 from larix.formats.kargs import KernelArgs
 from larix.formats.keyfile import KeyFile
 from larix.linux import files
+from larix.sysroot.cleanup import undone_on_failure
 from larix.sysroot.deploy import DeployOptions, deploy, find_source
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.origin import origin_of
@@ -59,12 +60,13 @@ def run(args: argparse.Namespace) -> None:
         if args.stage:
             refuse_to_stage(sysroot)
         how = DeployOptions(source, args.overlay_initrd)
-        new, changes = deploy(sysroot, stateroot, commit, origin, _kernel_args(args, source), how)
-        if source is not None:
-            print_changes(changes)
         keep = KeepOptions(args.retain, args.retain_pending, args.retain_rollback, args.not_as_default)
-        order = plan_order(sysroot.deployments, new, sysroot.booted, source, keep)
-        put_in_place(sysroot, order, prune=not args.no_prune)
+        with undone_on_failure(sysroot):
+            new, plan = deploy(sysroot, stateroot, commit, origin, _kernel_args(args, source), how)
+            if source is not None:
+                print_plan(plan)
+            order = plan_order(sysroot.deployments, new, sysroot.booted, source, keep)
+            put_in_place(sysroot, order, prune=not args.no_prune)
 
 
 def _read_origin(path: str) -> KeyFile:

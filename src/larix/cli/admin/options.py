@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,10 +11,10 @@ from larix.cli.output import size
 from larix.errors import Invalid, NotFound, Unsupported
 from larix.formats.kargs import KernelArgs
 from larix.sysroot.bootswap import write_deployments
-from larix.sysroot.cleanup import cleanup
+from larix.sysroot.cleanup import cleanup, undone_on_failure
 from larix.sysroot.deploy import DeployOptions, deploy, find_source
 from larix.sysroot.deployment import Deployment
-from larix.sysroot.etcmerge import EtcChanges
+from larix.sysroot.etcplan import Conflict, EtcPlan, Reason
 from larix.sysroot.plan import KeepOptions, plan_order
 from larix.sysroot.sysroot import Sysroot, SysrootOptions
 from larix.sysroot.upgrade import Target
@@ -71,9 +72,27 @@ def running_kernel_args() -> KernelArgs:
     return found.without("BOOT_IMAGE").without("initrd")
 
 
-def print_changes(changes: EtcChanges) -> None:
-    counts = len(changes.modified), len(changes.removed), len(changes.added)
+def print_plan(plan: EtcPlan) -> None:
+    """What was carried over of /etc; and on stderr, since the C tool says nothing of it, what met a new default."""
+    counts = len(plan.kept.modified), len(plan.kept.removed), len(plan.kept.added)
     print("Copying /etc changes: {} modified, {} removed, {} added".format(*counts))
+    for conflict in plan.conflicts:
+        print(f"Note: {describe_conflict(conflict)}", file=sys.stderr)
+
+
+def describe_conflict(conflict: Conflict) -> str:
+    path, reason = conflict
+    if reason is Reason.FILE_OVER_DIRECTORY:
+        return f"/etc/{path}: the new default is a directory and yours is none; move it away before you deploy"
+    if reason is Reason.DIRECTORY_OVER_FILE:
+        return f"/etc/{path}: yours is a directory and the new default is none; yours is kept, with all that is in it"
+    if reason is Reason.BELOW_FILE:
+        return f"/etc/{path}: you changed something in it, and the new default is no directory; move yours away"
+    return f"/etc/{path}: changed by you and in the new tree; yours is kept, the other is /usr/etc/{path}"
+
+
+def conflict_to_json(conflict: Conflict) -> dict[str, object]:
+    return {"path": conflict.path, "reason": conflict.reason, "stops": conflict.stops}
 
 
 def put_in_place(sysroot: Sysroot, deployments: Sequence[Deployment], *, prune: bool = True) -> None:
@@ -98,9 +117,10 @@ def clean(sysroot: Sysroot, *, prune: bool = True) -> None:
 def deploy_target(sysroot: Sysroot, source: Deployment, target: Target) -> None:
     """Deploy in the stateroot of `source`, with its /etc and kernel arguments, and make it the default."""
     options = source.entry.options
-    new, changes = deploy(sysroot, source.stateroot, target.commit, target.origin, options, DeployOptions(source))
-    print_changes(changes)
-    put_in_place(sysroot, plan_order(sysroot.deployments, new, sysroot.booted, source, KeepOptions()))
+    with undone_on_failure(sysroot):
+        new, plan = deploy(sysroot, source.stateroot, target.commit, target.origin, options, DeployOptions(source))
+        print_plan(plan)
+        put_in_place(sysroot, plan_order(sysroot.deployments, new, sysroot.booted, source, KeepOptions()))
 
 
 def add_restart(parser: Parser) -> None:

@@ -1,12 +1,15 @@
 """larix admin status"""
 
 import argparse
+from collections.abc import Sequence
 
-from larix.cli.admin.options import add_sysroot, open_sysroot
+from larix.cli.admin.options import add_sysroot, conflict_to_json, open_sysroot
 from larix.cli.json import print_json
 from larix.cli.options import Parser, add_missing
 from larix.errors import Error, Invalid
 from larix.sysroot.deployment import Deployment
+from larix.sysroot.etcmerge import plan_deployment
+from larix.sysroot.etcplan import Conflict
 from larix.sysroot.sysroot import Sysroot
 
 
@@ -31,7 +34,10 @@ def run(args: argparse.Namespace) -> None:
             print("default" if sysroot.booted is sysroot.deployments[0] else "not-default")
             return
         if args.json:
-            found = [describe(sysroot, i) for i in range(len(sysroot.deployments))]
+            found = [
+                {**describe(sysroot, i), "etc_conflicts": [conflict_to_json(one) for one in find_conflicts(sysroot, i)]}
+                for i in range(len(sysroot.deployments))
+            ]
             print_json({"deployments": found})
             return
         if not sysroot.deployments:
@@ -43,6 +49,8 @@ def run(args: argparse.Namespace) -> None:
             print(f"{mark} {deployment.stateroot} {deployment.name}{f' ({note})' if note else ''}")
             if about["version"] is not None:
                 print(f"    Version: {about['version']}")
+            if conflicts := find_conflicts(sysroot, i):
+                print(f"    Conflicts in /etc, where yours was kept: {', '.join(one.path for one in conflicts)}")
             if about["pinned"]:
                 print("    Pinned: yes")
             if about["refspec"] is not None:
@@ -71,6 +79,25 @@ def describe(sysroot: Sysroot, index: int) -> dict[str, object]:
         "refspec": deployment.refspec,
         "source_title": _find(sysroot, deployment, "ostree.source-title"),
     }
+
+
+def find_conflicts(sysroot: Sysroot, index: int) -> Sequence[Conflict]:
+    """Of a deployment that comes next, with the one it was made from; the others have no /etc that is still to come."""
+    booted = sysroot.booted
+    following = sysroot.deployments[index + 1 :]
+    if booted is not None:
+        following = [booted] if booted in following else []
+    elif index > 0:
+        following = []
+    deployment = sysroot.deployments[index]
+    source = next((one for one in following if one.stateroot == deployment.stateroot), None)
+    if source is None:
+        return ()
+    try:
+        return plan_deployment(sysroot, source, deployment).conflicts
+    except Error:
+        # As below.
+        return ()
 
 
 def _find(sysroot: Sysroot, deployment: Deployment, key: str) -> str | None:

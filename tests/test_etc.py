@@ -1,0 +1,324 @@
+"""/etc in the next deployment: laws on generated trees, and beside the C tool."""
+
+import json
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import strategies as st
+
+from larix.errors import Invalid
+from larix.linux import files
+from larix.sysroot.etcmerge import check_plan, copy_defaults, merge, read_tree
+from larix.sysroot.etcplan import EtcPlan, plan_merge
+from tests.judge import admin, by_c, c_admin, fails, make_os_tree, ostree, picture, run_larix
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="the C tool deploys only as root")
+
+NAMES = "abc"
+ATTRIBUTES = st.sampled_from([None, None, b"1", b"2"])
+
+
+class File(NamedTuple):
+    content: str
+    mode: int = 0o644
+    attribute: bytes | None = None
+
+
+class Link(NamedTuple):
+    target: str
+
+
+class Folder(NamedTuple):
+    below: dict[str, "Node"]
+    mode: int = 0o755
+    attribute: bytes | None = None
+
+
+Node = File | Link | Folder
+# Path -> mode, owner, group, extended attributes, content or target.
+Picture = dict[str, Any]
+Triple = tuple[Folder, Folder, Folder]
+
+FILES = st.builds(File, st.sampled_from("123"), st.sampled_from([0o644, 0o600, 0o755]), ATTRIBUTES)
+LINKS = st.builds(Link, st.sampled_from(["a", "b", "../a"]))
+MODES = st.sampled_from([0o755, 0o700])
+
+
+def folders(nodes: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
+    return st.builds(Folder, st.dictionaries(st.sampled_from(NAMES), nodes, max_size=3), MODES, ATTRIBUTES)
+
+
+NODES: st.SearchStrategy[Node] = st.recursive(FILES | LINKS, folders, max_leaves=6)
+
+
+@st.composite
+def changed(draw: st.DrawFn, tree: Folder) -> Folder:
+    """Another state of a directory."""
+    below: dict[str, Node] = {}
+    for name in NAMES:
+        old = tree.below.get(name)
+        do = draw(st.sampled_from(["keep"] * 8 + ["remove", "replace", "edit", "edit"]))
+        if do == "replace":
+            below[name] = draw(NODES)
+        elif old is None or do == "remove":
+            continue
+        elif isinstance(old, Folder):
+            mode, attribute = (draw(MODES), draw(ATTRIBUTES)) if do == "edit" else old[1:]
+            below[name] = Folder(draw(changed(old)).below, mode, attribute)
+        elif do == "edit":
+            below[name] = draw(FILES) if isinstance(old, File) else draw(LINKS)
+        else:
+            below[name] = old
+    return Folder(below)
+
+
+@st.composite
+def triples(draw: st.DrawFn) -> Triple:
+    """The old defaults, what an administrator made of them, and the new defaults."""
+    old = Folder(draw(st.dictionaries(st.sampled_from(NAMES), NODES, max_size=3)))
+    return old, draw(changed(old)), draw(changed(old))
+
+
+def seen_by_c(tree: Folder, before: Folder | None = None) -> Folder:
+    """Without what the C tool does not see: attributes of directories, and of files that changed in nothing else."""
+    below: dict[str, Node] = {}
+    for name, node in tree.below.items():
+        old = before.below.get(name) if before is not None else None
+        if isinstance(node, Folder):
+            below[name] = seen_by_c(node, old if isinstance(old, Folder) else None)
+        else:
+            below[name] = old if isinstance(old, File) and old[:2] == node[:2] else node
+    return Folder(below, tree.mode)
+
+
+def lay(path: Path, node: Node) -> None:
+    if isinstance(node, Link):
+        path.symlink_to(node.target)
+        return
+    if isinstance(node, Folder):
+        path.mkdir()
+        for name, below in node.below.items():
+            lay(path / name, below)
+    else:
+        path.write_text(node.content)
+    path.chmod(node.mode)
+    if node.attribute is not None:
+        os.setxattr(path, "user.key", node.attribute)
+
+
+def below(root: Path) -> Picture:
+    found: Picture = picture(root)
+    del found["."]
+    return found
+
+
+def is_directory(item: object) -> bool:
+    return isinstance(item, tuple) and stat.S_ISDIR(item[0])
+
+
+def ancestors(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:i]) for i in range(1, len(parts))]
+
+
+def merged(top: Path) -> EtcPlan:
+    """Merge `old`, `etc` and `new` below a directory, as a deployment does, into `target`."""
+    (top / "target").mkdir()
+    fds = [files.open_directory(str(top / name)) for name in ("old", "etc", "new", "target")]
+    try:
+        plan = plan_merge(*(read_tree(fd) for fd in fds[:3]))
+        check_plan(plan)
+        copy_defaults(fds[2], fds[3])
+        merge(plan, fds[1], fds[3])
+    finally:
+        for fd in fds:
+            os.close(fd)
+    return plan
+
+
+A_FILE, A_FOLDER = File("1"), Folder({"a": File("1")})
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(triples())
+@example((Folder({"a": A_FILE}), Folder({"a": A_FOLDER}), Folder({"a": File("2")})))
+@example((Folder({"a": A_FOLDER}), Folder({"a": A_FOLDER._replace(mode=0o700)}), Folder({"a": Link("b")})))
+@example((Folder({"a": A_FOLDER}), Folder({"a": Folder({})}), Folder({"a": Link("b"), "b": A_FOLDER})))
+def test_laws(triple: Triple) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        top = Path(name)
+        for part, node in zip(("old", "etc", "new"), triple, strict=True):
+            lay(top / part, node)
+        before = picture(top)
+        old, etc, new = (below(top / part) for part in ("old", "etc", "new"))
+        touched = {path for path in old.keys() | etc.keys() if old.get(path) != etc.get(path)}
+        try:
+            plan = merged(top)
+        except Invalid as error:
+            # Only where what was touched is a file that meets a directory, or lies below a file.
+            mine = touched & etc.keys()
+            stopping = [path for path in mine if is_directory(new.get(path)) and not is_directory(etc[path])]
+            above = [parent for path in mine for parent in ancestors(path)]
+            stopping += [parent for parent in above if parent in new and not is_directory(new[parent])]
+            assert any(f"/etc/{path}" in str(error) for path in stopping)
+            assert not list((top / "target").iterdir())
+            return
+        target = below(top / "target")
+        shutil.rmtree(top / "target")
+        assert picture(top) == before
+        for path in touched:
+            assert target.get(path) == etc.get(path)
+        for path in (new.keys() | target.keys()) - touched:
+            replaced = [parent for parent in ancestors(path) if parent in touched and not is_directory(etc.get(parent))]
+            if path in new and not replaced:
+                assert target[path] == new[path]
+            elif path in target:
+                # Not in the new tree: a directory for what was touched in it, or what is in a touched directory.
+                assert target[path] == etc[path]
+                assert any(path in ancestors(other) for other in touched) or set(ancestors(path)) & touched
+        assert set(plan.incoming.added) == target.keys() - etc.keys()
+        assert set(plan.incoming.modified) == {path for path in target.keys() & etc.keys() if target[path] != etc[path]}
+        gone = etc.keys() - target.keys()
+        # What is in a removed directory is not listed, nor what was in one that is a file now.
+        listed = {path for path in gone if all(is_directory(target.get(parent)) for parent in ancestors(path))}
+        assert set(plan.incoming.removed) == listed
+
+
+def c_differs(plan: EtcPlan, old: Picture, etc: Picture, new: Picture) -> bool:
+    """Where the C tool fails, follows a symlink or loses what was added: see docs/compatibility.md."""
+    removed_below = any(
+        parent in new and not is_directory(new[parent]) for path in plan.kept.removed for parent in ancestors(path)
+    )
+    now_directories = [path for path in plan.kept.modified if is_directory(etc[path]) and not is_directory(old[path])]
+    stops = any(conflict.stops for conflict in plan.conflicts)
+    return removed_below or stops or any(is_directory(new.get(path)) for path in now_directories)
+
+
+def as_c_has_it(result: Picture, plan: EtcPlan, etc: Picture, new: Picture) -> None:
+    """The C tool forgets the mode of a directory that was changed, and takes that of one in which something was."""
+    for path in plan.kept.modified + plan.kept.added:
+        if is_directory(etc[path]) and is_directory(new.get(path)):
+            result[path] = new[path]
+    for path in plan.kept.modified + plan.kept.added:
+        if "/" in path:
+            parent = path.rpartition("/")[0]
+            result[parent] = etc[parent]
+
+
+def compare_with_c(tmp_path: Path, count: int, *, derandomize: bool) -> int:
+    """Merge generated triples in one deployment by the C tool, each in a directory of its own; how many they were."""
+    found: list[Triple] = []
+
+    @settings(
+        max_examples=count,
+        phases=[Phase.generate],
+        derandomize=derandomize,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    @given(triples())
+    def collect(triple: Triple) -> None:
+        old, etc, new = triple
+        found.append((seen_by_c(old), seen_by_c(etc, old), seen_by_c(new)))
+
+    collect()
+    repo, sysroot, tree = tmp_path / "repo", tmp_path / "sysroot", make_os_tree(tmp_path / "tree", "1", "6")
+    ostree(repo, "init", "--mode=archive")
+    expected: dict[str, Picture] = {}
+    plans: dict[str, EtcPlan] = {}
+    for i, triple in enumerate(found):
+        top = tmp_path / f"t{i}"
+        top.mkdir()
+        for part, node in zip(("old", "etc", "new"), triple, strict=True):
+            lay(top / part, node)
+        try:
+            plan = merged(top)
+        except Invalid:
+            continue
+        old, etc, new, result = (below(top / part) for part in ("old", "etc", "new", "target"))
+        if not c_differs(plan, old, etc, new):
+            as_c_has_it(result, plan, etc, new)
+            expected[top.name], plans[top.name] = result, plan
+    for version, part in ("1", "old"), ("2", "new"):
+        for name in expected:
+            shutil.rmtree(tree / "usr/etc" / name, ignore_errors=True)
+            shutil.copytree(tmp_path / name / part, tree / "usr/etc" / name, symlinks=True)
+        ostree(repo, "commit", "-b", f"os/{version}", f"--tree=dir={tree}")
+    sysroot.mkdir()
+    c_admin(sysroot, "init-fs", sysroot)
+    c_admin(sysroot, "os-init", "test")
+    ostree(sysroot / "ostree/repo", "pull-local", repo)
+    c_admin(sysroot, "deploy", "--os=test", "os/1")
+    deployments = sysroot / "ostree/deploy/test/deploy"
+    first = next(path for path in deployments.iterdir() if path.is_dir())
+    for name in expected:
+        shutil.rmtree(first / "etc" / name)
+        shutil.copytree(tmp_path / name / "etc", first / "etc" / name, symlinks=True)
+    c_admin(sysroot, "deploy", "--os=test", "os/2")
+    second = next(path for path in deployments.iterdir() if path.is_dir() and path != first)
+    for name, result in expected.items():
+        assert below(second / "etc" / name) == result, (name, plans[name])
+    return len(expected)
+
+
+@as_root
+def test_as_the_c_tool_merges(tmp_path: Path) -> None:
+    assert compare_with_c(tmp_path, 120, derandomize=True) > 80
+
+
+@as_root
+def test_the_plan_is_what_an_upgrade_does(tmp_path: Path, releases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
+    sysroot = by_c(tmp_path / "sysroot", releases)
+    admin(sysroot, "deploy", "--os=test", "origin:os/1")
+    etc = next(path for path in (sysroot / "ostree/deploy/test/deploy").iterdir() if path.is_dir()) / "etc"
+    (etc / "new").write_text("by admin")
+    (etc / "same").unlink()
+    (etc / "own").mkdir()
+    (etc / "own/file").write_text("own")
+    before = picture(sysroot)
+    words = ["etc-merge", "--plan", "--os=test"]
+    assert "C    /etc/new: changed by you and in the new tree" in admin(sysroot, *words, "origin:os/2")
+    assert "Conflicts" not in admin(sysroot, *words)
+    found = json.loads(admin(sysroot, *words, "--json", "origin:os/2"))
+    assert found["kept"] == {"added": ["own", "own/file"], "changed": ["new"], "removed": ["same"]}
+    assert found["conflicts"] == [{"path": "new", "reason": "both-changed", "stops": False}]
+    assert (found["added"], found["changed"], found["removed"]) == ([], [], [])
+    assert "Give --plan" in fails("admin", "etc-merge", f"--sysroot={sysroot}")
+    assert picture(sysroot) == before
+    done = run_larix("admin", "deploy", "--os=test", "origin:os/2", f"--sysroot={sysroot}")
+    assert done.err == "Note: /etc/new: changed by you and in the new tree; yours is kept, the other is /usr/etc/new\n"
+    assert "    Conflicts in /etc, where yours was kept: new\n" in admin(sysroot, "status")
+    status = json.loads(admin(sysroot, "status", "--json"))["deployments"]
+    assert [one["etc_conflicts"] for one in status] == [found["conflicts"], []]
+
+
+@as_root
+def test_a_deployment_that_conflicts_stop_leaves_nothing(
+    tmp_path: Path, releases: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
+    sysroot = by_c(tmp_path / "sysroot", releases)
+    admin(sysroot, "deploy", "--os=test", "origin:os/1")
+    etc = next(path for path in (sysroot / "ostree/deploy/test/deploy").iterdir() if path.is_dir()) / "etc"
+    shutil.rmtree(etc / "sub")
+    (etc / "sub").write_text("a file")
+    found = json.loads(admin(sysroot, "etc-merge", "--plan", "--os=test", "--json", "origin:os/2"))
+    assert found["conflicts"] == [{"path": "sub", "reason": "file-over-directory", "stops": True}]
+    before = picture(sysroot)
+    said = fails("admin", "deploy", "--os=test", "origin:os/2", f"--sysroot={sysroot}")
+    assert "Modified config file newly defaults to directory '/etc/sub'" in said
+    assert picture(sysroot) == before
+
+
+@as_root
+@pytest.mark.slow
+def test_as_the_c_tool_merges_many(tmp_path: Path) -> None:
+    assert compare_with_c(tmp_path, 650, derandomize=False) >= 500
