@@ -40,15 +40,22 @@ def find_path(repo: Repo, root: Entry, path: str) -> Entry:
             continue
         if entry.dirmeta is None:
             raise Invalid(f"Not a directory: {entry.path}")
-        below = f"{entry.path.rstrip('/')}/{part}"
-        tree = repo.load_dirtree(entry.checksum)
-        if part in tree.files:
-            entry = Entry(below, tree.files[part])
-        elif part in tree.dirs:
-            entry = Entry(below, *tree.dirs[part])
-        else:
-            raise NotFound(f"No such file or directory: {below}")
+        found = find_child(repo, entry, part)
+        if found is None:
+            raise NotFound(f"No such file or directory: {entry.path.rstrip('/')}/{part}")
+        entry = found
     return entry
+
+
+def find_child(repo: Repo, directory: Entry, name: str) -> Entry | None:
+    """None where the directory has no such name, or is a file."""
+    if directory.dirmeta is None:
+        return None
+    path = f"{directory.path.rstrip('/')}/{name}"
+    tree = repo.load_dirtree(directory.checksum)
+    if name in tree.files:
+        return Entry(path, tree.files[name])
+    return Entry(path, *tree.dirs[name]) if name in tree.dirs else None
 
 
 def children(repo: Repo, directory: Entry) -> Iterator[Entry]:

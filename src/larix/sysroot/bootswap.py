@@ -20,6 +20,7 @@ from larix.sysroot.deployment import Deployment
 from larix.sysroot.kernel import install_kernel, kernel_directory, load_kernel
 from larix.sysroot.plan import plan_entries
 from larix.sysroot.sysroot import Sysroot
+from larix.sysroot.trees import DiskTree
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def _install(sysroot: Sysroot, deployment: Deployment, boot_fd: int) -> None:
         return
     root_fd = files.open_directory(deployment.path, sysroot.fd)
     try:
-        kernel = load_kernel(root_fd, deployment.name, with_dtb=sysroot.options.with_dtb)
+        kernel = load_kernel(DiskTree(root_fd), deployment.name, with_dtb=sysroot.options.with_dtb)
         install_kernel(kernel, root_fd, kernel_directory(deployment.stateroot, deployment.bootcsum), boot_fd)
     finally:
         os.close(root_fd)

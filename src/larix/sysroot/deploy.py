@@ -17,8 +17,9 @@ from larix.ops.placing import CheckoutOptions
 from larix.sysroot.deployment import Deployment, deploy_path, stateroot_path
 from larix.sysroot.etcmerge import check_plan, copy_defaults, merge, read_tree
 from larix.sysroot.etcplan import EtcPlan, plan_merge
-from larix.sysroot.kernel import install_overlay, kernel_directory, load_kernel
+from larix.sysroot.kernel import Kernel, check_space, install_overlay, kernel_directory, load_kernel
 from larix.sysroot.sysroot import NAME, Sysroot
+from larix.sysroot.trees import CommitTree
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,10 @@ def deploy(
         path = f"{directory}/{commit}.{serial}"
         is_root = os.geteuid() == 0
         options_of_tree = CheckoutOptions(user_mode=not is_root, passed_whiteouts=is_root)
+        kernel = _find_kernel(sysroot, stateroot, commit, how.overlays)
         checkout(sysroot.repo, commit, Path(sysroot.path, path), options_of_tree)
         root_fd = files.open_directory(path, sysroot.fd, follow=False)
         try:
-            kernel = load_kernel(root_fd, str(commit), with_dtb=sysroot.options.with_dtb)
             plan = _make_etc(sysroot, root_fd, str(commit), how.source)
             files.replace(f"{path}.origin", str(origin).encode(), sysroot.fd)
         finally:
@@ -77,6 +78,18 @@ def deploy(
     made = Deployment(stateroot, commit, serial, kernel.bootcsum, 0, entry, origin)
     guard(sysroot, made)
     return made, plan
+
+
+def _find_kernel(sysroot: Sysroot, stateroot: str, commit: Checksum, overlays: Sequence[str]) -> Kernel:
+    """That of the commit, for which there must be room in /boot."""
+    tree = CommitTree(sysroot.repo, commit)
+    kernel = load_kernel(tree, str(commit), with_dtb=sysroot.options.with_dtb)
+    fd = files.open_directory("boot", sysroot.fd)
+    try:
+        check_space(kernel, tree, kernel_directory(stateroot, kernel.bootcsum), overlays, fd, sysroot.fd)
+    finally:
+        os.close(fd)
+    return kernel
 
 
 def guard(sysroot: Sysroot, deployment: Deployment) -> None:

@@ -18,13 +18,12 @@ import errno
 import hashlib
 import os
 import re
-import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from larix.errors import Invalid
+from larix.errors import Invalid, NoSpace
 from larix.linux import files
+from larix.sysroot.trees import DiskTree, Tree
 
 MODULES = "usr/lib/modules"
 OLDER_PLACES = ("usr/lib/ostree-boot", "boot")
@@ -33,11 +32,8 @@ KEYS = {"vmlinuz": "linux", "initramfs": "initrd", "devicetree": "devicetree"}
 # The order in which the C tool writes them.
 ORDER = ("devicetree", "linux", "initrd", "fdtdir")
 OVERLAYS = "ostree/initramfs-overlays"
-PIECE = 1 << 20
-
-
-class _Digest(Protocol):
-    def update(self, data: bytes, /) -> None: ...
+# What else a deployment may need of /boot: directories, entries, the variables of a boot loader. In bytes.
+SLACK = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,96 +45,94 @@ class Kernel:
     files: dict[str, str]
 
 
-def load_kernel(root_fd: int, tree: str, *, with_dtb: bool = True) -> Kernel:
-    """Of the tree whose root is open. Raises Invalid where it has none, or several; `tree` names it then."""
+def load_kernel(tree: Tree, name: str, *, with_dtb: bool = True) -> Kernel:
+    """Raises Invalid for a tree that has none, or several; `name` is the tree's then."""
     for directory in OLDER_PLACES:
-        if found := _load_older(directory, root_fd, tree):
+        if found := _load_older(directory, tree, name):
             return found
-    versions = [name for name in _list(MODULES, root_fd) if _is_file(f"{MODULES}/{name}/vmlinuz", root_fd)]
+    versions = [version for version in tree.list(MODULES) if tree.is_file(f"{MODULES}/{version}/vmlinuz")]
     if len(versions) != 1:
         raise Invalid(
-            f"{tree} has {len(versions)} kernels ({', '.join(versions) or f'no {MODULES}/VERSION/vmlinuz'}); "
+            f"{name} has {len(versions)} kernels ({', '.join(versions) or f'no {MODULES}/VERSION/vmlinuz'}); "
             "a tree must have one to be deployed"
         )
     version = versions[0]
     directory = f"{MODULES}/{version}"
     parts = {"linux": ("vmlinuz", f"vmlinuz-{version}"), "initrd": ("initramfs.img", f"initramfs-{version}.img")}
     parts["devicetree"] = "devicetree", f"devicetree-{version}"
-    entry = {key: target for key, (name, target) in parts.items() if _is_file(f"{directory}/{name}", root_fd)}
+    entry = {key: target for key, (source, target) in parts.items() if tree.is_file(f"{directory}/{source}")}
     paths = {parts[key][1]: f"{directory}/{parts[key][0]}" for key in entry}
-    if "devicetree" not in entry and with_dtb and (trees := list(_walk("dtb", directory, root_fd))):
+    if "devicetree" not in entry and with_dtb and (blobs := list(_walk("dtb", directory, tree))):
         entry["fdtdir"] = "dtb"
-        paths |= {name: f"{directory}/{name}" for name in trees}
+        paths |= {path: f"{directory}/{path}" for path in blobs}
     digest = hashlib.sha256()
     for path in paths.values():
-        _hash(path, root_fd, digest)
-    if _is_file(f"{directory}/.vmlinuz.hmac", root_fd):
+        for piece in tree.pieces(path):
+            digest.update(piece)
+    if tree.is_file(f"{directory}/.vmlinuz.hmac"):
         paths[f".vmlinuz-{version}.hmac"] = f"{directory}/.vmlinuz.hmac"
     return Kernel(digest.hexdigest(), {key: entry[key] for key in ORDER if key in entry}, paths)
 
 
-def _load_older(directory: str, root_fd: int, tree: str) -> Kernel | None:
+def _load_older(directory: str, tree: Tree, name: str) -> Kernel | None:
     found: dict[str, list[re.Match[str]]] = {kind: [] for kind in KEYS}
-    for name in _list(directory, root_fd):
-        if match := OLDER_NAME.fullmatch(name):
+    for file in tree.list(directory):
+        if match := OLDER_NAME.fullmatch(file):
             found[match[1]].append(match)
     if not found["vmlinuz"]:
         return None
     if several := [matches for matches in found.values() if len(matches) > 1]:
         names = ", ".join(match[0] for match in several[0])
-        raise Invalid(f"{tree} has several of a kind in /{directory} ({names}); a tree must have one to be deployed")
+        raise Invalid(f"{name} has several of a kind in /{directory} ({names}); a tree must have one to be deployed")
     bootcsum = found["vmlinuz"][0][3]
     entry, paths = {}, {}
     for kind, matches in found.items():
         for match in matches:
             if match[3] != bootcsum:
-                raise Invalid(f"{tree}: /{directory}/{match[0]} has another checksum in its name than the kernel")
+                raise Invalid(f"{name}: /{directory}/{match[0]} has another checksum in its name than the kernel")
             target = match[0].removesuffix(f"-{bootcsum}")
             entry[KEYS[kind]] = target
             paths[target] = f"{directory}/{match[0]}"
     return Kernel(bootcsum, {key: entry[key] for key in ORDER if key in entry}, paths)
 
 
-def _list(path: str, root_fd: int) -> list[str]:
-    try:
-        fd = files.open_directory(path, root_fd)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    try:
-        return sorted(os.listdir(fd))
-    finally:
-        os.close(fd)
-
-
-def _is_file(path: str, root_fd: int) -> bool:
-    try:
-        return stat.S_ISREG(os.stat(path, dir_fd=root_fd, follow_symlinks=False).st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-
-
-def _walk(name: str, directory: str, root_fd: int) -> Iterator[str]:
+def _walk(name: str, directory: str, tree: Tree) -> Iterator[str]:
     """The files below, the names of each directory in order: their paths from `directory`."""
-    for below in _list(f"{directory}/{name}", root_fd):
+    for below in tree.list(f"{directory}/{name}"):
         path = f"{name}/{below}"
-        if _is_file(f"{directory}/{path}", root_fd):
+        if tree.is_file(f"{directory}/{path}"):
             yield path
         else:
-            yield from _walk(path, directory, root_fd)
-
-
-def _hash(path: str, root_fd: int, digest: _Digest) -> None:
-    fd = os.open(path, files.READ, dir_fd=root_fd)
-    try:
-        while piece := os.read(fd, PIECE):
-            digest.update(piece)
-    finally:
-        os.close(fd)
+            yield from _walk(path, directory, tree)
 
 
 def kernel_directory(stateroot: str, bootcsum: str) -> str:
     """Relative to /boot."""
     return f"ostree/{stateroot}-{bootcsum}"
+
+
+def check_space(kernel: Kernel, tree: Tree, directory: str, overlays: Sequence[str], boot_fd: int, top_fd: int) -> None:
+    """Raises NoSpace where the kernel and overlays of a tree, which are to be copied into /boot, would not fit there.
+
+    Where /boot lies in the file system of the sysroot, whose top is open, they are linked, and need nothing.
+    """
+    if os.fstat(boot_fd).st_dev == os.fstat(top_fd).st_dev:
+        return
+    system = os.fstatvfs(boot_fd)
+    unit = system.f_frsize
+    missing = [path for name, path in kernel.files.items() if not _is_there(f"{directory}/{name}", boot_fd)]
+    sizes = [tree.size(path) for path in missing] + [os.stat(path).st_size for path in overlays]
+    needed = sum(-(-size // unit) * unit for size in sizes) + SLACK
+    free = unit * (system.f_bavail if os.geteuid() else system.f_bfree)
+    if sizes and needed > free:
+        raise NoSpace(
+            f"Not enough space in /boot: {needed >> 10} KiB are needed for the kernel, {free >> 10} KiB are free; "
+            "remove a deployment with another kernel (`larix admin undeploy`), or what else is in /boot"
+        )
+
+
+def _is_there(name: str, dir_fd: int) -> bool:
+    return os.access(name, os.F_OK, dir_fd=dir_fd)
 
 
 def install_kernel(kernel: Kernel, root_fd: int, directory: str, boot_fd: int) -> None:
@@ -151,7 +145,7 @@ def install_kernel(kernel: Kernel, root_fd: int, directory: str, boot_fd: int) -
 
 
 def _install(path: str, root_fd: int, target: str, boot_fd: int) -> None:
-    if os.access(target, os.F_OK, dir_fd=boot_fd):
+    if _is_there(target, boot_fd):
         return
     try:
         files.link(path, root_fd, target, boot_fd)
@@ -169,10 +163,11 @@ def install_overlay(path: str, boot_fd: int) -> str:
     try:
         digest = hashlib.sha256()
         with files.doing(f"Reading {path}"):
-            _hash(os.path.basename(path), fd, digest)
+            for piece in DiskTree(fd).pieces(os.path.basename(path)):
+                digest.update(piece)
         target = f"{OVERLAYS}/{digest.hexdigest()}.img"
         files.make_parents(target, boot_fd)
-        if not os.access(target, os.F_OK, dir_fd=boot_fd):
+        if not _is_there(target, boot_fd):
             files.copy(os.path.basename(path), fd, target, boot_fd, metadata=False)
     finally:
         os.close(fd)
