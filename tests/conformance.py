@@ -18,7 +18,7 @@ from pathlib import Path
 SCRIPTS = Path("/usr/libexec/installed-tests/libostree")
 FAMILIES = (
     "basic|archivez|commit|config|corruption|export|fsck|help|init|libarchive|local-pull|oldstyle|parent|prune|refs"
-    "|reset|summary|auto-summary|cli-ext|concurrency"
+    "|reset|summary|auto-summary|cli-ext|concurrency|admin|no-initramfs|osupdate"
 )
 TIMEOUT = 180
 REASONS = Path(__file__).parents[1] / "docs/conformance.md"

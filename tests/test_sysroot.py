@@ -144,6 +144,21 @@ def test_both_tools_deploy_alike(tmp_path: Path, releases: Path, monkeypatch: py
     assert not list((ours / "ostree/deploy/test/deploy").iterdir())
 
 
+@as_root
+def test_a_deployment_that_ends_before_the_swap(
+    tmp_path: Path, releases: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
+    sysroot = by_c(tmp_path / "sysroot", releases)
+    admin(sysroot, "deploy", "--os=test", "origin:os/1")
+    before = picture(sysroot)
+    monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments,test-fifreeze")
+    said = fails("admin", "deploy", "--os=test", "origin:os/3", f"--sysroot={sysroot}")
+    assert "During fsfreeze-thaw: aborting due to test-fifreeze" in said
+    assert capfd.readouterr().err == "fifreeze watchdog was run\n"
+    assert picture(sysroot) == before
+
+
 KERNELS: dict[str, dict[str, str]] = {
     "no initramfs": {"usr/lib/modules/6/vmlinuz": "k"},
     "device tree": {

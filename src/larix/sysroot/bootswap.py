@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from larix.linux import files
+from larix.linux.freeze import bring_journal_home
 from larix.sysroot.bootloaders.base import BootLoader
 from larix.sysroot.bootloaders.find import find_bootloader
 from larix.sysroot.bootloaders.none import NoBootLoader
@@ -45,9 +46,18 @@ def write_deployments(sysroot: Sysroot, deployments: Sequence[Deployment]) -> Sw
                 planned = plan_entries(sysroot, deployments, bootversion)
                 for deployment in planned:
                     _install(sysroot, deployment, boot_fd)
-            _write_links(sysroot, planned, bootversion, subbootversion)
+            links = _write_links(sysroot, planned, bootversion, subbootversion)
             if with_config:
-                _write_config(sysroot, planned, bootversion, bootloader, boot_fd)
+                _use_links(sysroot, bootversion, links)
+                config = _write_config(sysroot, planned, bootversion, bootloader, boot_fd)
+            files.sync_file_system(boot_fd)
+            bring_journal_home(boot_fd, aborting=sysroot.options.aborting_freeze)
+            if with_config:
+                files.replace_link("loader", config, boot_fd)
+                files.sync(boot_fd)
+                files.sync_file_system(boot_fd)
+            else:
+                _use_links(sysroot, bootversion, links)
             # By this others see that the list has changed.
             files.touch("ostree/deploy", sysroot.fd)
         finally:
@@ -73,7 +83,8 @@ def _install(sysroot: Sysroot, deployment: Deployment, boot_fd: int) -> None:
         os.close(root_fd)
 
 
-def _write_links(sysroot: Sysroot, deployments: Sequence[Deployment], bootversion: int, subbootversion: int) -> None:
+def _write_links(sysroot: Sysroot, deployments: Sequence[Deployment], bootversion: int, subbootversion: int) -> str:
+    """The directory with them, which is on the disk then, and not yet in use."""
     name = f"boot.{bootversion}.{subbootversion}"
     top = f"ostree/{name}"
     files.remove_tree(top, sysroot.fd)
@@ -84,13 +95,18 @@ def _write_links(sysroot: Sysroot, deployments: Sequence[Deployment], bootversio
         target = f"../../../{deployment.path.removeprefix('ostree/')}"
         files.symlink(target, f"{below}/{deployment.bootserial}", sysroot.fd)
     files.sync_file_system(sysroot.fd)
+    return name
+
+
+def _use_links(sysroot: Sysroot, bootversion: int, name: str) -> None:
     files.replace_link(f"ostree/boot.{bootversion}", name, sysroot.fd)
     files.sync_file_system(sysroot.fd)
 
 
 def _write_config(
     sysroot: Sysroot, deployments: Sequence[Deployment], bootversion: int, bootloader: BootLoader, boot_fd: int
-) -> None:
+) -> str:
+    """The directory with it, which is not yet in use."""
     directory = f"loader.{bootversion}"
     files.remove_tree(directory, boot_fd)
     files.make_parents(f"{directory}/entries/entry", boot_fd)
@@ -102,7 +118,4 @@ def _write_config(
     if not os.path.lexists(f"/proc/self/fd/{boot_fd}/boot"):
         # So that paths in entries are right where /boot is a file system of its own, and where it is not.
         files.symlink(".", "boot", boot_fd)
-    files.sync_file_system(boot_fd)
-    files.replace_link("loader", directory, boot_fd)
-    files.sync(boot_fd)
-    files.sync_file_system(boot_fd)
+    return directory

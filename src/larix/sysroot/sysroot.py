@@ -39,11 +39,13 @@ MAX_ENTRY_SIZE = 1 << 20
 @dataclass(frozen=True, slots=True)
 class SysrootOptions:
     """`mutable` leaves out the immutable bit; without `with_dtb` directories of device trees are passed over;
-    `older_names` calls entries ostree-N-STATEROOT.conf, as the C tool did until 2023, not ostree-N.conf."""
+    `older_names` calls entries ostree-N-STATEROOT.conf, as the C tool did until 2023, not ostree-N.conf;
+    `aborting_freeze`, for tests, fails where the new boot configuration has been written and is not yet in use."""
 
     mutable: bool = False
     with_dtb: bool = True
     older_names: bool = False
+    aborting_freeze: bool = False
 
 
 class Sysroot:

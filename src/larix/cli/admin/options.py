@@ -29,6 +29,7 @@ def open_sysroot(args: argparse.Namespace) -> Sysroot:
     how = SysrootOptions(
         mutable="mutable-deployments" in debug,
         with_dtb="no-dtb" not in debug,
+        aborting_freeze="test-fifreeze" in debug,
         older_names="bootloader-naming-1" in os.environ.get("OSTREE_SYSROOT_OPTS", "").split(","),
     )
     sysroot = Sysroot(args.sysroot or os.environ.get("OSTREE_SYSROOT") or "/", how)

@@ -1,0 +1,61 @@
+"""Bringing a file system's journal home.
+
+After a sync the last changes of a file system may stand in its journal alone. Boot loaders that read the file system
+themselves do not look there. Freezing brings everything to its place.
+"""
+
+import errno
+import fcntl
+import os
+import signal
+
+from larix.errors import Error
+
+FREEZE, THAW = 0xC0045877, 0xC0045878
+DONE = b"!"
+# Not every file system can, nor every user; and one that is frozen already has been brought home.
+CANNOT = errno.EOPNOTSUPP, errno.ENOTTY, errno.EPERM, errno.EBUSY
+
+
+def bring_journal_home(fd: int, *, aborting: bool = False) -> None:
+    """Freeze the file system of an open directory and thaw it at once; nothing where that cannot be.
+
+    A forked watchdog thaws it should we end in between. `aborting`, for tests, lets it do so.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.close(writing)
+            _watch(reading, fd)
+        finally:
+            os._exit(0)
+    try:
+        if aborting:
+            raise Error("Full sync: During fsfreeze-thaw: aborting due to test-fifreeze")
+        try:
+            fcntl.ioctl(fd, FREEZE, 0)
+            fcntl.ioctl(fd, THAW, 0)
+        except OSError as error:
+            if error.errno not in CANNOT:
+                raise
+        os.write(writing, DONE)
+    finally:
+        os.close(writing)
+        os.close(reading)
+        os.waitpid(pid, 0)
+
+
+def _watch(reading: int, fd: int) -> None:
+    """In the watchdog. The end of the pipe without a word means that who held its other side is gone."""
+    for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
+        signal.signal(number, signal.SIG_IGN)
+    if os.read(reading, 1) == DONE:
+        return
+    try:
+        fcntl.ioctl(fd, THAW, 0)
+    except OSError as error:
+        # EINVAL: it was not frozen.
+        if error.errno not in (errno.EINVAL, *CANNOT):
+            raise
+    os.write(2, b"fifreeze watchdog was run\n")
