@@ -11,21 +11,29 @@ from larix.sysroot.sysroot import REPO, Sysroot
 
 # Directory -> mode. The first two are needed; the others are mount points and homes in the disk's own root.
 NEEDED = {"boot": 0o755, "ostree": 0o755, "ostree/repo": 0o755, "ostree/deploy": 0o755}
+EPOCHS = range(3)
 CUSTOMARY = {"dev": 0o755, "home": 0o755, "proc": 0o755, "root": 0o700, "run": 0o755, "sys": 0o755, "tmp": 0o1777}
 
 VAR = {"": 0o755, "/lib": 0o755, "/log": 0o755, "/tmp": 0o1777}
 VAR_LINKS = {"run": "../run", "lock": "../run/lock"}
 
 
-def init_sysroot(path: str, *, modern: bool = False) -> None:
-    """Make the directory `path` a sysroot; `modern` makes only what is needed. Raises NotFound where it is missing.
+def init_sysroot(path: str, *, epoch: int = 0) -> None:
+    """Make the directory `path` a sysroot. Raises NotFound where it is missing, Invalid for an unknown epoch.
 
-    The repo has mode bare; as an ordinary user, who cannot keep owners, bare-user.
+    Epoch 0 makes mount points and homes as well, 1 only what is needed; 2 also closes `ostree` to all but its owner,
+    for old configuration and set-user-ID programs are in there. The repo has mode bare; as an ordinary user, who
+    cannot keep owners, bare-user.
     """
+    if epoch not in EPOCHS:
+        raise Invalid(f"No epoch of sysroots: {epoch}; give one from {EPOCHS[0]} to {EPOCHS[-1]}")
+    names = {**({} if epoch else CUSTOMARY), **NEEDED}
+    if epoch == 2:
+        names["ostree"] = 0o700
     with files.doing(f"Making sysroot {path}"):
         fd = files.open_directory(path)
         try:
-            for name, mode in {**({} if modern else CUSTOMARY), **NEEDED}.items():
+            for name, mode in names.items():
                 _make(name, mode, fd)
         finally:
             os.close(fd)

@@ -1,0 +1,190 @@
+"""A machine in the hands of both tools, with two stateroots; and one in a directory of the running system."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.judge import admin, by_c, c_admin, fails, larix, ostree, picture
+from tests.namespaces import in_namespace
+from tests.test_sysroot import as_root, booting, edit_etc, options_of, refs_of
+
+# What happens, one after the other. `release REF FROM` is done upstream, `edit` by an administrator in /etc, `write`
+# by the machine in /var of both stateroots.
+STEPS: list[list[str]] = [
+    ["deploy", "--os=test", "--karg=root=LABEL=root", "origin:os/stable"],
+    ["deploy", "--os=second", "--karg=rw", "--karg=quiet", "origin:os/2"],
+    ["write"],
+    ["edit"],
+    ["release", "os/stable", "os/3"],
+    ["upgrade", "--os=test"],
+    ["write"],
+    ["set-default", "1"],
+    ["upgrade", "--os=second"],
+    ["release", "os/2", "os/4"],
+    ["upgrade", "--os=second"],
+    ["edit"],
+    ["pin", "1"],
+    ["instutil", "set-kargs", "--merge", "--append=console=ttyS0", "--replace=quiet=no"],
+    ["set-default", "2"],
+    ["deploy", "--os=test", "--karg-append=debug", "origin:os/1"],
+    ["write"],
+    ["undeploy", "2"],
+    ["release", "os/1", "os/2"],
+    ["upgrade", "--os=test", "--pull-only"],
+    ["set-default", "1"],
+    ["upgrade", "--os=test", "--deploy-only"],
+    ["undeploy", "0"],
+    ["pin", "--unpin", "1"],
+    ["cleanup"],
+    ["switch", "--os=second", "origin:os/3"],
+    ["cleanup"],
+    ["undeploy", "1"],
+    ["kargs", "edit-in-place", "--append-if-missing=last"],
+]
+
+
+def used(sysroot: Path) -> dict[str, object]:
+    """All that boots, without kernels that no entry names.
+
+    The C tool keeps the kernel of a stateroot whose last deployment went as long as another one boots the same.
+    """
+    entries = "".join(path.read_text() for path in (sysroot / "boot/loader/entries").iterdir())
+    found = booting(sysroot)
+    kernels = {path for path in found if path.startswith("boot/ostree/") and path.split("/")[2] not in entries}
+    return {path: value for path, value in found.items() if path not in kernels}
+
+
+@as_root
+def test_a_machine_with_two_stateroots_goes_back_and_forth(
+    tmp_path: Path, releases: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In three machines: larix alone, the C tool alone, and both in turns, each of them with every kind of step.
+
+    This C tool knows no set-default: larix does it in all three, and the C tool must see what was done.
+    """
+    monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
+    monkeypatch.setenv("OSTREE_SYSROOT_OPTS", "bootloader-naming-1")
+    upstream = tmp_path / "upstream"
+    ostree(upstream, "init", "--mode=archive")
+    ostree(upstream, "pull-local", releases)
+    machines = {name: by_c(tmp_path / name, upstream) for name in ("ours", "theirs", "odd", "even")}
+    for sysroot in machines.values():
+        c_admin(sysroot, "os-init", "second")
+    var: dict[str, str] = {}
+    for i, (word, *words) in enumerate(STEPS):
+        if word == "release":
+            branch, source = words
+            ostree(upstream, "commit", "-b", branch, f"--tree=ref={source}", f"--timestamp=@{4_000_000_000 + i}")
+            continue
+        if word == "write":
+            for name in "test", "second":
+                var[f"{name}/var/lib/state-{i}"] = f"of {name} in step {i}"
+        for name, sysroot in machines.items():
+            if word == "edit":
+                edit_etc(sysroot)
+            elif word == "write":
+                for path, text in var.items():
+                    (sysroot / "ostree/deploy" / path).write_text(text)
+            elif word == "set-default" or name == "ours" or (name == "odd" and i % 2) or (name == "even" and not i % 2):
+                admin(sysroot, word, *words)
+            else:
+                c_admin(sysroot, word, *words)
+        assert len({admin(sysroot, "status") for sysroot in machines.values()}) == 1, STEPS[i]
+        assert admin(machines["ours"], "status") == c_admin(machines["ours"], "status"), STEPS[i]
+        if word == "kargs":
+            # The C tool writes into the entries that boot, larix swaps them: they say the same.
+            said = [[line.replace("boot.1", "boot.0") for line in options_of(one)] for one in machines.values()]
+            assert said[0] == said[1] == said[2] == said[3]
+            assert "last" in said[0][0]
+            continue
+        expected = used(machines["theirs"])
+        refs = larix(machines["theirs"] / "ostree/repo", "refs", "--list")
+        for name, sysroot in machines.items():
+            assert used(sysroot) == expected, (name, STEPS[i])
+            assert larix(sysroot / "ostree/repo", "refs", "--list") == refs, (name, STEPS[i])
+            for stateroot in "test", "second":
+                below = sysroot / f"ostree/deploy/{stateroot}/var/lib"
+                found = {f"{stateroot}/var/lib/{path.name}": path.read_text() for path in below.iterdir()}
+                assert found == {path: text for path, text in var.items() if path.startswith(f"{stateroot}/")}
+    assert len(var) == 6
+    for sysroot in machines.values():
+        ostree(sysroot / "ostree/repo", "fsck")
+
+
+def stamps(root: Path, but: Path) -> dict[str, tuple[int, ...]]:
+    """When everything below a directory was changed last, but for one directory in it."""
+    found: dict[str, tuple[int, ...]] = {}
+    for path in sorted([root, *root.rglob("*")]):
+        if path != but and but not in path.parents:
+            status = path.lstat()
+            found[str(path)] = (status.st_ino, status.st_nlink, status.st_ctime_ns, status.st_mtime_ns)
+    return found
+
+
+@as_root
+@pytest.mark.parametrize("words", [["--modern"], ["--epoch=1"], ["-E", "2"]], ids=" ".join)
+def test_nothing_outside_a_sysroot_in_the_running_system_changes(
+    words: list[str], tmp_path: Path, releases: Path
+) -> None:
+    """Beside the directory lies what a machine has; all other file systems can only be read."""
+    sysroot = tmp_path / "disk/sysroot"
+    for name in "boot/loader/entries", "ostree/repo", "etc", "usr/etc", "var", "sysroot":
+        (tmp_path / "disk" / name).mkdir(parents=True)
+    (tmp_path / "disk/boot/loader/entries/own.conf").write_text("title Own\nversion 1\nlinux /vmlinuz\n")
+    (tmp_path / "disk/etc/passwd").write_text("root\n")
+    outside = [(Path("/boot"), sysroot), (tmp_path, sysroot)]
+    before = [stamps(*one) for one in outside]
+
+    def work() -> None:
+        subprocess.run(["mount", "--bind", sysroot, sysroot], check=True)
+        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+            at = Path(line.split()[4].encode().decode("unicode_escape"))
+            if at != sysroot and not {Path("/dev"), Path("/proc"), Path("/sys")} & {at, *at.parents}:
+                subprocess.run(["mount", "-o", "remount,bind,ro", at], check=True)
+        with pytest.raises(OSError, match="Read-only"):
+            (tmp_path / "disk/x").touch()
+        live(sysroot, releases, words)
+
+    live(sysroot, releases, words)
+    assert [stamps(*one) for one in outside] == before
+    assert not list((sysroot / "ostree/deploy/test/deploy").iterdir())
+    in_namespace(work)
+    assert [stamps(*one) for one in outside] == before
+
+
+def live(sysroot: Path, releases: Path, words: list[str]) -> None:
+    """All that a machine does from its first deployment to its last, with the immutable bit."""
+    sysroot.mkdir(exist_ok=True)
+    if not (sysroot / "ostree").exists():
+        admin(sysroot, "init-fs", *words, sysroot)
+        admin(sysroot, "os-init", "test")
+        larix(sysroot / "ostree/repo", "remote", "add", "--no-gpg-verify", "origin", f"file://{releases}")
+    assert sorted(path.name for path in sysroot.iterdir()) == ["boot", "ostree"]
+    assert (sysroot / "ostree").stat().st_mode & 0o777 == (0o700 if "2" in words else 0o755)
+    larix(sysroot / "ostree/repo", "pull", "origin", "os/1", "os/2", "os/3")
+    try:
+        admin(sysroot, "deploy", "--os=test", "--karg=rw", "origin:os/1")
+        edit_etc(sysroot)
+        admin(sysroot, "deploy", "--os=test", "origin:os/2")
+        admin(sysroot, "switch", "--os=test", "os/3")
+        admin(sysroot, "set-default", "1")
+        assert admin(sysroot, "status") == c_admin(sysroot, "status")
+        roots = [sysroot / "ostree/deploy/test/deploy" / name for name in refs_of(sysroot)]
+        assert len(roots) == 2
+        for root in roots:
+            with pytest.raises(PermissionError):
+                (root / "x").touch()
+            assert (root / "etc/changed").read_text() == "by admin"
+            # Directories further down are the administrator's.
+            (root / "etc/y").touch()
+    finally:
+        while refs_of(sysroot):
+            admin(sysroot, "undeploy", "0")
+
+
+def test_epochs_that_are_unknown_are_refused(tmp_path: Path) -> None:
+    for word in "3", "-1":
+        assert f"epoch of sysroots: {word}" in fails("admin", "init-fs", f"--epoch={word}", tmp_path)
+    assert "one" in fails("admin", "init-fs", "--epoch=one", tmp_path)
+    assert list(picture(tmp_path)) == ["."]
