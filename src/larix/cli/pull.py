@@ -8,7 +8,6 @@ from dataclasses import replace
 from larix.cli.options import Parser, add_missing, add_repo, open_repo
 from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum, parse_checksum
-from larix.linux import files
 from larix.remote.cached_source import CachedSource
 from larix.remote.http import DEFAULTS, HttpOptions
 from larix.remote.open import open_source
@@ -17,7 +16,7 @@ from larix.remote.repo_source import RepoSource
 from larix.remote.source import Pulled, Source
 from larix.remote.trust import check_policy
 from larix.repo.remotes import Remote, load_remote
-from larix.repo.summary import PATH as SUMMARY
+from larix.repo.summary import store_summary
 
 
 def add_options(parser: Parser) -> None:
@@ -107,8 +106,7 @@ def run(args: argparse.Namespace) -> None:
             if cached is not None:
                 pulled.metadata_near = cached.near
             if args.mirror and not named and (summary := source.summary()) is not None:
-                with files.doing(f"Writing the summary of {repo.path}"):
-                    files.replace(SUMMARY, summary, repo.fd, durable=repo.fsync)
+                store_summary(repo, summary)
             print_pulled(pulled, source, time.monotonic() - began)
         finally:
             source.close()

@@ -206,22 +206,38 @@ def remove_tree(name: str, dir_fd: int) -> None:
     shutil.rmtree(name, dir_fd=dir_fd)
 
 
-def replace_link(name: str, target: str, dir_fd: int) -> None:
-    """Make `name` a symlink to `target`: whoever follows it comes to the old or the new one."""
-    parent, _, base = name.rpartition("/")
-    temporary = f"{parent}/.{base}.{os.urandom(6).hex()}" if parent else f".{base}.{os.urandom(6).hex()}"
+def _beside(name: str, dir_fd: int) -> str:
+    """The temporary name for what shall replace `name`, free now: one that was killed may have left something there.
+
+    So only one process at a time may replace a name this way; others give a temporary name that is theirs alone.
+    """
+    parent, slash, base = name.rpartition("/")
+    # Of characters that take up to four bytes each; a name has at most 255.
+    temporary = f"{parent}{slash}.{base[:60]}.new"
+    with suppress(FileNotFoundError):
+        os.unlink(temporary, dir_fd=dir_fd)
+    return temporary
+
+
+def replace_link(name: str, target: str, dir_fd: int, *, temporary: str | None = None) -> None:
+    """Make `name` a symlink to `target`: whoever follows it comes to the old or the new one. Else as `replace`."""
+    temporary = temporary or _beside(name, dir_fd)
     os.symlink(target, temporary, dir_fd=dir_fd)
-    os.rename(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+    try:
+        os.rename(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=dir_fd)
+        raise
 
 
 def copy(source: str, source_fd: int, name: str, dir_fd: int, *, metadata: bool = True) -> None:
     """Make `name` a copy of a file or symlink with its owner, mode, extended attributes and times; it is replaced.
 
-    Without `metadata` a copied file has none of that, and mode 0600.
+    Without `metadata` a copied file has none of that, and mode 0600. One process at a time may copy to a name.
     """
     found = os.stat(source, dir_fd=source_fd, follow_symlinks=False)
-    parent, _, base = name.rpartition("/")
-    temporary = f"{parent}/.{base[:200]}.{os.urandom(6).hex()}" if parent else f".{base[:200]}.{os.urandom(6).hex()}"
+    temporary = _beside(name, dir_fd)
     try:
         if stat.S_ISLNK(found.st_mode):
             os.symlink(os.readlink(source, dir_fd=source_fd), temporary, dir_fd=dir_fd)
@@ -292,10 +308,12 @@ def pieces(fd: int) -> Iterator[bytes]:
         yield piece
 
 
-def replace(name: str, data: bytes, dir_fd: int, *, durable: bool = True) -> None:
-    """Give the file `name` this content, 0644: a reader sees the old or the new, whole."""
-    parent, _, base = name.rpartition("/")
-    temporary = f"{parent}/.{base}.{os.urandom(6).hex()}" if parent else f".{base}.{os.urandom(6).hex()}"
+def replace(name: str, data: bytes, dir_fd: int, *, durable: bool = True, temporary: str | None = None) -> None:
+    """Give the file `name` this content, 0644: a reader sees the old or the new, whole.
+
+    It is written as `temporary` first. Without that, it is written beside `name`, which one process at a time may do.
+    """
+    temporary = temporary or _beside(name, dir_fd)
     fd = create(temporary, dir_fd)
     try:
         write_all(fd, data)

@@ -3,6 +3,7 @@
 from larix.formats.keyfile import KeyFile
 from larix.linux import files
 from larix.repo.repo import MAX_CONFIG_SIZE, Repo
+from larix.repo.staging import temporary_path
 
 
 def read_config(repo: Repo) -> KeyFile:
@@ -13,7 +14,7 @@ def read_config(repo: Repo) -> KeyFile:
 
 def write_config(repo: Repo, config: KeyFile) -> None:
     with files.doing(f"Writing {repo.path}/config"):
-        files.replace("config", str(config).encode(), repo.fd)
+        files.replace("config", str(config).encode(), repo.fd, temporary=temporary_path())
     repo.config = config
 
 

@@ -12,6 +12,7 @@ from larix.gvariant import Variant, encode
 from larix.linux import files
 from larix.repo.locking import lock_repo
 from larix.repo.repo import Repo, partial_path
+from larix.repo.staging import temporary_path
 
 
 class Exclusive:
@@ -51,8 +52,8 @@ class Exclusive:
         """Let clients know that this commit, which is not here, was deleted."""
         with files.doing(f"Writing to repo {self.repo.path}"):
             files.make_directory(commit[:2], self.repo.objects_fd)
-            path = self.repo.object_path(ObjectName(commit, ObjectType.TOMBSTONE_COMMIT))
-            files.replace(path, _tombstone(commit), self.repo.objects_fd, durable=self.repo.fsync)
+            path = f"objects/{self.repo.object_path(ObjectName(commit, ObjectType.TOMBSTONE_COMMIT))}"
+            files.replace(path, _tombstone(commit), self.repo.fd, durable=self.repo.fsync, temporary=temporary_path())
 
     def _delete_commit(self, name: ObjectName) -> None:
         repo = self.repo

@@ -18,6 +18,7 @@ from larix.errors import Corrupt, Error, Invalid
 from larix.formats.checksum import Checksum, is_checksum
 from larix.formats.names import check_collection, check_ref, check_remote
 from larix.linux import files
+from larix.repo.staging import temporary_path
 
 HEADS, REMOTES, MIRRORS = "refs/heads", "refs/remotes", "refs/mirrors"
 MAX_SIZE = 4096
@@ -128,7 +129,7 @@ def write(repo_fd: int, path: str, checksum: Checksum, *, durable: bool = True) 
     """Where the path is an alias, it is one no longer."""
     try:
         files.make_parents(path, repo_fd)
-        files.replace(path, checksum.encode() + b"\n", repo_fd, durable=durable)
+        files.replace(path, checksum.encode() + b"\n", repo_fd, durable=durable, temporary=temporary_path())
     except (NotADirectoryError, FileExistsError, IsADirectoryError):
         raise _in_the_way(path) from None
 
@@ -138,7 +139,8 @@ def write_alias(repo_fd: int, alias: str, ref: str) -> None:
     path = ref_path(None, alias)
     try:
         files.make_parents(path, repo_fd)
-        files.replace_link(path, os.path.relpath(ref_path(None, ref), os.path.dirname(path)), repo_fd)
+        target = os.path.relpath(ref_path(None, ref), os.path.dirname(path))
+        files.replace_link(path, target, repo_fd, temporary=temporary_path())
     except (NotADirectoryError, FileExistsError, IsADirectoryError):
         raise _in_the_way(path) from None
 

@@ -140,7 +140,7 @@ def _write(repo: Repo, name: str | None, config: KeyFile) -> None:
         fd = files.open_directory(repo.remotes_dir)
         try:
             if config.groups():
-                files.replace(name, str(config).encode(), fd)
+                files.replace(name, str(config).encode(), fd, temporary=f".{os.urandom(6).hex()}")
             else:
                 files.remove(name, fd)
         finally:

@@ -33,6 +33,7 @@ from larix.repo.bare_split_xattrs import BareSplitXattrs
 from larix.repo.bare_user import BareUser
 from larix.repo.bare_user_only import BareUserOnly
 from larix.repo.layout import Layout, StoredFile, object_path
+from larix.repo.staging import temporary_path
 
 LAYOUTS: dict[str, Layout] = {
     "archive": Archive(),
@@ -131,7 +132,7 @@ class Repo:
                     config.set("core", "mode", LAYOUTS[mode].mode)
                     if collection_id is not None:
                         config.set("core", "collection-id", collection_id)
-                    files.replace("config", str(config).encode(), fd)
+                    files.replace("config", str(config).encode(), fd, temporary=temporary_path())
             finally:
                 os.close(fd)
         return cls(path)

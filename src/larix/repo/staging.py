@@ -24,11 +24,17 @@ from larix.linux.lock import lock_file
 EXPIRY = 24 * 60 * 60
 
 
+def temporary_path() -> str:
+    """A new name in the repo, for a file that is renamed at once; one that stays is removed when it is old."""
+    return f"tmp/new-{os.urandom(6).hex()}"
+
+
 class Staging:
     """Used by one transaction, and by the processes it forks. Paths are relative to `fd`."""
 
-    def __init__(self, repo_fd: int, boot_id: str, expiry: int) -> None:
-        with ExitStack() as held:
+    def __init__(self, repo_path: str, repo_fd: int, boot_id: str, expiry: int) -> None:
+        self._doing = f"Writing to repo {repo_path}"
+        with files.doing(self._doing), ExitStack() as held:
             self._open(held, repo_fd, boot_id)
             _clean(repo_fd, boot_id, expiry)
             self.fd = files.open_directory(f"{self._path}/objects", repo_fd)
@@ -52,14 +58,20 @@ class Staging:
                         self._path = f"tmp/{name}"
                         _set_aside(self._path, repo_fd)
                         return
-        self._path = f"tmp/staging-{boot_id}-{os.urandom(3).hex()}"
-        held.callback(os.close, lock_file(f"{self._path}-lock", repo_fd, exclusive=True, mode=0o600))
+        while True:
+            self._path = f"tmp/staging-{boot_id}-{os.urandom(3).hex()}"
+            with suppress(Busy):
+                lock = lock_file(f"{self._path}-lock", repo_fd, exclusive=True, mode=0o600)
+                held.callback(os.close, lock)
+                # Until now others could take it for one that was left behind.
+                if os.fstat(lock).st_nlink:
+                    break
         files.make_directory(self._path, repo_fd, 0o775)
         files.make_directory(f"{self._path}/objects", repo_fd, 0o775)
 
     def close(self, *, keep: bool) -> None:
         """`keep` leaves to the next transaction what is there, if anything is."""
-        with self._held:
+        with files.doing(self._doing), self._held:
             if not keep or not any(_objects(self._repo_fd, f"{self._path}/objects")):
                 files.remove_tree(self._path, self._repo_fd)
                 files.remove(f"{self._path}-lock", self._repo_fd)
@@ -67,7 +79,8 @@ class Staging:
     def path(self, path: str) -> str:
         """Where the object lies that shall have this path below objects/; the directory is made."""
         if path[:2] not in self._prefixes:
-            files.make_directory(path[:2], self.fd)
+            with files.doing(self._doing):
+                files.make_directory(path[:2], self.fd)
             self._prefixes.add(path[:2])
         return path
 
@@ -84,12 +97,18 @@ class Staging:
         if path not in self._found:
             return False
         self._found.discard(path)
-        try:
-            files.rename(f"{self._left}/{path}", self._repo_fd, self.path(path), self.fd)
-        except FileNotFoundError:
-            # Another process of ours was first.
-            return False
+        with files.doing(self._doing):
+            try:
+                files.rename(f"{self._left}/{path}", self._repo_fd, self.path(path), self.fd)
+            except FileNotFoundError:
+                # Another process of ours was first.
+                return False
         return True
+
+    def drop(self, path: str) -> None:
+        """Remove what was taken over and is damaged."""
+        with files.doing(self._doing):
+            files.remove(path, self.fd)
 
 
 def _set_aside(staging: str, repo_fd: int) -> None:
@@ -123,19 +142,25 @@ def _names(directory: str, repo_fd: int) -> list[str]:
 
 
 def _clean(repo_fd: int, boot_id: str, expiry: int) -> None:
-    """Remove from tmp/ what processes left behind: staging directories of other boots, the rest when it is old."""
-    for name in _names("tmp", repo_fd):
-        if name == "cache" or name.startswith(f"staging-{boot_id}-"):
-            continue
+    """Remove from tmp/ what processes left behind: staging directories of other boots, their locks without a directory,
+    the rest when it is old."""
+    found = _names("tmp", repo_fd)
+    for name in set(found) - {"cache"}:
         path = f"tmp/{name}"
         with suppress(FileNotFoundError, PermissionError, Busy):
-            if name.startswith("staging-") and not name.endswith("-lock"):
-                # On a file system that machines share, the boot may be one of today.
-                lock = lock_file(f"{path}-lock", repo_fd, exclusive=True, mode=0o600)
-                try:
-                    files.remove_tree(path, repo_fd)
-                    files.remove(f"{path}-lock", repo_fd)
-                finally:
-                    os.close(lock)
+            if name.startswith("staging-"):
+                directory = name.removesuffix("-lock")
+                if not (name.startswith(f"staging-{boot_id}-") and directory in found):
+                    _remove_staging(f"tmp/{directory}", repo_fd)
             elif time.time() - os.stat(path, dir_fd=repo_fd, follow_symlinks=False).st_mtime > expiry:
                 files.remove_tree(path, repo_fd)
+
+
+def _remove_staging(path: str, repo_fd: int) -> None:
+    """Raises Busy where it is used: on a file system that machines share, another boot may be one of today."""
+    lock = lock_file(f"{path}-lock", repo_fd, exclusive=True, mode=0o600)
+    try:
+        files.remove_tree(path, repo_fd)
+        files.remove(f"{path}-lock", repo_fd)
+    finally:
+        os.close(lock)

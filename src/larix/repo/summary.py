@@ -11,6 +11,7 @@ from larix.formats.summary import COLLECTION_ID, COLLECTION_MAP, Summary, Summar
 from larix.gvariant import Variant
 from larix.linux import files
 from larix.repo.repo import Repo
+from larix.repo.staging import temporary_path
 
 PATH = "summary"
 SIGNATURES = "summary.sig"
@@ -48,8 +49,12 @@ def _describe(repo: Repo, checksum: Checksum) -> SummaryRef:
 
 def write_summary(repo: Repo, more: Iterable[tuple[str, Variant]] = ()) -> None:
     """Write the summary anew. A signature of the old one is removed, since it can no longer be right."""
-    data = build_summary(repo, int(time.time()), more).encode()
+    store_summary(repo, build_summary(repo, int(time.time()), more).encode())
+
+
+def store_summary(repo: Repo, data: bytes) -> None:
+    """Put a whole summary, that of the server for a mirror, in place of the old one and its signature."""
     with files.doing(f"Writing {repo.path}/{PATH}"):
-        files.replace(PATH, data, repo.fd, durable=repo.fsync)
+        files.replace(PATH, data, repo.fd, durable=repo.fsync, temporary=temporary_path())
         with suppress(FileNotFoundError):
             files.remove(SIGNATURES, repo.fd)

@@ -26,7 +26,7 @@ from larix.repo.layout import INFLATED_WHOLE, WHOLE, Read, StoredFile
 from larix.repo.locking import lock_repo
 from larix.repo.repo import DAMAGED, Repo, differing, partial_path
 from larix.repo.space import Space
-from larix.repo.staging import EXPIRY, Staging
+from larix.repo.staging import EXPIRY, Staging, temporary_path
 from larix.repo.summary import write_summary
 
 # An object of these kinds is what its checksum says, or it is damaged.
@@ -68,7 +68,8 @@ class Transaction:
         with files.doing(f"Writing to repo {repo.path}"), ExitStack() as held:
             held.enter_context(lock_repo(repo, exclusive=False))
             self._space = Space(repo.config, repo.fd)
-            self._staging = Staging(repo.fd, repo.boot_id, repo.config.find_int("core", "tmp-expiry-secs", EXPIRY))
+            expiry = repo.config.find_int("core", "tmp-expiry-secs", EXPIRY)
+            self._staging = Staging(repo.path, repo.fd, repo.boot_id, expiry)
             self._fd = self._staging.fd
             # What was taken, given back in reverse at the end.
             self._held = held.pop_all()
@@ -101,7 +102,7 @@ class Transaction:
         except (Error, OSError):
             found = None
         if found != name.checksum:
-            files.remove(path, self._fd)
+            self._staging.drop(path)
             return False
         self.added.add(name)
         return True
@@ -150,8 +151,9 @@ class Transaction:
         self._files += 1
         if not self._has_own(object_name := ObjectName(checksum, ObjectType.FILE)):
             staged = self._staging_path(object_name)
-            files.link(name, dir_fd, staged, self._fd)
-            files.set_mtime(staged, 0, self._fd)
+            with files.doing(f"Writing an object to repo {self.repo.path}"):
+                files.link(name, dir_fd, staged, self._fd)
+                files.set_mtime(staged, 0, self._fd)
             self.added.add(object_name)
         return checksum
 
@@ -236,7 +238,7 @@ class Transaction:
         except OSError as error:
             if error.errno in (errno.EXDEV, errno.EMLINK, errno.EPERM):
                 return False
-            raise files.explained(f"Linking object {name}", error) from error
+            raise files.explained(f"Linking object {name} into repo {self.repo.path}", error) from error
         self.added.add(name)
         return True
 
@@ -270,7 +272,7 @@ class Transaction:
         with files.doing(f"Writing to repo {repo.path}"):
             for commit, mark in self._partial.items():
                 if mark is not None:
-                    files.replace(partial_path(commit), mark, repo.fd, durable=repo.fsync)
+                    files.replace(partial_path(commit), mark, repo.fd, durable=repo.fsync, temporary=temporary_path())
             if self.added and repo.fsync:
                 with files.doing(f"Repo {repo.path}: syncfs"):
                     files.sync_file_system(self._fd)

@@ -56,7 +56,7 @@ def deploy(
     if not os.access(f"{stateroot_path(stateroot)}/var", os.F_OK, dir_fd=sysroot.fd):
         raise NotFound(f"No stateroot {stateroot} in {sysroot.path}; `larix admin os-init {stateroot}` makes one")
     directory = deploy_path(stateroot)
-    with files.doing(f"Deploying {commit}"):
+    with files.doing(f"Deploying {commit} in {sysroot.path}"):
         files.make_directory(directory, sysroot.fd, 0o755)
         serial = _next_serial(sysroot, directory, commit)
         path = f"{directory}/{commit}.{serial}"
@@ -96,7 +96,7 @@ def guard(sysroot: Sysroot, deployment: Deployment) -> None:
     """Set the immutable bit on the root of its tree, so that nothing is made beside usr, etc and the others."""
     if sysroot.options.mutable:
         return
-    with files.doing(f"Guarding deployment {deployment.name}"):
+    with files.doing(f"Guarding {sysroot.path}/{deployment.path}"):
         fd = files.open_directory(deployment.path, sysroot.fd, follow=False)
         try:
             files.set_immutable(fd, True)

@@ -1,0 +1,243 @@
+"""Each change a command makes to the disk is once its last: it is killed there, or the disk is full or fails."""
+
+import errno
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.faults import KILL, Outcome, run_until
+from tests.judge import admin, by_c, c_admin, everything, ostree, run_c
+from tests.servers import serve
+from tests.test_sysroot import edit_etc
+
+# In `make test`, every so manieth change; all in `make test-slow`.
+STRIDE = 20
+FAILURES = errno.ENOSPC, errno.EIO
+DATE = "--timestamp=2026-01-02 03:04:05 +0000"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command, and what it works on. `make` fills a directory, and returns the command for a copy of it."""
+
+    make: Callable[[Path, Path, str], None]
+    words: tuple[str, ...]
+    # Below the directory: the repo that is changed, and the sysroot it is in.
+    repo: str = "repo"
+    sysroot: str = ""
+
+
+def make_repo(mode: str) -> Callable[[Path, Path, str], None]:
+    """With three releases on one branch, another with one of its own, a new tree, and the repo of another mode."""
+
+    def make(top: Path, releases: Path, url: str) -> None:
+        for name, kind in ("repo", mode), ("source", "bare" if mode == "archive" else "archive"):
+            ostree(top / name, "init", f"--mode={kind}")
+            ostree(top / name, "config", "set", "core.min-free-space-percent", "0")
+            ostree(top / name, "remote", "add", "--no-gpg-verify", "origin", url)
+        ostree(top / "source", "pull-local", releases)
+        for i in 1, 2, 3:
+            ostree(top / "repo", "pull-local", releases, f"os/{i}")
+            ostree(top / "repo", "commit", "-b", "main", f"--tree=ref=os/{i}", f"--timestamp=@{i}")
+        ostree(top / "repo", "refs", "--delete", "os/2")
+        ostree(top / "repo", "refs", "--delete", "os/3")
+        tree = top / "tree"
+        ostree(top / "repo", "checkout", *([] if os.geteuid() == 0 else ["-U"]), "main", tree)
+        for i in range(6):
+            (tree / f"usr/bin/new{i}").write_text(f"new {i}" * 1000)
+        (tree / "usr/bin/link").symlink_to("tool")
+        os.setxattr(tree / "usr/bin/new1", "user.key", b"value")
+
+    return make
+
+
+def make_outdated(top: Path, releases: Path, url: str) -> None:
+    """With much that no ref names."""
+    make_repo("archive")(top, releases, url)
+    ostree(top / "repo", "pull-local", releases, "os/4")
+    for ref in "os/1", "os/4":
+        ostree(top / "repo", "refs", "--delete", ref)
+
+
+def make_machine(top: Path, releases: Path, url: str) -> None:
+    """Three deployments, /etc changed by its administrator, and a newer release upstream."""
+    sysroot = by_c(top / "sysroot", releases)
+    repo = sysroot / "ostree/repo"
+    ostree(repo, "config", "set", "core.min-free-space-percent", "0")
+    ostree(repo, "remote", "add", "--no-gpg-verify", "--force", "origin", url)
+    c_admin(sysroot, "deploy", "--os=test", "--karg=rw", "origin:os/1")
+    c_admin(sysroot, "deploy", "--os=test", "--retain", "origin:os/2")
+    (top / "origin").write_text("[origin]\nrefspec=origin:os/4\n")
+    c_admin(sysroot, "deploy", "--os=test", "--retain", f"--origin-file={top}/origin", "origin:os/stable")
+    edit_etc(sysroot)
+    ostree(repo, "refs", "--delete", "origin:os/3")
+    ostree(repo, "refs", "--delete", "origin:os/4")
+
+
+def commit(mode: str) -> Case:
+    words = "commit", "-b", "main", "--tree=dir={top}/tree", "--parent=none", DATE, "--owner-uid=0", "--owner-gid=0"
+    return Case(make_repo(mode), words)
+
+
+def on_machine(*words: str) -> Case:
+    return Case(make_machine, ("admin", *words, "--sysroot={top}/sysroot"), "sysroot/ostree/repo", "sysroot")
+
+
+CASES = {
+    **{f"commit-{mode}": commit(mode) for mode in ("archive", "bare", "bare-user")},
+    **{f"pull-{mode}": Case(make_repo(mode), ("pull", "origin", "os/4", "os/3")) for mode in ("archive", "bare")},
+    **{
+        f"pull-local-{mode}": Case(make_repo(mode), ("pull-local", "{top}/source", "os/4", "os/3"))
+        for mode in ("archive", "bare")
+    },
+    "prune": Case(make_outdated, ("prune", "--refs-only", "--depth=0")),
+    "deploy": on_machine("deploy", "--os=test", "--karg=quiet", "origin:os/1"),
+    "upgrade": on_machine("upgrade", "--os=test"),
+    "undeploy": on_machine("undeploy", "1"),
+    "cleanup": on_machine("cleanup"),
+}
+
+
+class Bench:
+    """One case: its directory as it is before, and what it is after the command has run."""
+
+    def __init__(self, case: Case, top: Path) -> None:
+        self.case, self.top, self.before = case, top / "work", top / "before"
+        self.fresh()
+        self.old = self.state()
+        done = self.run()
+        assert done.done is not None
+        assert done.done.status == 0, done
+        self.changes = done.changes
+        self.new, self.names = self.state(), self.list()
+        again = self.run().done
+        # Or it goes on from there, as a second deployment of a commit does.
+        self.repeatable = again is not None and (self.state(), self.list()) == (self.new, self.names)
+
+    def fresh(self) -> None:
+        shutil.rmtree(self.top, ignore_errors=True)
+        subprocess.run(["cp", "-a", self.before, self.top], check=True)
+
+    def run(self, fault: int = KILL, at: int = 0) -> Outcome:
+        words = [word.format(top=self.top) for word in self.case.words]
+        return run_until(fault, at, *(words if self.case.sysroot else [f"--repo={self.repo}", *words]))
+
+    @property
+    def repo(self) -> Path:
+        return self.top / self.case.repo
+
+    def state(self) -> dict[str, str]:
+        """What the refs and the boot entries name; what lies under refs is whole, by the C tool."""
+        assert run_c(f"--repo={self.repo}", "fsck", "--quiet").returncode == 0
+        found = {}
+        for ref in ostree(self.repo, "refs", "--list").splitlines():
+            if not ref.startswith("ostree/"):
+                found[ref] = ostree(self.repo, "rev-parse", ref)
+        if self.case.sysroot:
+            sysroot = self.top / self.case.sysroot
+            found["deployments"] = later(c_admin(sysroot, "status"))
+            whole(sysroot, self.repo)
+        return found
+
+    def list(self) -> Sequence[str]:
+        """All that is there, so that litter is seen; but for a file in tmp/ of the repo, which goes after a day."""
+        found = sorted(later(str(path.relative_to(self.top))) for path in everything(self.top))
+        return [path for path in found if not path.startswith(f"{self.case.repo}/tmp/new-")]
+
+
+def later(text: str) -> str:
+    """Of deployments of one commit, the later ones may have any number: both tools leave out that of a killed one."""
+    return re.sub(r"([0-9a-f]{64})\.[0-9]", r"\1.N", text)
+
+
+def whole(sysroot: Path, repo: Path) -> None:
+    """Whatever boots has its kernel, and a tree that is its commit's."""
+    entries = list((sysroot / "boot/loader/entries").iterdir())
+    assert entries
+    for entry in entries:
+        lines = dict(line.split(" ", 1) for line in entry.read_text().splitlines())
+        target = next(word for word in lines["options"].split() if word.startswith("ostree=/")).removeprefix("ostree=/")
+        root = (sysroot / target).resolve(strict=True)
+        modules = next((root / "usr/lib/modules").iterdir())
+        for key, name in ("linux", "vmlinuz"), ("initrd", "initramfs.img"):
+            assert (sysroot / "boot" / lines[key].lstrip("/")).read_bytes() == (modules / name).read_bytes()
+        commit = root.name.partition(".")[0]
+        names = ostree(repo, "ls", "-R", "--nul-filenames-only", commit, "/usr").split("\0")[:-1]
+        assert {f"/{path.relative_to(root)}" for path in [root / "usr", *everything(root / "usr")]} == set(names)
+        assert (root / "usr/bin/tool").read_text().startswith("tool ")
+        assert (root / "etc/os-release").is_symlink()
+
+
+@pytest.fixture(scope="module")
+def url(releases: Path) -> Iterator[str]:
+    with serve(releases) as found:
+        yield found
+
+
+@pytest.fixture
+def bench(
+    request: pytest.FixtureRequest, tmp_path: Path, releases: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> Bench:
+    case = CASES[request.param]
+    if case.sysroot and os.geteuid() != 0:
+        pytest.skip("the C tool deploys only as root")
+    monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
+    monkeypatch.setenv("OSTREE_SYSROOT_OPTS", "bootloader-naming-1")
+    (tmp_path / "before").mkdir()
+    case.make(tmp_path / "before", releases, url)
+    return Bench(case, tmp_path)
+
+
+def break_off(bench: Bench, fault: int, at: int) -> bool:
+    """Let one change be the last, or fail, and go on. Whether the command came that far."""
+    bench.fresh()
+    outcome = bench.run(fault, at)
+    where = (errno.errorcode.get(fault, "killed"), at, outcome)
+    between = bench.state()
+    assert between.keys() >= bench.old.keys() & bench.new.keys(), where
+    for name, value in between.items():
+        assert value in (bench.old.get(name), bench.new.get(name)), (name, where)
+    if outcome.done is not None and outcome.done.status == 0:
+        assert between == bench.new, where
+        return False
+    if outcome.done is not None:
+        assert outcome.done.status == 1, where
+        message = outcome.done.err
+        assert message.startswith("error: "), where
+        assert message.count("\n") == 1, where
+        assert os.strerror(fault) in message, where
+        assert str(bench.top) in message, where
+    again = bench.run()
+    assert again.done is not None
+    after = bench.state()
+    if bench.repeatable or between == bench.old:
+        assert again.done.status == 0, (where, again)
+        assert after == bench.new, (where, again)
+        if between != bench.old and bench.case.sysroot:
+            # Nothing was left to do for it but to clean up.
+            admin(bench.top / bench.case.sysroot, "cleanup")
+        assert bench.list() == bench.names, (where, again)
+    return True
+
+
+@pytest.mark.parametrize("bench", CASES, indirect=True)
+def test_some_changes(bench: Bench) -> None:
+    done = [break_off(bench, KILL, at) for at in range(1, bench.changes + 1, STRIDE)]
+    assert sum(done) >= len(done) - 1
+    done = [break_off(bench, FAILURES[i % 2], at) for i, at in enumerate(range(STRIDE // 2, bench.changes + 1, STRIDE))]
+    assert sum(done) >= len(done) - 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [KILL, *FAILURES], ids=["killed", "full", "broken"])
+@pytest.mark.parametrize("bench", CASES, indirect=True)
+def test_every_change(bench: Bench, fault: int) -> None:
+    done = [break_off(bench, fault, at) for at in range(1, bench.changes + 1)]
+    # Workers come in another order each time, and the last changes may not be reached.
+    assert sum(done) > len(done) * 9 // 10
