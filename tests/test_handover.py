@@ -1,11 +1,14 @@
 """A machine in the hands of both tools, with two stateroots; and one in a directory of the running system."""
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.judge import admin, by_c, c_admin, fails, larix, ostree, picture
+from larix.sysroot.sysroot import Sysroot
+from tests.judge import admin, by_c, c_admin, fails, larix, ostree, picture, run_larix
 from tests.namespaces import in_namespace
 from tests.test_sysroot import as_root, booting, edit_etc, options_of, refs_of
 
@@ -188,3 +191,22 @@ def test_epochs_that_are_unknown_are_refused(tmp_path: Path) -> None:
         assert f"epoch of sysroots: {word}" in fails("admin", "init-fs", f"--epoch={word}", tmp_path)
     assert "one" in fails("admin", "init-fs", "--epoch=one", tmp_path)
     assert list(picture(tmp_path)) == ["."]
+
+
+def test_two_that_change_a_sysroot_take_turns(tmp_path: Path) -> None:
+    root = tmp_path / "sysroot"
+    root.mkdir()
+    admin(root, "init-fs", root)
+    with Sysroot(str(root)) as sysroot, sysroot.lock():
+        who = f"process {os.getpid()} ("
+        for timeout in "0", "0.1":
+            said = run_larix("admin", "cleanup", f"--sysroot={root}", f"--lock-timeout={timeout}")
+            assert (said.status, said.out) == (1, "")
+            assert f"error: {root}/ostree/lock is locked by {who}" in said.err
+            assert ("Waiting" in said.err) == (timeout != "0")
+        words = ["admin", "cleanup", f"--sysroot={root}"]
+        process = subprocess.Popen([sys.executable, "-m", "larix", *words], stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        assert who in process.stderr.readline()
+    assert process.wait() == 0
+    process.stderr.close()

@@ -4,6 +4,9 @@ import fcntl
 import os
 import struct
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
 from larix.errors import Busy
 
@@ -11,32 +14,69 @@ from larix.errors import Busy
 POLL = 0.05
 # struct flock: type, whence, start, length, pid, with the padding of the C compiler.
 _FLOCK = struct.Struct("hhqqi4x")
+# Characters of a command line that are shown.
+SHOWN = 100
+
+Tell = Callable[[str], None]
 
 
-def lock_file(name: str, dir_fd: int, *, exclusive: bool, mode: int = 0o660, timeout: float = 0) -> int:
+def lock_file(
+    name: str, dir_fd: int, *, exclusive: bool, mode: int = 0o660, timeout: float = 0, tell: Tell | None = None
+) -> int:
     """Open `name`, made when needed, and lock it; closing the result unlocks.
 
-    Raises Busy where another holds it for `timeout` seconds; a negative number is for ever.
+    Raises Busy where another holds it for `timeout` seconds; a negative number is for ever. `tell` is called once, with
+    who holds it, before we wait.
     """
     fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode, dir_fd=dir_fd)
     kind = fcntl.F_WRLCK if exclusive else fcntl.F_RDLCK
     wanted = _FLOCK.pack(kind, os.SEEK_SET, 0, 0, 0)
     end = time.monotonic() + timeout
     try:
-        if timeout < 0:
-            fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, wanted)
-            return fd
-        while True:
-            try:
-                fcntl.fcntl(fd, fcntl.F_OFD_SETLK, wanted)
+        while not _try(fd, wanted):
+            if tell is not None and timeout:
+                tell(_holder(fd))
+                tell = None
+            if timeout < 0:
+                fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, wanted)
                 return fd
-            except BlockingIOError:
-                left = end - time.monotonic()
+            left = end - time.monotonic()
             if left <= 0:
                 waited = f", still after {timeout:g} seconds" if timeout else ""
-                raise Busy(f"{name} is locked by another process{waited}")
+                path = os.readlink(f"/proc/self/fd/{fd}")
+                raise Busy(f"{path} is locked by {_holder(fd)}{waited}")
             # The kernel waits only for ever.
             time.sleep(min(left, POLL))
     except BaseException:
         os.close(fd)
         raise
+    return fd
+
+
+def _try(fd: int, wanted: bytes) -> bool:
+    try:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, wanted)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(fd: int) -> str:
+    """Who has locked the open file, as far as we may see it. The kernel tells no process for such locks."""
+    held = {int(entry) for entry in os.listdir("/proc") if entry.isdigit() and any(_locks(int(entry), fd))}
+    for pid in sorted(held):
+        # Workers have what their parent has.
+        with suppress(OSError):
+            stat = Path(f"/proc/{pid}/stat").read_text()
+            if int(stat.rpartition(")")[2].split()[1]) not in held:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").replace("\0", " ").split()
+                return f"process {pid} ({' '.join(words)[:SHOWN]})"
+    return "another process"
+
+
+def _locks(pid: int, fd: int) -> Iterator[bool]:
+    """For each open file of the process, whether it is that of `fd` and locked."""
+    with suppress(OSError):
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            if os.path.samestat(os.stat(f"/proc/{pid}/fd/{name}"), os.fstat(fd)):
+                yield "\nlock:" in Path(f"/proc/{pid}/fdinfo/{name}").read_text()

@@ -24,7 +24,7 @@ from larix.formats.bootentry import BootEntry
 from larix.formats.checksum import Checksum
 from larix.formats.keyfile import KeyFile
 from larix.linux import files
-from larix.linux.lock import lock_file
+from larix.linux.lock import Tell, lock_file
 from larix.repo.repo import Repo
 from larix.sysroot.deployment import Deployment, deploy_path
 
@@ -40,12 +40,16 @@ MAX_ENTRY_SIZE = 1 << 20
 class SysrootOptions:
     """`mutable` leaves out the immutable bit; without `with_dtb` directories of device trees are passed over;
     `older_names` calls entries ostree-N-STATEROOT.conf, as the C tool did until 2023, not ostree-N.conf;
-    `aborting_freeze`, for tests, fails where the new boot configuration has been written and is not yet in use."""
+    `aborting_freeze`, for tests, fails where the new boot configuration has been written and is not yet in use;
+    `lock_timeout` is for how many seconds another process is waited for, negative for ever, and `tell_holder` is called
+    with who that is."""
 
     mutable: bool = False
     with_dtb: bool = True
     older_names: bool = False
     aborting_freeze: bool = False
+    lock_timeout: float = -1
+    tell_holder: Tell | None = None
 
 
 class Sysroot:
@@ -78,9 +82,10 @@ class Sysroot:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other processes from changing the sysroot meanwhile. Raises Busy where one does."""
+        """Keep other processes from changing the sysroot meanwhile. Raises Busy where one does for too long."""
+        how = self.options
         with files.doing(f"Locking sysroot {self.path}"):
-            fd = lock_file("ostree/lock", self.fd, exclusive=True)
+            fd = lock_file("ostree/lock", self.fd, exclusive=True, timeout=how.lock_timeout, tell=how.tell_holder)
         try:
             # Another may have changed it since it was opened.
             self.load()

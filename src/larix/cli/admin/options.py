@@ -22,6 +22,17 @@ from larix.sysroot.upgrade import Target
 
 def add_sysroot(parser: Parser) -> None:
     parser.add_argument("--sysroot", metavar="PATH", help="The sysroot (default: $OSTREE_SYSROOT, else /)")
+    parser.add_argument(
+        "--lock-timeout",
+        type=float,
+        default=-1,
+        metavar="SECONDS",
+        help="Wait no longer than this while another process changes the sysroot (default: for ever)",
+    )
+
+
+def tell_holder(who: str) -> None:
+    print(f"Waiting for sysroot lock, which {who} holds...", file=sys.stderr)
 
 
 def open_sysroot(args: argparse.Namespace) -> Sysroot:
@@ -31,6 +42,8 @@ def open_sysroot(args: argparse.Namespace) -> Sysroot:
         with_dtb="no-dtb" not in debug,
         aborting_freeze="test-fifreeze" in debug,
         older_names="bootloader-naming-1" in os.environ.get("OSTREE_SYSROOT_OPTS", "").split(","),
+        lock_timeout=args.lock_timeout,
+        tell_holder=tell_holder,
     )
     sysroot = Sysroot(args.sysroot or os.environ.get("OSTREE_SYSROOT") or "/", how)
     configure_repo(sysroot.repo)
