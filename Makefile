@@ -23,7 +23,7 @@ demo: setup
 
 test: test-setup
 	$(MAKE) --no-print-directory lint
-	$(BIN)/pytest -n auto -m "not slow"
+	$(BIN)/pytest -n $$((2 * $$(nproc))) -m "not slow"
 
 # One after the other: some want gigabytes of disk and memory.
 test-slow: test-setup

@@ -6,8 +6,10 @@ the command forks count with it.
 
 import fcntl
 import functools
+import importlib
 import os
 import pickle
+import pkgutil
 import signal
 import stat
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ from dataclasses import dataclass
 from multiprocessing import Value
 from typing import Any
 
+import larix
 from larix.linux import files, syscalls
 from tests.judge import Done, run_larix
 
@@ -37,6 +40,7 @@ class Outcome:
 
 def run_until(fault: int, at: int, *words: str) -> Outcome:
     """Run larix in a process of its own; its change number `at`, from 1, kills it or raises an errno. 0 is never."""
+    _import_all()
     count = Value("q", 0)
     reading, writing = os.pipe()
     pid = os.fork()
@@ -58,6 +62,14 @@ def run_until(fault: int, at: int, *words: str) -> Outcome:
         return Outcome(None, count.value)
     assert said, "the command ended without a word"
     return Outcome(pickle.loads(said), count.value)
+
+
+@functools.cache
+def _import_all() -> None:
+    """Once, and not in each process again."""
+    for module in pkgutil.walk_packages(larix.__path__, "larix."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
 
 
 @contextmanager
