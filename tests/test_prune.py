@@ -5,14 +5,20 @@ import os
 import random
 import shutil
 import tarfile
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from larix.cli.dates import parse_date
 from larix.cli.output import size
 from larix.errors import Busy, Invalid
+from larix.formats.checksum import Checksum
+from larix.formats.objects import ObjectName, ObjectType
+from larix.ops.prune import PruneOptions, execute_prune, plan_prune
+from larix.ops.reach import reach
 from larix.repo.exclusive import Exclusive
 from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
@@ -127,6 +133,68 @@ def test_nobody_adds_while_one_deletes(grown: Path, tmp_path: Path) -> None:
             assert "locked" in fails(f"--repo={path}", "prune")
         with Exclusive(repo), pytest.raises(Busy):
             Transaction(repo)
+
+
+@pytest.fixture
+def with_orphans(tmp_path: Path) -> tuple[Path, Path, str]:
+    """A repo with branch m; a tree that was deleted from it, but for the objects; the commit it had had."""
+    repo, tree = tmp_path / "repo", tmp_path / "tree"
+    ostree(repo, "init", "--mode=archive")
+    (tree / "sub").mkdir(parents=True)
+    (tree / "sub/kept").write_text("kept")
+    ostree(repo, "commit", "-b", "m", f"--tree=dir={tree}")
+    for i in range(20):
+        (tree / f"sub/{i}").write_text(f"orphan {i}")
+    return repo, tree, ostree(repo, "commit", "--orphan", f"--tree=dir={tree}")
+
+
+def test_others_add_while_a_prune_looks(with_orphans: tuple[Path, Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the plan calls unneeded, and a commit counts on that comes before the deletion, stays."""
+    path, tree, orphan = with_orphans
+
+    def reach_slowly(*args: Any) -> Iterator[ObjectName]:
+        if not ostree(path, "refs", "--list", "new"):
+            larix(path, "commit", "--lock-timeout=0", "-b", "new", f"--tree=dir={tree}")
+        yield from reach(*args)
+
+    monkeypatch.setattr("larix.ops.prune.reach", reach_slowly)
+    assert larix(path, "prune", "--refs-only", "--lock-timeout=0").startswith("Total objects: 28\nDeleted 1 objects")
+    ostree(path, "fsck")
+    assert ostree(path, "ls", "new", "sub/19")
+    assert orphan not in {entry.name.partition(".")[0] for entry in (path / "objects").glob("*/*.commit")}
+
+
+def test_between_looking_and_deleting(with_orphans: tuple[Path, Path, str], tmp_path: Path) -> None:
+    """Come may a commit without a ref, the rest of a partial one, or another that deletes."""
+    path, tree, orphan = with_orphans
+    options = PruneOptions(refs_only=True)
+    ostree(tmp_path / "origin", "init", "--mode=archive")
+    ostree(tmp_path / "origin", "pull-local", path, orphan)
+    with Repo(str(path)) as repo:
+        plan = plan_prune(repo, options)
+        new = larix(path, "commit", "--orphan", "-s", "came meanwhile", f"--tree=dir={tree}")
+        with Exclusive(repo) as exclusive:
+            assert execute_prune(exclusive, plan).unneeded == [ObjectName(Checksum(orphan), ObjectType.COMMIT)]
+        ostree(path, "fsck")
+        ostree(path, "refs", "--create=part", new)
+        # A directory is missing whose files are there.
+        directory = ostree(path, "ls", "-dC", "part", "/sub").split()[4]
+        (path / f"objects/{directory[:2]}/{directory[2:]}.dirtree").unlink()
+        (path / f"state/{new}.commitpartial").touch()
+        plan = plan_prune(repo, options)
+        assert len(plan.unneeded) == 20
+        larix(path, "pull-local", tmp_path / "origin", orphan)
+        with Exclusive(repo) as exclusive:
+            assert not execute_prune(exclusive, plan).unneeded
+        (path / f"state/{new}.commitpartial").unlink()
+        ostree(path, "fsck")
+        ostree(path, "refs", "--delete", "part")
+        plan = plan_prune(repo, options)
+        assert len(plan.unneeded) == 24
+        assert "Deleted 24 objects" in larix(path, "prune", "--refs-only")
+        with Exclusive(repo) as exclusive:
+            assert not execute_prune(exclusive, plan).unneeded
+    ostree(path, "fsck")
 
 
 def test_wrong_prunes(grown: Path, tmp_path: Path) -> None:

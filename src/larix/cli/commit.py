@@ -11,7 +11,7 @@ from pathlib import Path
 
 from larix.cli.dates import parse_date
 from larix.cli.editor import edit_message
-from larix.cli.options import Parser, add_missing, add_repo, boolean, open_repo, read_text
+from larix.cli.options import Parser, add_lock_timeout, add_missing, add_repo, boolean, open_repo, read_text
 from larix.cli.values import key_value, key_variant
 from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum, parse_checksum
@@ -36,6 +36,7 @@ MAX_INT64 = (1 << 63) - 1
 
 def configure(parser: Parser) -> None:
     add_repo(parser)
+    add_lock_timeout(parser)
     parser.add_argument("path", metavar="PATH", nargs="?", help="The directory to commit (default: the current one)")
     add_what(parser)
     add_about(parser)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from larix.cli.json import print_json
-from larix.cli.options import Parser, add_json, add_repo, open_repo
+from larix.cli.options import Parser, add_json, add_lock_timeout, add_repo, open_repo
 from larix.errors import Corrupt
 from larix.formats.checksum import Checksum
 from larix.formats.objects import ObjectName
@@ -18,6 +18,7 @@ from larix.repo.repo import Repo
 
 def configure(parser: Parser) -> None:
     add_repo(parser)
+    add_lock_timeout(parser)
     add_json(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="Print only what is wrong, and the result")
     parser.add_argument("-a", "--all", action="store_true", help="Go on after the first corrupt object")

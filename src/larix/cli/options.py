@@ -93,6 +93,15 @@ def add_repo(parser: Parser) -> None:
     parser.add_argument("--repo", metavar="PATH", help=f"The repo (default: $OSTREE_REPO, else {SYSTEM_REPO})")
 
 
+def add_lock_timeout(parser: Parser) -> None:
+    parser.add_argument(
+        "--lock-timeout",
+        type=float,
+        metavar="SECONDS",
+        help="Wait no longer while others use the repo; -1: for ever (default: core.lock-timeout-secs, or 30)",
+    )
+
+
 def add_sysroot_of_repo(parser: Parser) -> None:
     parser.add_argument("--sysroot", metavar="PATH", help="Use the repo of this sysroot, in place of --repo")
 
@@ -119,6 +128,8 @@ def open_repo(args: argparse.Namespace) -> Repo:
         sysroot = os.environ.get("OSTREE_SYSROOT")
     repo = Repo(repo_path(args)) if sysroot is None else Repo.of_sysroot(sysroot)
     configure_repo(repo)
+    if getattr(args, "lock_timeout", None) is not None:
+        repo.lock_timeout = args.lock_timeout
     return repo
 
 

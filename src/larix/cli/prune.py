@@ -1,19 +1,19 @@
 """larix prune"""
 
 import argparse
-from contextlib import nullcontext
 
 from larix.cli.dates import parse_date
-from larix.cli.options import Parser, add_missing, add_repo, open_repo
+from larix.cli.options import Parser, add_lock_timeout, add_missing, add_repo, open_repo
 from larix.cli.output import size
 from larix.errors import Invalid
 from larix.formats.checksum import parse_checksum
-from larix.ops.prune import PruneOptions, delete_commit, execute_prune, plan_prune
+from larix.ops.prune import PruneOptions, delete_commit, plan_prune, prune
 from larix.repo.exclusive import Exclusive
 
 
 def configure(parser: Parser) -> None:
     add_repo(parser)
+    add_lock_timeout(parser)
     parser.add_argument("--no-prune", action="store_true", help="Only say what would be deleted")
     parser.add_argument("--refs-only", action="store_true", help="Delete commits that no ref leads to")
     parser.add_argument("--depth", type=int, default=-1, help="Commits to keep before that of a ref (default: all)")
@@ -39,13 +39,12 @@ def run(args: argparse.Namespace) -> None:
         commit_only=args.commit_only,
     )
     doomed = [parse_checksum(text) for text in args.delete_commit]
-    with open_repo(args) as repo, nullcontext() if args.no_prune else Exclusive(repo) as exclusive:
-        if exclusive is not None:
-            for commit in doomed:
-                delete_commit(exclusive, commit)
-        plan = plan_prune(repo, options)
-        if exclusive is not None:
-            execute_prune(exclusive, plan)
+    with open_repo(args) as repo:
+        if doomed:
+            with Exclusive(repo) as exclusive:
+                for commit in doomed:
+                    delete_commit(exclusive, commit)
+        plan = plan_prune(repo, options) if args.no_prune else prune(repo, options)
     print(f"Total {'(commit only) ' if args.commit_only else ''}objects: {plan.total}")
     if not plan.unneeded:
         print("No unreachable objects")

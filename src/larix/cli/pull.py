@@ -5,7 +5,7 @@ import re
 import time
 from dataclasses import replace
 
-from larix.cli.options import Parser, add_missing, add_repo, open_repo
+from larix.cli.options import Parser, add_lock_timeout, add_missing, add_repo, open_repo
 from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum, parse_checksum
 from larix.remote.cached_source import CachedSource
@@ -22,6 +22,7 @@ from larix.repo.summary import store_summary
 def add_options(parser: Parser) -> None:
     """What pull and pull-local share."""
     add_repo(parser)
+    add_lock_timeout(parser)
     parser.add_argument("--depth", type=int, default=0, help="How many parents come too; -1 for all (default: 0)")
     parser.add_argument("--commit-metadata-only", action="store_true", help="Bring commits without their trees")
     parser.add_argument("--disable-verify-bindings", action="store_true", help="Take a commit made for another ref")

@@ -3,7 +3,7 @@
 import argparse
 
 from larix.cli.json import print_json
-from larix.cli.options import Parser, add_json, add_repo, open_repo
+from larix.cli.options import Parser, add_json, add_lock_timeout, add_repo, open_repo
 from larix.errors import Invalid
 from larix.formats import names
 from larix.formats.checksum import Checksum
@@ -13,6 +13,7 @@ from larix.repo.transaction import Transaction
 
 def configure(parser: Parser) -> None:
     add_repo(parser)
+    add_lock_timeout(parser)
     add_json(parser)
     parser.add_argument("--list", action="store_true", help="Print whole names, also with a PREFIX")
     parser.add_argument("-r", "--revision", action="store_true", help="Print the commit of each ref too")

@@ -2,7 +2,7 @@
 
 import argparse
 
-from larix.cli.options import Parser, add_repo, open_repo
+from larix.cli.options import Parser, add_lock_timeout, add_repo, open_repo
 from larix.errors import NotFound
 from larix.formats.names import check_ref
 from larix.formats.objects import ObjectName, ObjectType
@@ -11,6 +11,7 @@ from larix.repo.transaction import Transaction
 
 def configure(parser: Parser) -> None:
     add_repo(parser)
+    add_lock_timeout(parser)
     parser.add_argument("ref", metavar="REF", help="A branch of this repo")
     parser.add_argument("commit", metavar="COMMIT", help="Where it shall point: a ref, checksum, or REF^")
 

@@ -4,7 +4,7 @@ import argparse
 from datetime import UTC, datetime
 
 from larix.cli.json import metadata_json, print_json, variant_json
-from larix.cli.options import Parser, add_json, add_missing, add_repo, open_repo
+from larix.cli.options import Parser, add_json, add_lock_timeout, add_missing, add_repo, open_repo
 from larix.cli.output import print_variant
 from larix.cli.values import key_variant
 from larix.errors import Invalid, NotFound
@@ -28,6 +28,7 @@ TITLES = {
 
 def configure(parser: Parser) -> None:
     add_repo(parser)
+    add_lock_timeout(parser)
     parser.add_argument("-u", "--update", action="store_true", help="Write the summary anew, from the refs")
     parser.add_argument("-v", "--view", action="store_true", help="Print it")
     parser.add_argument(

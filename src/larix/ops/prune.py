@@ -2,9 +2,13 @@
 
 What is kept is what the kept commits reach. Without limits every commit that is there is kept, and only what an aborted
 write or a deleted commit left behind goes; otherwise refs decide, and how far back from each the history shall go.
+
+The plan takes long, for every tree is read, and meanwhile others may add to the repo. Only for the execution they must
+wait: it looks at what has come since, and deletes what nobody needs even so.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Set
+from dataclasses import dataclass, field, replace
 
 from larix.errors import Error, Invalid, NotFound
 from larix.formats.checksum import Checksum
@@ -12,6 +16,7 @@ from larix.formats.objects import ObjectName, ObjectType
 from larix.ops.reach import history, reach
 from larix.repo.config import set_option
 from larix.repo.exclusive import Exclusive
+from larix.repo.locking import lock_repo
 from larix.repo.repo import Repo
 
 # What `prune` deals with; detached metadata goes with its commit, and tombstones stay.
@@ -43,32 +48,51 @@ class PruneOptions:
 
 @dataclass(frozen=True, slots=True)
 class PrunePlan:
-    """`total` objects were looked at; the `unneeded` ones take `size` bytes."""
+    """`total` objects were looked at; the `unneeded` ones take `size` bytes. `commits` were there, and `needed` is all
+    that those which are kept and not partial reach."""
 
+    options: PruneOptions
     total: int
     unneeded: list[ObjectName]
     size: int
+    commits: Set[Checksum]
+    needed: Set[ObjectName]
+
+
+def prune(repo: Repo, options: PruneOptions) -> PrunePlan:
+    """What was deleted. Raises NotFound, Corrupt as `plan_prune`; Busy where others do not let go of the repo."""
+    with lock_repo(repo, exclusive=False):
+        plan = plan_prune(repo, options)
+    with Exclusive(repo) as exclusive:
+        return execute_prune(exclusive, plan)
 
 
 def plan_prune(repo: Repo, options: PruneOptions) -> PrunePlan:
     """Raises NotFound, Corrupt where a tree that is kept cannot be read, since nothing is known of what it needs."""
     kinds = frozenset({ObjectType.COMMIT}) if options.commit_only else PRUNED
     stored = [name for name in repo.objects() if name.type in kinds]
-    if options.by_refs:
-        commits = _kept_commits(repo, options)
-    else:
-        commits = {name.checksum for name in stored if name.type == ObjectType.COMMIT}
-    if options.commit_only:
-        needed = {ObjectName(commit, ObjectType.COMMIT) for commit in commits}
-    else:
-        needed = _needed(repo, commits)
-    unneeded = [name for name in stored if name not in needed]
-    return PrunePlan(len(stored), unneeded, sum(map(repo.stored_size, unneeded)))
+    there = _commits(stored)
+    needed, of_partial = _needed(repo, options, _kept_commits(repo, options) if options.by_refs else there, set())
+    unneeded = [name for name in stored if name not in needed and name not in of_partial]
+    return PrunePlan(options, len(stored), unneeded, sum(map(repo.stored_size, unneeded)), there, needed)
 
 
-def execute_prune(exclusive: Exclusive, plan: PrunePlan) -> None:
-    """The plan must have been made while `exclusive` was held."""
-    exclusive.delete(plan.unneeded)
+def execute_prune(exclusive: Exclusive, plan: PrunePlan) -> PrunePlan:
+    """Delete what the plan says, but for what is needed by now, or gone. The plan as it was carried out."""
+    repo = exclusive.repo
+    stored = set(repo.objects())
+    there = _commits(stored)
+    # What has come since may have no ref: whoever brought it counts on all that was there then.
+    kept = _kept_commits(repo, plan.options) | (there - plan.commits) if plan.options.by_refs else there
+    needed, of_partial = _needed(repo, plan.options, kept, plan.needed)
+    unneeded = [name for name in plan.unneeded if name in stored and name not in needed and name not in of_partial]
+    done = replace(plan, unneeded=unneeded, size=sum(map(repo.stored_size, unneeded)))
+    exclusive.delete(unneeded)
+    return done
+
+
+def _commits(stored: Iterable[ObjectName]) -> set[Checksum]:
+    return {name.checksum for name in stored if name.type == ObjectType.COMMIT}
 
 
 def delete_commit(exclusive: Exclusive, commit: Checksum) -> None:
@@ -115,8 +139,15 @@ def _younger(repo: Repo, head: Checksum, oldest: int) -> set[Checksum]:
     return kept
 
 
-def _needed(repo: Repo, commits: set[Checksum]) -> set[ObjectName]:
-    """Trees of a partial commit may have holes; each other one must be read as a whole."""
+def _needed(
+    repo: Repo, options: PruneOptions, commits: set[Checksum], known: Set[ObjectName]
+) -> tuple[set[ObjectName], set[ObjectName]]:
+    """What the whole ones of these commits reach, and the partial ones, without what is `known` to be needed.
+
+    Trees of a partial commit may have holes; each other one must be read as a whole.
+    """
+    if options.commit_only:
+        return {ObjectName(commit, ObjectType.COMMIT) for commit in commits}, set()
 
     def stop(name: ObjectName, error: Error) -> None:
         raise error
@@ -126,6 +157,5 @@ def _needed(repo: Repo, commits: set[Checksum]) -> set[ObjectName]:
             raise error
 
     partial = {commit for commit in commits if repo.is_partial(commit)}
-    needed = set(reach(repo, commits - partial, stop))
-    needed.update(reach(repo, partial, pass_over_hole))
-    return needed
+    needed = set(reach(repo, commits - partial, stop, known))
+    return needed, set(reach(repo, partial, pass_over_hole, known | needed))

@@ -1,6 +1,6 @@
 """What commits reach: their history, and every object of their trees."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 
 from larix.errors import Corrupt, Error, Invalid, NotFound
 from larix.formats.checksum import Checksum
@@ -23,9 +23,14 @@ def history(repo: Repo, commit: Checksum, depth: int = -1) -> Iterator[Checksum]
         following = repo.load_commit(following).parent
 
 
-def reach(repo: Repo, commits: Iterable[Checksum], failed: Failed) -> Iterator[ObjectName]:
-    """Every object that the trees of these commits need, once, the commits too; metadata is read and compared."""
-    seen = set()
+def reach(
+    repo: Repo, commits: Iterable[Checksum], failed: Failed, known: Set[ObjectName] = frozenset()
+) -> Iterator[ObjectName]:
+    """Every object that the trees of these commits need, once, the commits too; metadata is read and compared.
+
+    Without what is `known` already, and what that needs.
+    """
+    seen = set(known)
     for commit in commits:
         stack = [(ObjectName(commit, ObjectType.COMMIT), 0)]
         while stack:

@@ -22,8 +22,7 @@ class Exclusive:
         """Raises Busy where another process adds or deletes for longer than the config lets us wait; Unsupported."""
         repo.check_writable()
         self.repo = repo
-        with files.doing(f"Deleting from repo {repo.path}"):
-            self._lock = lock_repo(repo, exclusive=True)
+        self._lock = lock_repo(repo, exclusive=True)
 
     def __enter__(self) -> Self:
         return self

@@ -47,6 +47,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 DIRECTORIES = ["extensions", "objects", "refs", "refs/heads", "refs/mirrors", "refs/remotes", "state", "tmp"]
 DIRECTORIES += ["tmp/cache"]
 MAX_CONFIG_SIZE = 1 << 20
+LOCK_TIMEOUT = 30
 # Below the root of a sysroot: files with more remotes for its repo.
 REMOTES = "etc/ostree/remotes.d"
 SYSTEM_REMOTES = f"/{REMOTES}"
@@ -96,6 +97,8 @@ class Repo:
                 raise Invalid(f"{path}/config: unknown core.mode {mode!r}")
             self.layout = LAYOUTS[mode]
             self.fsync = self.config.find_bool("core", "fsync", True)
+            # Seconds that others who use the repo are waited for; negative: for ever.
+            self.lock_timeout: float = self.config.find_int("core", "lock-timeout-secs", LOCK_TIMEOUT)
             self.collection_id = self.config.find("core", "collection-id")
             self.owner = os.fstat(self.fd).st_uid
             if (parent := self.config.find("core", "parent")) is not None:

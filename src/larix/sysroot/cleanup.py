@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from larix.linux import files
-from larix.ops.prune import PruneOptions, execute_prune, plan_prune
-from larix.repo.exclusive import Exclusive
+from larix.ops.prune import PruneOptions
+from larix.ops.prune import prune as prune_repo
 from larix.repo.transaction import Transaction
 from larix.sysroot.deployment import deploy_path
 from larix.sysroot.kernel import OVERLAYS, kernel_directory
@@ -27,10 +27,7 @@ def cleanup(sysroot: Sysroot, *, prune: bool = True) -> int:
     _set_refs(sysroot)
     if not prune:
         return 0
-    with Exclusive(sysroot.repo) as exclusive:
-        plan = plan_prune(sysroot.repo, PruneOptions(refs_only=True, depth=0))
-        execute_prune(exclusive, plan)
-    return plan.size
+    return prune_repo(sysroot.repo, PruneOptions(refs_only=True, depth=0)).size
 
 
 @contextmanager
