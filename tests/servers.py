@@ -1,7 +1,9 @@
 """Web servers to pull from: nginx, larix's own, and one that damages what it sends."""
 
 import os
+import select
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -69,6 +71,64 @@ def serve(repo: Path) -> Iterator[str]:
             yield process.stdout.readline().split()[-1].rstrip("/")
         finally:
             process.terminate()
+
+
+class Cutter:
+    """A line to a server, on which each connection breaks after `size` bytes came back, as long as `left` is not 0."""
+
+    def __init__(self, server: str, size: int, left: int) -> None:
+        self._server = int(server.rpartition(":")[2])
+        self._size, self.left = size, left
+        # What came back on all connections.
+        self.total = 0
+        self.on_cut: Callable[[], None] = lambda: None
+
+    def answer(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._server)) as server:
+            passed = 0
+            for source, data in self._parts(client, server):
+                if source is client:
+                    server.sendall(data)
+                    continue
+                if self.left and passed + len(data) >= self._size:
+                    self.left -= 1
+                    client.sendall(data[: self._size - passed])
+                    self.total += self._size - passed
+                    self.on_cut()
+                    return
+                passed += len(data)
+                self.total += len(data)
+                client.sendall(data)
+
+    @staticmethod
+    def _parts(*sockets: socket.socket) -> Iterator[tuple[socket.socket, bytes]]:
+        while True:
+            for source in select.select(sockets, [], [])[0]:
+                data = source.recv(1 << 16)
+                if not data:
+                    return
+                yield source, data
+
+
+@contextmanager
+def cutting(server: str, size: int, times: int) -> Iterator[tuple[str, Cutter]]:
+    cutter = Cutter(server, size, times)
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            cutter.answer(self.request)
+
+    class Line(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Line(("127.0.0.1", 0), Handler) as line:
+        thread = threading.Thread(target=line.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{line.server_address[1]}", cutter
+        finally:
+            line.shutdown()
+            thread.join()
 
 
 # Path and content of a file -> what is sent of it, and how long it is said to be; or an HTTP status.

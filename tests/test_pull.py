@@ -15,7 +15,7 @@ from larix import gvariant
 from larix.formats.objects import DIRTREE_TYPE
 from larix.gvariant import Variant
 from tests.judge import fails, larix, ostree, picture, run_c, run_larix
-from tests.servers import Damage, hostile, nginx, serve
+from tests.servers import Damage, cutting, hostile, nginx, serve
 
 MODES = ["archive", "bare", "bare-user"] if os.geteuid() == 0 else ["archive", "bare-user"]
 
@@ -365,6 +365,28 @@ def test_what_a_failed_pull_brought_is_not_fetched_again(origin: Path, tmp_path:
         larix(ours, "pull", "origin", "os/stable")
     assert not kept & {path.removeprefix("/objects/").replace("/", "") for path in asked}
     assert not list(ours.glob("tmp/staging-*"))
+    ostree(ours, "fsck")
+
+
+@pytest.mark.parametrize("server", ["nginx", "larix"])
+@pytest.mark.parametrize("changes", [False, True], ids=["same", "changed"])
+def test_a_body_that_was_cut_goes_on(origin: Path, tmp_path: Path, server: str, changes: bool) -> None:
+    """A file that the server says is another by now comes from its start."""
+    large = max((origin / "objects").glob("*/*.filez"), key=lambda path: path.stat().st_size)
+    size, others = large.stat().st_size, sum(path.stat().st_size for path in origin.rglob("*")) - large.stat().st_size
+    behind = nginx(origin, tmp_path / "nginx") if server == "nginx" else serve(origin)
+    with behind as url, cutting(url, 2 << 20, 1 if changes else 3) as (line, cutter):
+        if changes:
+            cutter.on_cut = lambda: os.utime(large, (1, large.stat().st_mtime + 5))
+        ours = client(tmp_path / "ours", "archive", line)
+        larix(ours, "pull", "origin", "other")
+    assert cutter.left == 0 or not changes
+    assert ((ours / large.relative_to(origin)).read_bytes()) == large.read_bytes()
+    # What is on the line is lost when it breaks, but not what was read.
+    assert cutter.total > size + (2 << 20) if changes else cutter.total < size + others + (1 << 20), cutter.total
+    if server == "nginx":
+        statuses = [line.split()[8] for line in (tmp_path / "nginx/access.log").read_text().splitlines()]
+        assert ("206" in statuses) != changes
     ostree(ours, "fsck")
 
 

@@ -1,14 +1,21 @@
 """Many HTTP requests at once, over few connections: the only place that knows curl.
 
-A body of any length takes bounded memory: beyond SPILL bytes it goes to an unnamed file.
+A body of any length takes bounded memory: beyond SPILL bytes it goes to an unnamed file. What fails and may pass is
+tried again after a pause, each longer than the last; a body that was cut goes on from there, if the server still has
+the same.
 """
 
 import errno
+import heapq
 import io
 import os
+import random
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from email.utils import formatdate
+from itertools import count
 from typing import Any
 
 import pycurl
@@ -24,6 +31,10 @@ CONNECTIONS = 8
 BUFFER_SIZE = 128 << 10
 REDIRECTS = 5
 CONNECT_SECONDS = 30
+# Before the second try, in the middle; twice that before the next.
+PAUSE_SECONDS = 0.1
+# The longest that a server may have us wait.
+MAX_RETRY_AFTER = 60
 
 TRANSIENT_STATUS = {408, 425, 429, 500, 502, 503, 504}
 TRANSIENT_CURL = {
@@ -37,13 +48,15 @@ TRANSIENT_CURL = {
     pycurl.E_SEND_ERROR,
 }
 MISSING = {403, 404, 410}
+# The server has not what should follow: ask for all of it.
+NOT_RESUMED = {pycurl.E_RANGE_ERROR, pycurl.E_BAD_DOWNLOAD_RESUME}
 
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
     """`headers` are sent with each request. A request is tried 1 + `retries` times; without `retries_network` only
-    where the server asks for it. At most `requests` are under way at once. A transfer of less than `low_speed` bytes
-    in a second, for `low_speed_seconds`, is given up. `user_agent` is said besides larix's name."""
+    where the server answers that it cannot now. At most `requests` are under way at once. A transfer of less than
+    `low_speed` bytes in a second, for `low_speed_seconds`, is given up. `user_agent` is said besides larix's name."""
 
     headers: tuple[str, ...] = ()
     retries: int = 5
@@ -57,10 +70,18 @@ class HttpOptions:
 DEFAULTS = HttpOptions()
 
 
+@dataclass(frozen=True, slots=True)
+class Spill:
+    """Where large bodies go: `create` opens an unnamed file; `check` raises NoSpace where there is no room for more."""
+
+    create: Callable[[], int]
+    check: Callable[[int], None]
+
+
 class Body:
     """What a request brought. First written by curl, then read once, from the start; close it."""
 
-    def __init__(self, limit: int | None, spill: Callable[[], int]) -> None:
+    def __init__(self, limit: int | None, spill: Spill) -> None:
         self._limit = limit
         self._spill = spill
         self._memory = io.BytesIO()
@@ -77,13 +98,17 @@ class Body:
             return -1
         try:
             if self._file is None and self.size > SPILL:
-                self._file = io.FileIO(self._spill(), "r+")
+                self._file = io.FileIO(self._spill.create(), "r+")
                 files.write_all(self._file.fileno(), self._memory.getvalue())
                 self._memory = io.BytesIO()
             if self._file is not None:
+                self._spill.check(len(data))
                 files.write_all(self._file.fileno(), data)
             else:
                 self._memory.write(data)
+        except Error as error:
+            self.problem = error
+            return -1
         except OSError as error:
             self.problem = files.explained("Writing what arrived", error)
             return -1
@@ -108,20 +133,23 @@ class Body:
 
 @dataclass(slots=True)
 class Request:
-    """`limit` is the most bytes its body may have; `key` is for whoever asked."""
+    """`limit` is the most bytes its body may have; `key` is for whoever asked. One that is `resumable` names what does
+    not change."""
 
     url: str
     key: Any = None
     limit: int | None = None
-    body: Body = field(init=False)
+    resumable: bool = False
     attempts: int = 0
+    # What came so far, and when the server says that it was made; where these are not to go on, None.
+    body: Body | None = None
+    modified: int | None = None
 
 
 class Http:
     """Requests are made with `request` and come back, in any order, from `completed`. Close it. For one thread."""
 
-    def __init__(self, spill: Callable[[], int], options: HttpOptions = DEFAULTS) -> None:
-        """`spill` opens an unnamed file."""
+    def __init__(self, spill: Spill, options: HttpOptions = DEFAULTS) -> None:
         self._spill = spill
         self._options = options
         self._multi = pycurl.CurlMulti()
@@ -129,7 +157,11 @@ class Http:
         self._idle = [self._handle() for _ in range(options.requests)]
         self._handles = list(self._idle)
         self._waiting: deque[Request] = deque()
-        self._running: dict[pycurl.Curl, Request] = {}
+        # When each is tried again; the number tells those of one time apart.
+        self._paused: list[tuple[float, int, Request]] = []
+        self._count = count()
+        # With what was there of each at its start.
+        self._running: dict[pycurl.Curl, tuple[Request, int]] = {}
         self.transferred = 0
 
     def _handle(self) -> pycurl.Curl:
@@ -149,16 +181,19 @@ class Http:
             (pycurl.USERAGENT, agent),
             (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS),
             (pycurl.HTTPHEADER, list(self._options.headers)),
+            (pycurl.OPT_FILETIME, 1),
         ):
             handle.setopt(option, value)
         return handle
 
     def close(self) -> None:
-        for handle, request in self._running.items():
+        for handle in self._running:
             self._multi.remove_handle(handle)
-            request.body.close()
+        for request in (*(request for request, _ in self._running.values()), *(paused[2] for paused in self._paused)):
+            _drop_body(request)
         self._running.clear()
         self._waiting.clear()
+        self._paused.clear()
         for handle in self._handles:
             handle.close()
         self._multi.close()
@@ -171,9 +206,13 @@ class Http:
 
         More may be asked for meanwhile. Raises FetchFailed.
         """
-        while self._waiting or self._running:
+        while self._waiting or self._running or self._paused:
+            pause = self._wake()
             while self._waiting and self._idle:
                 self._start(self._idle.pop(), self._waiting.popleft())
+            if not self._running:
+                time.sleep(pause)
+                continue
             self._multi.perform()
             more = 1
             found = False
@@ -184,7 +223,14 @@ class Http:
                     if (done := self._finish(handle, code, reason)) is not None:
                         yield done
             if not found:
-                self._multi.select(1.0)
+                self._multi.select(pause)
+
+    def _wake(self) -> float:
+        """Let those go on that have waited long enough; how many seconds there is nothing to do, at most 1."""
+        now = time.monotonic()
+        while self._paused and self._paused[0][0] <= now:
+            self._waiting.append(heapq.heappop(self._paused)[2])
+        return min(self._paused[0][0] - now, 1.0) if self._paused else 1.0
 
     def get(self, url: str, limit: int) -> bytes | None:
         """One body, while nothing else is asked for; None where the server has no such file. Raises FetchFailed."""
@@ -197,36 +243,64 @@ class Http:
         return data
 
     def _start(self, handle: pycurl.Curl, request: Request) -> None:
-        request.body = Body(request.limit, self._spill)
+        if request.body is None:
+            request.body = Body(request.limit, self._spill)
         request.attempts += 1
+        start = request.body.size
         handle.setopt(pycurl.URL, request.url)
         handle.setopt(pycurl.WRITEFUNCTION, request.body.write)
-        self._running[handle] = request
+        if start:
+            handle.setopt(pycurl.RESUME_FROM_LARGE, start)
+            condition = f"If-Range: {formatdate(request.modified, usegmt=True)}"
+            handle.setopt(pycurl.HTTPHEADER, [*self._options.headers, condition])
+        self._running[handle] = request, start
         self._multi.add_handle(handle)
 
     def _finish(self, handle: pycurl.Curl, code: int, reason: str) -> tuple[Request, Body | None] | None:
         """The request and its body, or None when it is tried again."""
-        request = self._running.pop(handle)
+        request, start = self._running.pop(handle)
         status = handle.getinfo(pycurl.RESPONSE_CODE)
+        modified = handle.getinfo(pycurl.INFO_FILETIME)
+        wanted_pause = handle.getinfo(pycurl.RETRY_AFTER)
         self._multi.remove_handle(handle)
         self._idle.append(handle)
+        if start:
+            handle.setopt(pycurl.RESUME_FROM_LARGE, 0)
+            handle.setopt(pycurl.HTTPHEADER, list(self._options.headers))
         body = request.body
-        self.transferred += body.size
+        assert body is not None
+        self.transferred += body.size - start
         if not code:
+            request.body = None
             body.rewind()
             return request, body
-        body.close()
         if body.problem is not None:
+            _drop_body(request)
             raise type(body.problem)(f"Fetching {request.url}: {body.problem}")
         refused = code == pycurl.E_HTTP_RETURNED_ERROR
+        if body.size > start:
+            request.modified = modified if modified >= 0 else None
+        if not request.resumable or request.modified is None or code in NOT_RESUMED:
+            _drop_body(request)
         if refused and status in MISSING:
+            _drop_body(request)
             return request, None
-        transient = status in TRANSIENT_STATUS if refused else self._options.retries_network and code in TRANSIENT_CURL
-        if transient and request.attempts <= self._options.retries:
-            self._waiting.appendleft(request)
+        network = code in NOT_RESUMED or (self._options.retries_network and code in TRANSIENT_CURL)
+        if (status in TRANSIENT_STATUS if refused else network) and request.attempts <= self._options.retries:
+            pause = PAUSE_SECONDS * 2 ** (request.attempts - 1) * random.uniform(0.5, 1.5)
+            pause = max(pause, min(wanted_pause, MAX_RETRY_AFTER))
+            heapq.heappush(self._paused, (time.monotonic() + pause, next(self._count), request))
             return None
+        _drop_body(request)
         said = f"the server answered HTTP {status}" if refused else reason or os.strerror(errno.EIO)
-        raise FetchFailed(f"Fetching {request.url}: {said}")
+        tries = f" (tried {request.attempts} times)" if request.attempts > 1 else ""
+        raise FetchFailed(f"Fetching {request.url}: {said}{tries}")
+
+
+def _drop_body(request: Request) -> None:
+    if request.body is not None:
+        request.body.close()
+    request.body = request.modified = None
 
 
 def required(url: str, data: bytes | None) -> bytes:

@@ -10,11 +10,12 @@ from larix.formats.keyfile import KeyFile
 from larix.formats.objects import MAX_METADATA_SIZE, ObjectName, ObjectType
 from larix.formats.summary import Summary, decode_summary
 from larix.linux import files
-from larix.remote.http import DEFAULTS, Http, HttpOptions, Request, required
+from larix.remote.http import DEFAULTS, Http, HttpOptions, Request, Spill, required
 from larix.remote.source import Pulled
 from larix.repo import refs
 from larix.repo.layout import object_path
 from larix.repo.repo import MAX_CONFIG_SIZE, Repo
+from larix.repo.space import Space
 from larix.repo.transaction import Transaction
 
 ARCHIVE_MODES = ("archive", "archive-z2")
@@ -33,7 +34,8 @@ class HttpSource:
         """`content_url` has the file objects where it is not `url`; large ones pass through `repo`'s tmp."""
         self._url = url.rstrip("/")
         self._content_url = (content_url or url).rstrip("/")
-        self._connect: Callable[[], Http] = partial(Http, partial(files.create_unnamed, "tmp", repo.fd), options)
+        spill = Spill(partial(files.create_unnamed, "tmp", repo.fd), Space(repo.config, repo.fd).check)
+        self._connect: Callable[[], Http] = partial(Http, spill, options)
         self._http = self._connect()
         self._worker: Http | None = None
         try:
@@ -101,7 +103,7 @@ class HttpSource:
         return f"{base}/objects/{object_path(name, 'filez')}"
 
     def request(self, name: ObjectName) -> None:
-        self._http.request(Request(self.locate(name), name, MAX_METADATA_SIZE))
+        self._http.request(Request(self.locate(name), name, MAX_METADATA_SIZE, resumable=True))
 
     def arrivals(self) -> Iterator[tuple[ObjectName, bytes | None]]:
         for request, body in self._http.completed():
@@ -122,7 +124,7 @@ class HttpSource:
         before = http.transferred
         for checksum in checksums:
             name = ObjectName(checksum, ObjectType.FILE)
-            http.request(Request(self.locate(name), name))
+            http.request(Request(self.locate(name), name, resumable=True))
         size = 0
         for request, body in http.completed():
             if body is None:

@@ -100,7 +100,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         start, end = 0, found.st_size
         wanted = RANGE.fullmatch(self.headers.get("Range", ""))
-        partial = wanted is not None and wanted[0] != "bytes=-" and self.headers.get("If-Range", tag) == tag
+        modified = formatdate(found.st_mtime, usegmt=True)
+        same = self.headers.get("If-Range", tag) in (tag, modified)
+        partial = wanted is not None and wanted[0] != "bytes=-" and same
         if partial and wanted is not None:
             start, end = _limits(wanted, found.st_size)
             if start >= end:
@@ -113,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(end - start))
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("ETag", tag)
-        self.send_header("Last-Modified", formatdate(found.st_mtime, usegmt=True))
+        self.send_header("Last-Modified", modified)
         self.end_headers()
         # Shorter than it was where it became so meanwhile: what was promised cannot be kept.
         if with_body and start < end and self.connection.sendfile(file, start, end - start) < end - start:
