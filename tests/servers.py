@@ -139,6 +139,7 @@ Damage = Callable[[str, bytes], "tuple[bytes, int] | int"]
 def hostile(repo: Path, damage: Damage) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -14,6 +14,7 @@ import pytest
 from larix import gvariant
 from larix.formats.objects import DIRTREE_TYPE
 from larix.gvariant import Variant
+from tests.faults import KILL, Outcome, run_until
 from tests.judge import fails, larix, ostree, picture, run_c, run_larix
 from tests.servers import Damage, cutting, hostile, nginx, serve
 
@@ -366,6 +367,43 @@ def test_what_a_failed_pull_brought_is_not_fetched_again(origin: Path, tmp_path:
     assert not kept & {path.removeprefix("/objects/").replace("/", "") for path in asked}
     assert not list(ours.glob("tmp/staging-*"))
     ostree(ours, "fsck")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_killed_pull_fetches_nothing_again_that_it_had_verified(origin: Path, tmp_path: Path, mode: str) -> None:
+    asked: list[str] = []
+
+    def noting(path: str, data: bytes) -> tuple[bytes, int]:
+        asked.append(path)
+        return data, len(data)
+
+    def pull(name: str, at: int) -> tuple[Path, Outcome]:
+        ours = client(tmp_path / name, mode, url)
+        return ours, run_until(KILL, at, f"--repo={ours}", "pull", "origin", "os/stable")
+
+    with hostile(origin, noting) as url:
+        whole, outcome = pull("undisturbed", 0)
+        verified = []
+        for at in range(5, outcome.changes + 1, 50):
+            ours, _ = pull(f"killed{at}", at)
+            found = [*ours.glob("objects/*/*"), *ours.glob("tmp/staging-*/objects/??/*")]
+            there = {f"{path.parent.name}{path.name}": path for path in found}
+            there |= {path.name: path for path in ours.glob("tmp/staging-*/objects/*.commit")}
+            # Less what it was just writing.
+            verified.append(
+                {
+                    name.removesuffix("z")
+                    for name, path in there.items()
+                    if picture(path) == picture(whole / f"objects/{name[:2]}/{name[2:]}")
+                }
+            )
+            asked.clear()
+            larix(ours, "pull", "origin", "os/stable")
+            again = {path.removeprefix("/objects/").replace("/", "").removesuffix("z") for path in asked}
+            assert not verified[-1] & again, at
+            ostree(ours, "fsck", "--quiet")
+    assert len(max(verified, key=len)) > 15
+    assert [name for names in verified for name in names if name.endswith(".commit")]
 
 
 @pytest.mark.parametrize("server", ["nginx", "larix"])

@@ -11,6 +11,7 @@ is why only directories of this boot are taken over.
 """
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -22,6 +23,7 @@ from larix.linux.lock import lock_file
 
 # Where core.tmp-expiry-secs says nothing: seconds that others' files in tmp/ are left alone.
 EXPIRY = 24 * 60 * 60
+COMMIT = re.compile(r"[0-9a-f]{64}\.commit")
 
 
 def temporary_path() -> str:
@@ -41,7 +43,7 @@ class Staging:
             held.callback(os.close, self.fd)
             self._repo_fd = repo_fd
             self._left = f"{self._path}/left"
-            self._found = set(_objects(repo_fd, self._left))
+            self._found = {path for _, path in _objects(repo_fd, self._left)}
             self._prefixes: set[str] = set()
             self._count = count(1)
             # What was taken, given back in reverse at the end.
@@ -92,18 +94,18 @@ class Staging:
         """The name of a file that is not whole yet."""
         return f"new-{os.getpid()}-{next(self._count)}"
 
-    def take(self, path: str) -> bool:
-        """Take over what is left of an earlier transaction under this path, if there is any; it may be damaged."""
-        if path not in self._found:
-            return False
+    def has_left(self, path: str) -> bool:
+        """Whether an earlier transaction left an object that shall have this path; asked once."""
+        found = path in self._found
         self._found.discard(path)
-        with files.doing(self._doing):
-            try:
-                files.rename(f"{self._left}/{path}", self._repo_fd, self.path(path), self.fd)
-            except FileNotFoundError:
-                # Another process of ours was first.
-                return False
-        return True
+        return found
+
+    def take(self, path: str, to: str) -> bool:
+        """Take it over as `to`; it may be damaged. False where another process of ours was first."""
+        with files.doing(self._doing), suppress(FileNotFoundError):
+            files.rename(f"{self._left}/{path}", self._repo_fd, to, self.fd)
+            return True
+        return False
 
     def drop(self, path: str) -> None:
         """Remove what was taken over and is damaged."""
@@ -115,18 +117,25 @@ def _set_aside(staging: str, repo_fd: int) -> None:
     """What lies in a staging directory becomes what is left of it, of the C tool's too."""
     files.make_directory(f"{staging}/left", repo_fd)
     for below in f"{staging}/objects", staging:
-        for path in _objects(repo_fd, below):
+        for name, path in _objects(repo_fd, below):
             files.make_directory(f"{staging}/left/{path[:2]}", repo_fd)
-            files.rename(f"{below}/{path}", repo_fd, f"{staging}/left/{path}", repo_fd)
+            files.rename(f"{below}/{name}", repo_fd, f"{staging}/left/{path}", repo_fd)
     files.remove_tree(f"{staging}/objects", repo_fd)
     files.make_directory(f"{staging}/objects", repo_fd, 0o775)
 
 
-def _objects(repo_fd: int, directory: str) -> Iterator[str]:
-    """Paths of what lies in a directory laid out like objects/."""
+def commit_path(path: str) -> str:
+    """Where a commit waits: apart from the rest, which may be moved by whole directories."""
+    return path.replace("/", "")
+
+
+def _objects(repo_fd: int, directory: str) -> Iterator[tuple[str, str]]:
+    """What lies in a directory laid out like objects/, but for commits: where, and the path that it shall have."""
     for prefix in _names(directory, repo_fd):
         if len(prefix) == 2:
-            yield from [f"{prefix}/{name}" for name in _names(f"{directory}/{prefix}", repo_fd)]
+            yield from [(path := f"{prefix}/{name}", path) for name in _names(f"{directory}/{prefix}", repo_fd)]
+        elif COMMIT.fullmatch(prefix):
+            yield prefix, f"{prefix[:2]}/{prefix[2:]}"
 
 
 def _names(directory: str, repo_fd: int) -> list[str]:

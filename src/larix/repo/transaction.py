@@ -26,11 +26,11 @@ from larix.repo.layout import INFLATED_WHOLE, WHOLE, Read, StoredFile
 from larix.repo.locking import lock_repo
 from larix.repo.repo import DAMAGED, Repo, differing, partial_path
 from larix.repo.space import Space
-from larix.repo.staging import EXPIRY, Staging, temporary_path
+from larix.repo.staging import EXPIRY, Staging, commit_path, temporary_path
 from larix.repo.summary import write_summary
 
 # An object of these kinds is what its checksum says, or it is damaged.
-CHECKED = (ObjectType.FILE, ObjectType.DIR_TREE, ObjectType.DIR_META)
+CHECKED = (ObjectType.FILE, ObjectType.DIR_TREE, ObjectType.DIR_META, ObjectType.COMMIT)
 
 
 class Counts(NamedTuple):
@@ -91,7 +91,9 @@ class Transaction:
 
     def _take(self, name: ObjectName) -> bool:
         """Take over the object from a transaction that did not come to its end, where it left it whole."""
-        if name.type not in CHECKED or not self._staging.take(path := self.repo.object_path(name)):
+        if name.type not in CHECKED or not self._staging.has_left(left := self.repo.object_path(name)):
+            return False
+        if not self._staging.take(left, path := self._staging_path(name)):
             return False
         try:
             if name.type == ObjectType.FILE:
@@ -420,7 +422,5 @@ class Transaction:
         self.added.add(name)
 
     def _staging_path(self, name: ObjectName) -> str:
-        if name.type == ObjectType.COMMIT:
-            # Apart from the rest, which may be moved by whole directories.
-            return f"{name.checksum}.commit"
-        return self._staging.path(self.repo.object_path(name))
+        path = self.repo.object_path(name)
+        return commit_path(path) if name.type == ObjectType.COMMIT else self._staging.path(path)
