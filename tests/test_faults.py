@@ -102,6 +102,14 @@ CASES = {
     "undeploy": on_machine("undeploy", "1"),
     "cleanup": on_machine("cleanup"),
 }
+# In `make test-slow` alone.
+MORE_CASES = {
+    "commit-bare-user-only": commit("bare-user-only"),
+    "pull-bare-user": Case(make_repo("bare-user"), ("pull", "origin", "os/4", "os/3")),
+    "pull-mirror": Case(make_repo("archive"), ("pull", "--mirror", "origin", "os/4", "os/3")),
+    "pull-local-bare-user": Case(make_repo("bare-user"), ("pull-local", "{top}/source", "os/4", "os/3")),
+    "set-kargs": on_machine("instutil", "set-kargs", "--merge", "--append=quiet"),
+}
 
 
 class Bench:
@@ -191,7 +199,7 @@ def url(releases: Path) -> Iterator[str]:
 def bench(
     request: pytest.FixtureRequest, tmp_path: Path, releases: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Bench:
-    case = CASES[request.param]
+    case = (CASES | MORE_CASES)[request.param]
     if case.sysroot and os.geteuid() != 0:
         pytest.skip("the C tool deploys only as root")
     monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
@@ -245,8 +253,9 @@ def test_some_changes(bench: Bench) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", [KILL, *FAILURES], ids=["killed", "full", "broken"])
-@pytest.mark.parametrize("bench", CASES, indirect=True)
-def test_every_change(bench: Bench, fault: int) -> None:
+@pytest.mark.parametrize("bench", CASES | MORE_CASES, indirect=True)
+def test_every_change(bench: Bench, fault: int, record_property: Callable[[str, object], None]) -> None:
+    record_property("changes", bench.changes)
     done = [break_off(bench, fault, at) for at in range(1, bench.changes + 1)]
     # Workers come in another order each time, and the last changes may not be reached.
     assert sum(done) > len(done) * 9 // 10
