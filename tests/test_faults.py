@@ -150,7 +150,11 @@ class Bench:
                 found[str(path.relative_to(refs))] = path.read_text()
         if self.case.sysroot:
             sysroot = self.top / self.case.sysroot
-            found["deployments"] = later(c_admin(sysroot, "status"))
+            entries = sorted((sysroot / "boot/loader/entries").iterdir())
+            options = [
+                line for entry in entries for line in entry.read_text().split("\n") if line.startswith("options")
+            ]
+            found["deployments"] = later("\n".join([c_admin(sysroot, "status"), *map(without_target, options)]))
             self.check_whole(sysroot)
         return found
 
@@ -182,6 +186,10 @@ class Bench:
         """All that is there, so that litter is seen; but for a file in tmp/ of the repo, which goes after a day."""
         found = sorted(later(str(path.relative_to(self.top))) for path in everything(self.top))
         return [path for path in found if not path.startswith(f"{self.case.repo}/tmp/new-")]
+
+
+def without_target(options: str) -> str:
+    return re.sub(r"ostree=\S+", "", options)
 
 
 def later(text: str) -> str:

@@ -185,8 +185,17 @@ def remove(name: str, dir_fd: int) -> None:
     os.unlink(name, dir_fd=dir_fd)
 
 
-def remove_directory(name: str, dir_fd: int) -> None:
-    os.rmdir(name, dir_fd=dir_fd)
+def remove_if_empty(name: str, dir_fd: int) -> bool:
+    """Remove a directory. Whether it is gone, which it is not where it has anything in it."""
+    try:
+        os.rmdir(name, dir_fd=dir_fd)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        return False
+    return True
 
 
 def remove_tree(name: str, dir_fd: int) -> None:

@@ -1,8 +1,10 @@
 """Looking whether a repo is whole: every object that a commit reaches is there and has its checksum."""
 
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Generator, Iterable, Iterator, Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
 from larix.errors import Corrupt, Error, NotFound
 from larix.formats import names
@@ -10,7 +12,7 @@ from larix.formats.checksum import Checksum
 from larix.formats.content import content_checksum
 from larix.formats.objects import Commit, ObjectName, ObjectType
 from larix.ops.bindings import check_bindings
-from larix.ops.reach import reach
+from larix.ops.reach import list_inside, reach
 from larix.repo.config import set_option
 from larix.repo.exclusive import Exclusive
 from larix.repo.repo import Repo, differing
@@ -19,6 +21,9 @@ from larix.repo.workers import Workers
 
 # File objects that one worker is given at once.
 BATCH = 64
+# Of the paths of one object, so many are told, of so many that are looked at.
+MAX_PATHS = 10
+MAX_PLACES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,12 @@ def list_commits(repo: Repo) -> tuple[list[Checksum], list[Checksum]]:
     return sorted(whole), sorted(partial - whole)
 
 
+def find_missing_commits(repo: Repo) -> list[Checksum]:
+    """Those that a ref names and that are not here."""
+    named = {*repo.refs().values(), *repo.mirrors().values()}
+    return sorted(commit for commit in named if not repo.has(ObjectName(commit, ObjectType.COMMIT)))
+
+
 def add_tombstones(repo: Repo, commits: Iterable[Checksum]) -> Iterator[Checksum]:
     """Add one for each parent of these commits that is not here, and from now on for each commit that is deleted."""
     wanted = {repo.load_commit(commit).parent for commit in commits} - {None}
@@ -89,6 +100,27 @@ def mark_damaged(repo: Repo, commits: Iterable[Checksum]) -> None:
 def check(repo: Repo, commits: Iterable[Checksum]) -> Generator[Finding, None, None]:
     """What is wrong with the objects that these commits reach, in the order of finding it. Close it to stop early."""
     found: deque[Finding] = deque()
+    names = reach(repo, commits, lambda name, error: found.append(_finding(name, error)))
+    return _check_files(repo, names, found)
+
+
+def check_all(repo: Repo) -> Generator[Finding, None, None]:
+    """What is corrupt of all that lies in the repo, also of what no commit reaches, or none that can be read."""
+    found: deque[Finding] = deque()
+
+    def metadata_checked() -> Iterator[ObjectName]:
+        for name in repo.objects():
+            try:
+                list(list_inside(repo, name))
+            except (Corrupt, NotFound) as error:
+                found.append(_finding(name, error))
+            yield name
+
+    return _check_files(repo, metadata_checked(), found)
+
+
+def _check_files(repo: Repo, names: Iterable[ObjectName], found: deque[Finding]) -> Generator[Finding, None, None]:
+    """Those of these objects that are files, on all cores; with what is `found` meanwhile."""
 
     def check_batch(batch: list[Checksum]) -> list[Finding]:
         findings = []
@@ -101,7 +133,7 @@ def check(repo: Repo, commits: Iterable[Checksum]) -> Generator[Finding, None, N
 
     batch: list[Checksum] = []
     with Workers(check_batch, found.extend) as workers:
-        for name in reach(repo, commits, lambda name, error: found.append(_finding(name, error))):
+        for name in names:
             if name.type == ObjectType.FILE:
                 batch.append(name.checksum)
             if len(batch) == BATCH:
@@ -118,14 +150,54 @@ def _finding(name: ObjectName, error: Error) -> Finding:
     return Finding(name, str(error), isinstance(error, NotFound))
 
 
-def commits_with(repo: Repo, commits: Iterable[Checksum], names: set[ObjectName]) -> dict[ObjectName, list[Checksum]]:
-    """Which of the commits need each of these objects."""
-    needed: dict[ObjectName, list[Checksum]] = {name: [] for name in names}
-    for commit in commits:
-        for name in reach(repo, [commit], lambda name, error: None):
-            if name in needed:
-                needed[name].append(commit)
-    return needed
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """What needs an object: commits, and some of the paths it has in them, none where it is a commit itself."""
+
+    commits: list[Checksum]
+    paths: list[str]
+
+
+def find_uses(repo: Repo, commits: Iterable[Checksum], names: Set[ObjectName]) -> dict[ObjectName, Uses]:
+    """Of these objects, in these commits."""
+    # Object -> where it is named, a directory or a commit, and its name there.
+    above: dict[ObjectName, list[tuple[ObjectName, str]]] = defaultdict(list)
+    for name in reach(repo, commits, lambda name, error: None):
+        if name.type in (ObjectType.COMMIT, ObjectType.DIR_TREE):
+            with suppress(Corrupt, NotFound):
+                for inside, entry in list_inside(repo, name):
+                    if inside.type == ObjectType.DIR_TREE or inside in names:
+                        above[inside].append((name, entry))
+    return {name: Uses(_commits_above(above, name), _paths(above, name)) for name in names}
+
+
+Above = Mapping[ObjectName, list[tuple[ObjectName, str]]]
+
+
+def _commits_above(above: Above, name: ObjectName) -> list[Checksum]:
+    found = {name}
+    stack = [name]
+    while stack:
+        new = {parent for parent, _ in above.get(stack.pop(), [])} - found
+        found |= new
+        stack += new
+    return sorted(name.checksum for name in found if name.type == ObjectType.COMMIT)
+
+
+def _paths(above: Above, name: ObjectName) -> list[str]:
+    return sorted(set(islice(_each_path(above, name), MAX_PLACES)))[:MAX_PATHS]
+
+
+def _each_path(above: Above, name: ObjectName) -> Iterator[str]:
+    """Once for each way there."""
+    stack = [(name, "")]
+    while stack:
+        at, path = stack.pop()
+        for parent, entry in above.get(at, []):
+            if parent.type == ObjectType.COMMIT:
+                yield path or "/"
+            else:
+                stack.append((parent, f"/{entry}{path}"))
 
 
 def check_file(repo: Repo, checksum: Checksum) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Set
 
 from larix.errors import Corrupt, Error, Invalid, NotFound
 from larix.formats.checksum import Checksum
-from larix.formats.objects import Commit, DirMeta, DirTree, ObjectName, ObjectType
+from larix.formats.objects import ObjectName, ObjectType
 from larix.ops.walk import MAX_DEPTH
 from larix.repo.repo import Repo
 
@@ -44,26 +44,27 @@ def reach(
             try:
                 if depth > MAX_DEPTH:
                     raise Invalid(f"nested more than {MAX_DEPTH} directories")
-                stack += [(below, depth + 1) for below in _inside(_load(repo, name))]
+                stack += [(below, depth + 1) for below, _ in list_inside(repo, name)]
             except (Corrupt, Invalid, NotFound) as error:
                 failed(name, error)
 
 
-def _load(repo: Repo, name: ObjectName) -> Commit | DirTree | DirMeta:
+def list_inside(repo: Repo, name: ObjectName) -> Iterator[tuple[ObjectName, str]]:
+    """What a metadata object names, and as what: entries of a directory, nothing for a commit's own directory.
+    It is read and compared, but for file objects.
+
+    Raises Corrupt, NotFound.
+    """
     if name.type == ObjectType.COMMIT:
-        return repo.load_commit(name.checksum)
-    if name.type == ObjectType.DIR_TREE:
-        return repo.load_dirtree(name.checksum)
-    return repo.load_dirmeta(name.checksum)
-
-
-def _inside(value: Commit | DirTree | DirMeta) -> Iterator[ObjectName]:
-    if isinstance(value, Commit):
-        yield ObjectName(value.dirtree, ObjectType.DIR_TREE)
-        yield ObjectName(value.dirmeta, ObjectType.DIR_META)
-    elif isinstance(value, DirTree):
-        for file in value.files.values():
-            yield ObjectName(file, ObjectType.FILE)
-        for dirtree, dirmeta in value.dirs.values():
-            yield ObjectName(dirtree, ObjectType.DIR_TREE)
-            yield ObjectName(dirmeta, ObjectType.DIR_META)
+        commit = repo.load_commit(name.checksum)
+        yield ObjectName(commit.dirtree, ObjectType.DIR_TREE), ""
+        yield ObjectName(commit.dirmeta, ObjectType.DIR_META), ""
+    elif name.type == ObjectType.DIR_TREE:
+        tree = repo.load_dirtree(name.checksum)
+        for entry, file in tree.files.items():
+            yield ObjectName(file, ObjectType.FILE), entry
+        for entry, (dirtree, dirmeta) in tree.dirs.items():
+            yield ObjectName(dirtree, ObjectType.DIR_TREE), entry
+            yield ObjectName(dirmeta, ObjectType.DIR_META), entry
+    elif name.type == ObjectType.DIR_META:
+        repo.load_dirmeta(name.checksum)

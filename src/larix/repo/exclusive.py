@@ -14,6 +14,9 @@ from larix.repo.locking import lock_repo
 from larix.repo.repo import Repo, partial_path
 from larix.repo.staging import temporary_path
 
+# Where what was damaged is kept for whoever wants to look at it; the place the format leaves to programs.
+ASIDE = "extensions/larix/damaged"
+
 
 class Exclusive:
     """Used in a `with`."""
@@ -46,6 +49,21 @@ class Exclusive:
             for name in names:
                 if name.type != ObjectType.COMMIT:
                     files.remove(self.repo.object_path(name), self.repo.objects_fd)
+
+    def move_aside(self, names: Iterable[ObjectName]) -> dict[ObjectName, tuple[str, int]]:
+        """Take objects out of the repo, but keep them: where each is now, below the repo's directory, and how many
+        hard links to it are elsewhere. One that lies in a parent of the repo stays."""
+        found = {}
+        with files.doing(f"Moving damaged objects of repo {self.repo.path}"):
+            files.make_parents(f"{ASIDE}/", self.repo.fd)
+            for name in filter(self.repo.has_own, names):
+                path = f"{ASIDE}/{name}"
+                links = os.stat(
+                    self.repo.object_path(name), dir_fd=self.repo.objects_fd, follow_symlinks=False
+                ).st_nlink
+                files.rename(self.repo.object_path(name), self.repo.objects_fd, path, self.repo.fd)
+                found[name] = path, links - 1
+        return found
 
     def add_tombstone(self, commit: Checksum) -> None:
         """Let clients know that this commit, which is not here, was deleted."""

@@ -155,8 +155,11 @@ def delete(repo_fd: int, path: str) -> None:
         files.remove(path, repo_fd)
     except (FileNotFoundError, IsADirectoryError):
         raise Error(f"Ref {path.split('/', 2)[2]} does not exist") from None
-    parents = path.split("/")[:-1]
-    with suppress(OSError):
-        while len(parents) > 2:
-            files.remove_directory("/".join(parents), repo_fd)
-            parents.pop()
+    remove_empty(repo_fd, path.rpartition("/")[0])
+
+
+def remove_empty(repo_fd: int, directory: str) -> None:
+    """Remove a directory of refs and those above it, as far as nothing is in them."""
+    parts = directory.split("/")
+    while len(parts) > 2 and files.remove_if_empty("/".join(parts), repo_fd):
+        parts.pop()

@@ -4,7 +4,7 @@ config        core.repo_version, core.mode and what remotes and people add
 objects/      see layout.py
 refs/         see refs.py
 state/        CHECKSUM.commitpartial: objects of this commit may be missing; `f` in it: fsck found so
-extensions/
+extensions/   of other programs; larix/damaged/ has what fsck moved aside
 tmp/          staging directories of transactions, their locks
 .lock         shared by those who add, exclusive for those who delete
 """
@@ -54,6 +54,8 @@ SYSTEM_REMOTES = f"/{REMOTES}"
 SYSTEM_REPOS = ("/ostree/repo", "/sysroot/ostree/repo")
 # In the file that marks a commit as partial.
 DAMAGED = b"f"
+# What a disk or file system answers that has lost an object, or has something else in its place.
+UNREADABLE = (errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.EISDIR, errno.ENOTDIR, errno.ELOOP)
 # Of dirmetas kept in memory: a tree has few different ones.
 MAX_DIRMETAS = 4096
 
@@ -415,6 +417,8 @@ def _explained(name: ObjectName, error: OSError | Corrupt) -> Error:
     if isinstance(error, FileNotFoundError):
         kind = "file" if name.type == ObjectType.FILE else "metadata"
         return NotFound(f"No such {kind} object {name}")
+    if error.errno in UNREADABLE:
+        return Corrupt(f"Corrupted object {name}: it cannot be read: {error.strerror}")
     return files.explained(f"Reading object {name}", error)
 
 

@@ -4,10 +4,12 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 
 from larix.linux import files
 from larix.ops.prune import PruneOptions
 from larix.ops.prune import prune as prune_repo
+from larix.repo.refs import remove_empty
 from larix.repo.transaction import Transaction
 from larix.sysroot.deployment import deploy_path
 from larix.sysroot.kernel import OVERLAYS, kernel_directory
@@ -103,14 +105,17 @@ def _set_refs(sysroot: Sysroot) -> None:
         for (remote, ref), checksum in sysroot.repo.refs().items()
         if remote is None and REF.fullmatch(ref)
     }
-    if wanted == found:
-        return
-    with Transaction(sysroot.repo) as transaction:
-        for ref in found.keys() - wanted.keys():
-            transaction.set_ref(None, ref, None)
-        for ref, checksum in wanted.items():
-            transaction.set_ref(None, ref, checksum)
-        transaction.commit()
+    if wanted != found:
+        with Transaction(sysroot.repo) as transaction:
+            for ref in found.keys() - wanted.keys():
+                transaction.set_ref(None, ref, None)
+            for ref, checksum in wanted.items():
+                transaction.set_ref(None, ref, checksum)
+            transaction.commit()
+    # What a cleanup left that was killed.
+    with files.doing(f"Cleaning up {sysroot.path}"):
+        for bootversion, subbootversion in product("01", "01"):
+            remove_empty(sysroot.repo.fd, f"refs/heads/ostree/{bootversion}/{subbootversion}")
 
 
 def _list(path: str, dir_fd: int) -> list[str]:

@@ -1,0 +1,90 @@
+"""Mending a repo: what fsck found to be missing or corrupt is moved aside and brought anew from remotes.
+
+A commit that lost an object is marked first, so nothing counts on it until a pull has brought all of it again.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from larix.errors import Corrupt, Error, FetchFailed, Invalid, NotFound, Unsupported
+from larix.formats.checksum import Checksum
+from larix.formats.objects import ObjectName, ObjectType
+from larix.ops.fsck import Finding, check, check_all, find_uses, mark_damaged
+from larix.remote.open import open_source
+from larix.remote.pull import PullOptions, pull
+from larix.repo.exclusive import Exclusive
+from larix.repo.remotes import Remote
+from larix.repo.repo import Repo
+
+
+@dataclass(slots=True)
+class Repaired:
+    """`found` is all that was damaged, `mended` what is whole again, `left` what is not.
+
+    `aside`: where each corrupt object lies now, below the repo, and how many hard links elsewhere, in checkouts and
+    deployments, share its content. `failures`: what went wrong last with a remote.
+    """
+
+    found: dict[ObjectName, Finding]
+    mended: set[ObjectName] = field(default_factory=set)
+    aside: dict[ObjectName, tuple[str, int]] = field(default_factory=dict)
+    left: list[Finding] = field(default_factory=list)
+    failures: dict[str, Error] = field(default_factory=dict)
+
+
+def repair(repo: Repo, found: Sequence[Finding], commits: Iterable[Checksum], remotes: Sequence[Remote]) -> Repaired:
+    """Mend what was `found` in these commits, and what comes to light below it.
+
+    Commits that are marked as damaged are completed. Raises Busy, NoSpace; Unsupported for a repo larix only reads.
+    """
+    commits = sorted(set(commits))
+    result = Repaired({finding.name: finding for finding in found}, left=list(found))
+    if any(finding.name.type != ObjectType.FILE for finding in found):
+        # What lies below it was not looked at, and may be corrupt too.
+        result.found |= {finding.name: finding for finding in check_all(repo) if not finding.missing}
+        result.left = [*result.found.values()]
+    tried: set[ObjectName] = set()
+    new = {*result.found}
+    while True:
+        tried |= new
+        with Exclusive(repo) as exclusive:
+            result.aside |= exclusive.move_aside(finding.name for finding in result.left if not finding.missing)
+        users = find_uses(repo, commits, tried).values()
+        damaged = {commit for commit in commits if repo.is_damaged(commit)}
+        damaged.update(*(uses.commits for uses in users))
+        mark_damaged(repo, damaged)
+        for remote in remotes:
+            damaged -= _complete(repo, remote, damaged, result.failures)
+        result.left = list(check(repo, commits))
+        # Below a directory that was missing others may be.
+        result.found |= {finding.name: finding for finding in result.left if finding.name not in tried}
+        new = {*result.found} - tried
+        if not new:
+            break
+    result.mended = tried - {finding.name for finding in result.left}
+    return result
+
+
+def _complete(repo: Repo, remote: Remote, commits: Iterable[Checksum], failures: dict[str, Error]) -> set[Checksum]:
+    """Bring what is missing of these commits. Returns those that are whole now."""
+    whole: set[Checksum] = set()
+    for commit in sorted(commits):
+        try:
+            _bring(repo, remote, commit)
+        except (NotFound, Corrupt, Invalid) as error:
+            failures[remote.name] = error
+        except (FetchFailed, Unsupported) as error:
+            failures[remote.name] = error
+            break
+        else:
+            whole.add(commit)
+    return whole
+
+
+def _bring(repo: Repo, remote: Remote, commit: Checksum) -> None:
+    # What the remote must sign is not asked: an object is what its name says, or is refused.
+    source = open_source(repo, remote, trusted=False)
+    try:
+        pull(repo, source, {commit: None}, None, PullOptions())
+    finally:
+        source.close()
