@@ -73,14 +73,19 @@ def lay_over(repo: Repo, under: Directory, over: Stored, depth: int = 0) -> None
             under.dirs[name] = below
 
 
-def add_tree(sink: MetadataSink, directory: Directory | Stored, path: str = "/") -> Stored:
-    """Add the objects of a directory and of all below it. Raises Invalid for one without owner and mode."""
+def add_tree(sink: MetadataSink, directory: Directory | Stored, path: str = "/", depth: int = 0) -> Stored:
+    """Add the objects of a directory and of all below it. Raises Invalid without owner and mode, or too deep."""
     if isinstance(directory, Stored):
         return directory
+    if depth > MAX_DEPTH:
+        raise Invalid(f"{path[:80]}…: nested more than {MAX_DEPTH} directories")
     if directory.meta is None and path == "/":
         raise Invalid("Can't commit an empty tree")
     if directory.meta is None:
         raise Invalid(f"Can't commit {path}: nothing says what its owner and mode are")
-    dirs = {name: add_tree(sink, below, f"{path}{name}/") for name, below in directory.dirs.items()}
-    tree = sink.add_metadata(ObjectType.DIR_TREE, DirTree(directory.files, {**dirs}).encode())
+    dirs: dict[str, tuple[Checksum, Checksum]] = {}
+    # A comprehension would take two frames of Python's stack for each level.
+    for name, below in directory.dirs.items():
+        dirs[name] = add_tree(sink, below, f"{path}{name}/", depth + 1)
+    tree = sink.add_metadata(ObjectType.DIR_TREE, DirTree(directory.files, dirs).encode())
     return Stored(tree, sink.add_metadata(ObjectType.DIR_META, directory.meta.encode()))

@@ -78,11 +78,16 @@ class Spill:
     check: Callable[[int], None]
 
 
+# From the beginning of a body, SPILL bytes or more, the most that all of it may have. It may raise an Error.
+FindLimit = Callable[[bytes], int]
+
+
 class Body:
     """What a request brought. First written by curl, then read once, from the start; close it."""
 
-    def __init__(self, limit: int | None, spill: Spill) -> None:
+    def __init__(self, limit: int | None, find_limit: FindLimit | None, spill: Spill) -> None:
         self._limit = limit
+        self._find_limit = find_limit
         self._spill = spill
         self._memory = io.BytesIO()
         # An object, so that what is dropped half way is closed too.
@@ -98,6 +103,8 @@ class Body:
             return -1
         try:
             if self._file is None and self.size > SPILL:
+                if self._find_limit is not None:
+                    self._limit = self._find_limit(self._memory.getvalue() + data)
                 self._file = io.FileIO(self._spill.create(), "r+")
                 files.write_all(self._file.fileno(), self._memory.getvalue())
                 self._memory = io.BytesIO()
@@ -133,12 +140,13 @@ class Body:
 
 @dataclass(slots=True)
 class Request:
-    """`limit` is the most bytes its body may have; `key` is for whoever asked. One that is `resumable` names what does
-    not change."""
+    """`limit` is the most bytes its body may have; `find_limit` tells it where the body is large. `key` is for whoever
+    asked. One that is `resumable` names what does not change."""
 
     url: str
     key: Any = None
     limit: int | None = None
+    find_limit: FindLimit | None = None
     resumable: bool = False
     attempts: int = 0
     # What came so far, and when the server says that it was made; where these are not to go on, None.
@@ -244,7 +252,7 @@ class Http:
 
     def _start(self, handle: pycurl.Curl, request: Request) -> None:
         if request.body is None:
-            request.body = Body(request.limit, self._spill)
+            request.body = Body(request.limit, request.find_limit, self._spill)
         request.attempts += 1
         start = request.body.size
         handle.setopt(pycurl.URL, request.url)

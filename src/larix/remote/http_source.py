@@ -13,6 +13,7 @@ from larix.linux import files
 from larix.remote.http import DEFAULTS, Http, HttpOptions, Request, Spill, required
 from larix.remote.source import Pulled
 from larix.repo import refs
+from larix.repo.archive import longest
 from larix.repo.layout import object_path
 from larix.repo.repo import MAX_CONFIG_SIZE, Repo
 from larix.repo.space import Space
@@ -124,7 +125,7 @@ class HttpSource:
         before = http.transferred
         for checksum in checksums:
             name = ObjectName(checksum, ObjectType.FILE)
-            http.request(Request(self.locate(name), name, resumable=True))
+            http.request(Request(self.locate(name), name, find_limit=longest, resumable=True))
         size = 0
         for request, body in http.completed():
             if body is None:

@@ -11,6 +11,7 @@ from isal.igzip_lib import IsalError
 from larix.errors import Corrupt
 from larix.formats import content as format
 from larix.formats.content import FileHeader
+from larix.formats.objects import MAX_METADATA_SIZE
 from larix.linux import files
 from larix.repo.layout import INFLATED_WHOLE, PIECE, WHOLE, Read, StoredFile
 
@@ -97,6 +98,16 @@ def unpack(read: Read, packed_size: int, fd: int = -1) -> StoredFile:
     if size <= INFLATED_WHOLE and left <= INFLATED_WHOLE:
         return StoredFile(header, size, _read_and_inflate_whole(begun, read, left, size), fd)
     return StoredFile(header, size, _inflate(begun, read, size), fd)
+
+
+def longest(begun: bytes) -> int:
+    """The most bytes that a `.filez` which begins so can have, by what its header promises. Raises Corrupt."""
+    end = format.PREFIX_SIZE + format.header_size(begun[: format.PREFIX_SIZE])
+    if len(begun) < end:
+        return format.PREFIX_SIZE + MAX_METADATA_SIZE
+    # Deflate has nine bits for a byte at worst, beside what its blocks begin with.
+    size = format.decode_archive_header(begun[format.PREFIX_SIZE : end])[1]
+    return end + size + size // 8 + PIECE
 
 
 def unpack_bytes(packed: bytes) -> StoredFile:

@@ -10,7 +10,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -374,8 +374,7 @@ class Transaction:
                 digest.update(piece)
                 yield piece
 
-        temporary = self._staging.temporary()
-        with files.doing(f"Writing an object to repo {self.repo.path}"):
+        with files.doing(f"Writing an object to repo {self.repo.path}"), self._temporary() as temporary:
             self._space.check(size)
             self.repo.layout.write(temporary, self._fd, header, size, hashed())
             checksum = Checksum(digest.hexdigest())
@@ -392,7 +391,6 @@ class Transaction:
             stored = unpack(read, packed_size)
             self.add_file(stored.header, stored.size, stored.content, expected)
             return stored.size
-        temporary = self._staging.temporary()
         kept: list[bytes] = []
 
         def read_and_keep(size: int) -> bytes:
@@ -410,12 +408,23 @@ class Transaction:
                 kept.clear()
             yield from kept
 
-        with files.doing(f"Writing an object to repo {self.repo.path}"):
+        with files.doing(f"Writing an object to repo {self.repo.path}"), self._temporary() as temporary:
             self._space.check(packed_size)
             keep(temporary, self._fd, packed())
             self._compare(Checksum(digest.hexdigest()), expected)
             self._stage(temporary, ObjectName(expected, ObjectType.FILE))
         return stored.size
+
+    @contextmanager
+    def _temporary(self) -> Iterator[str]:
+        """The name of a file in staging, for an object that is not whole yet; it goes where it comes to nothing."""
+        path = self._staging.temporary()
+        try:
+            yield path
+        except BaseException:
+            with suppress(FileNotFoundError):
+                files.remove(path, self._fd)
+            raise
 
     def _stage(self, temporary: str, name: ObjectName) -> None:
         files.rename(temporary, self._fd, self._staging_path(name), self._fd)
