@@ -3,6 +3,7 @@
 # make demo   two releases published, served, installed, upgraded and rolled back, in a folder
 # make bench  the C tool and larix side by side, in a long while; see bench/__main__.py
 # make conformance  the installed tests of the C tool, run with larix
+# make fuzz   each parser of foreign bytes under atheris, three minutes long
 # make lint   ruff and mypy alone
 # Each target makes .venv itself, and installs the Debian packages it needs when run by root.
 
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 DEBIAN_SETUP := python3-venv
 DEBIAN_TEST := $(DEBIAN_SETUP) ostree python3-gi nginx-light attr cpio
 
-.PHONY: demo test test-slow bench conformance lint setup test-setup clean
+.PHONY: demo test test-slow bench conformance fuzz lint setup test-setup clean
 
 # mmdebstrap makes better releases for the demo, but is not needed; ostree is asked when it is there.
 demo: setup
@@ -36,6 +37,10 @@ bench: test-setup
 conformance: test-setup
 	@[ "$$(id -u)" != 0 ] || sh tools/debian-packages ostree-tests
 	$(BIN)/python -m tests.conformance
+
+fuzz: test-setup
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz --seconds=180
 
 lint: setup
 	$(BIN)/ruff check src tests demo bench

@@ -23,6 +23,8 @@ from larix.linux import files, syscalls
 from tests.judge import Done, run_larix
 
 KILL = 0
+# One of the workers alone is killed; then the changes of workers alone are counted.
+KILL_WORKER = -1
 # Of `os`. Those of the first kind take a descriptor, and count when it is a file's; of the second, a name.
 BY_DESCRIPTOR = "write", "writev", "pwrite", "ftruncate", "fchmod", "fchown", "fsync", "fdatasync", "copy_file_range"
 BY_NAME = "mkdir", "rename", "replace", "unlink", "remove", "rmdir", "link", "symlink", "mknod", "mkfifo", "truncate"
@@ -39,7 +41,10 @@ class Outcome:
 
 
 def run_until(fault: int, at: int, *words: str) -> Outcome:
-    """Run larix in a process of its own; its change number `at`, from 1, kills it or raises an errno. 0 is never."""
+    """Run larix in a process of its own; its change number `at`, from 1, kills it or raises an errno. 0 is never.
+
+    With KILL its workers are killed too.
+    """
     _import_all()
     count = Value("q", 0)
     reading, writing = os.pipe()
@@ -74,15 +79,20 @@ def _import_all() -> None:
 
 @contextmanager
 def _patched(fault: int, at: int, count: Any) -> Iterator[None]:
+    command = os.getpid()
+
     def change(name: object) -> None:
+        if fault == KILL_WORKER and os.getpid() == command:
+            return
         with count.get_lock():
             count.value += 1
             now = count.value
         if now != at:
             return
         if fault == KILL:
-            # With its workers.
             os.killpg(0, signal.SIGKILL)
+        if fault == KILL_WORKER:
+            os.kill(os.getpid(), signal.SIGKILL)
         raise OSError(fault, os.strerror(fault), *([name] if isinstance(name, str | bytes) else []))
 
     def is_file(fd: int) -> bool:

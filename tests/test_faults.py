@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import KILL, Outcome, run_until
+from tests.faults import KILL, KILL_WORKER, Outcome, run_until
 from tests.judge import admin, by_c, c_admin, everything, ostree, run_c
 from tests.servers import serve
 from tests.test_sysroot import edit_etc
@@ -234,8 +234,11 @@ def break_off(bench: Bench, fault: int, at: int) -> bool:
         message = outcome.done.err
         assert message.startswith("error: "), where
         assert message.count("\n") == 1, where
-        assert os.strerror(fault) in message, where
-        assert str(bench.top) in message, where
+        if fault == KILL_WORKER:
+            assert "worker process was ended" in message, where
+        else:
+            assert os.strerror(fault) in message, where
+            assert str(bench.top) in message, where
     again = bench.run()
     assert again.done is not None
     after = bench.state()
@@ -257,6 +260,15 @@ def test_some_changes(bench: Bench) -> None:
         break_off(bench, FAILURES[i % 2], at) for i, at in enumerate(range(STRIDE // 2, bench.changes + 1, 2 * STRIDE))
     ]
     assert sum(done) >= len(done) - 1
+
+
+@pytest.mark.parametrize("bench", ["commit-archive", "pull-bare", "pull-local-archive"], indirect=True)
+def test_a_worker_is_killed(bench: Bench) -> None:
+    bench.fresh()
+    changes = bench.run(KILL_WORKER).changes
+    assert changes > 10
+    done = [break_off(bench, KILL_WORKER, at) for at in range(1, changes // 2, STRIDE // 2)]
+    assert all(done)
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from typing import Self
 from larix.formats.kargs import KernelArgs
 
 # ostree=/ostree/boot.BOOTVERSION/STATEROOT/BOOTCSUM/BOOTSERIAL
-TARGET = re.compile(r"/ostree/boot\.([01])/([^/]+)/([^/]+)/(\d+)")
+TARGET = re.compile(r"/ostree/boot\.([01])/([^/]+)/([^/]+)/([0-9]{1,9})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class BootEntry:
     def parse(cls, text: str) -> Self:
         """Any text is an entry, if of few keys."""
         pairs = []
-        for line in text.splitlines():
+        for line in text.split("\n"):
             words = line.strip().split(None, 1)
             if words and not words[0].startswith("#"):
                 pairs.append((words[0], words[1] if len(words) > 1 else ""))
@@ -69,7 +69,7 @@ class BootEntry:
     def version(self) -> int:
         """0 where it has none."""
         text = self.find("version") or ""
-        return int(text) if text.isascii() and text.isdigit() else 0
+        return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else 0
 
     @property
     def target(self) -> BootTarget | None:

@@ -4,11 +4,11 @@ The text is kept line by line, so that what is not changed (comments, order, unk
 """
 
 import re
+from typing import Self
 
 from larix.errors import Corrupt
 
 GROUP = re.compile(r"\[([^\[\]\x00-\x1f]+)\]\s*")
-ENTRY = re.compile(r"([^=\s#\[][^=]*?)\s*=\s*(.*)")
 ESCAPES = {"\\s": " ", "\\n": "\n", "\\t": "\t", "\\r": "\r", "\\\\": "\\"}
 
 
@@ -17,7 +17,8 @@ class KeyFile:
 
     def __init__(self, text: str = "", name: str = "key file") -> None:
         """Raises Corrupt, with `name` and the line's number."""
-        self._lines = text.splitlines()
+        # Other ends of lines than these are part of a value.
+        self._lines = text.removesuffix("\n").split("\n") if text else []
         self._values: dict[str, dict[str, str]] = {}
         group = None
         for number, line in enumerate(self._lines, 1):
@@ -25,10 +26,18 @@ class KeyFile:
                 continue
             if found := GROUP.fullmatch(line):
                 group = self._values.setdefault(found[1], {})
-            elif group is not None and (found := ENTRY.fullmatch(line)):
-                group[found[1]] = found[2]
+            elif group is not None and (entry := _entry(line)):
+                group[entry[0]] = entry[1]
             else:
                 raise Corrupt(f"{name}, line {number}: neither a [group] nor key=value")
+
+    @classmethod
+    def decode(cls, data: bytes, name: str) -> Self:
+        """From a file. Raises Corrupt."""
+        try:
+            return cls(data.decode(), name)
+        except UnicodeDecodeError:
+            raise Corrupt(f"{name} is not UTF-8 text") from None
 
     def __str__(self) -> str:
         return "".join(f"{line}\n" for line in self._lines)
@@ -114,7 +123,14 @@ class KeyFile:
 
     def _find_line(self, start: int, end: int, key: str) -> int | None:
         for i in range(start, end):
-            found = ENTRY.fullmatch(self._lines[i])
-            if found and found[1] == key:
+            if (found := _entry(self._lines[i])) and found[0] == key:
                 return i
         return None
+
+
+def _entry(line: str) -> tuple[str, str] | None:
+    """Key and value."""
+    key, equals, value = line.partition("=")
+    if not equals or not key.rstrip() or key[0].isspace() or key[0] in "#[":
+        return None
+    return key.rstrip(), value.lstrip().removesuffix("\r")

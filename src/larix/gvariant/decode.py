@@ -1,9 +1,9 @@
 """Bytes to values, refusing all that is not normal form.
 
-A type is turned once into a closure `read(data, start, end, room)`, made of its children's closures; `room` is the
-nesting still allowed, which only variants use up at run time. Positions are absolute: a container starts aligned to
-its strictest child, so what is aligned inside it is aligned in the whole. Every byte is looked at a bounded number of
-times: a container hands disjoint ranges to its children, and nesting is bounded.
+A type is turned once into a closure `read(data, start, end, room)`, made of its children's closures; `room` is what is
+still allowed: nesting, which only variants use up at run time, and memory, which arrays do. Positions are absolute: a
+container starts aligned to its strictest child, so what is aligned inside it is aligned in the whole. Every byte is
+looked at a bounded number of times: a container hands disjoint ranges to its children, and nesting is bounded.
 """
 
 import re
@@ -15,18 +15,39 @@ from typing import Any, NoReturn
 from larix.errors import Corrupt, Invalid
 from larix.gvariant.types import CACHED_LENGTH, MAX_DEPTH, Type, Variant, needed_width, offset_width, parse
 
-Reader = Callable[[bytes, int, int, int], Any]
+
+class Room:
+    """`depth` in levels. `memory` in bytes, roughly what the values of arrays take."""
+
+    __slots__ = ("depth", "memory")
+
+    def __init__(self, depth: int, memory: int) -> None:
+        self.depth = depth
+        self.memory = memory
+
+
+Reader = Callable[[bytes, int, int, Room], Any]
 
 FORMATS = {"n": "<h", "q": "<H", "i": "<i", "h": "<i", "u": "<I", "x": "<q", "t": "<Q", "d": "<d"}
 STRUCTS = {kind: struct.Struct(form) for kind, form in FORMATS.items()}
 OBJECT_PATH = re.compile(r"/|(/[A-Za-z0-9_]+)+")
 ZEROS = bytes(8)
+# A byte of an a((((y)))) becomes several objects, and foreign bytes choose their type. What OSTree itself writes takes
+# less than a third of this for each byte.
+EXPANSION = 20
+# Small values may have any type.
+FREE_MEMORY = 1 << 20
 
 
 def decode(type_string: str, data: bytes) -> Any:
-    """The value that `data` is the normal form of. Raises Corrupt when it is none, Invalid for a bad type string."""
+    """The value that `data` is the normal form of.
+
+    Raises Corrupt when it is none, or would take more than 20 times the memory of `data`; Invalid for a bad type
+    string.
+    """
     kind = parse(type_string)
-    return reader(kind)(data, 0, len(data), MAX_DEPTH - kind.depth)
+    room = Room(MAX_DEPTH - kind.depth, FREE_MEMORY + EXPANSION * len(data))
+    return reader(kind)(data, 0, len(data), room)
 
 
 def reader(kind: Type) -> Reader:
@@ -55,23 +76,23 @@ def _refuse(what: str) -> NoReturn:
     raise Corrupt(f"malformed GVariant: {what}")
 
 
-def _read_byte(data: bytes, start: int, end: int, room: int) -> int:
+def _read_byte(data: bytes, start: int, end: int, room: Room) -> int:
     if end - start != 1:
         _refuse("wrong size of a byte")
     return data[start]
 
 
-def _read_bool(data: bytes, start: int, end: int, room: int) -> bool:
+def _read_bool(data: bytes, start: int, end: int, room: Room) -> bool:
     if end - start != 1 or data[start] > 1:
         _refuse("a boolean that is neither 0 nor 1")
     return data[start] == 1
 
 
-def _read_bytes(data: bytes, start: int, end: int, room: int) -> bytes:
+def _read_bytes(data: bytes, start: int, end: int, room: Room) -> bytes:
     return data[start:end]
 
 
-def _read_string(data: bytes, start: int, end: int, room: int) -> str:
+def _read_string(data: bytes, start: int, end: int, room: Room) -> str:
     if start == end or data.find(0, start, end) != end - 1:
         _refuse("a string must end with its only NUL byte")
     try:
@@ -80,14 +101,14 @@ def _read_string(data: bytes, start: int, end: int, room: int) -> str:
         _refuse("a string that is not UTF-8")
 
 
-def _read_path(data: bytes, start: int, end: int, room: int) -> str:
+def _read_path(data: bytes, start: int, end: int, room: Room) -> str:
     text = _read_string(data, start, end, room)
     if not OBJECT_PATH.fullmatch(text):
         _refuse("not an object path")
     return text
 
 
-def _read_signature(data: bytes, start: int, end: int, room: int) -> str:
+def _read_signature(data: bytes, start: int, end: int, room: Room) -> str:
     text = _read_string(data, start, end, room)
     check_signature(text)
     return text
@@ -103,7 +124,7 @@ def check_signature(text: str) -> None:
         _refuse("not a signature")
 
 
-def _read_variant(data: bytes, start: int, end: int, room: int) -> Variant:
+def _read_variant(data: bytes, start: int, end: int, room: Room) -> Variant:
     # The last NUL separates value and type string.
     mark = data.rfind(0, start, end)
     if mark < 0:
@@ -113,10 +134,12 @@ def _read_variant(data: bytes, start: int, end: int, room: int) -> Variant:
         kind = parse(string)
     except (UnicodeDecodeError, Invalid):
         _refuse("a variant with an invalid type string")
-    room -= kind.depth
-    if room < 0:
+    room.depth -= kind.depth
+    if room.depth < 0:
         _refuse(f"nested more than {MAX_DEPTH} levels")
-    return Variant(string, reader(kind)(data, start, mark, room))
+    value = reader(kind)(data, start, mark, room)
+    room.depth += kind.depth
+    return Variant(string, value)
 
 
 SIMPLE: dict[str, Reader] = {
@@ -130,7 +153,7 @@ SIMPLE: dict[str, Reader] = {
 
 
 def _number(form: struct.Struct) -> Reader:
-    def read(data: bytes, start: int, end: int, room: int) -> Any:
+    def read(data: bytes, start: int, end: int, room: Room) -> Any:
         if end - start != form.size:
             _refuse("wrong size of a number")
         return form.unpack_from(data, start)[0]
@@ -138,12 +161,31 @@ def _number(form: struct.Struct) -> Reader:
     return read
 
 
+def _weight(kind: Type) -> int:
+    """Bytes of memory that the shortest value takes in a list."""
+    if kind.kind in "({":
+        return 64 + sum(_weight(child) for child in kind.children)
+    return 8 + WEIGHTS.get(kind.kind, 32)
+
+
+# Small integers, booleans and None are there once; of a maybe the present value counts, since it may be as short.
+WEIGHTS = {"y": 0, "b": 0, "s": 50, "o": 50, "g": 50, "v": 90, "a": 72, "m": 64}
+
+
+def _take(room: Room, count: int, weight: int) -> None:
+    room.memory -= 64 + count * weight
+    if room.memory < 0:
+        _refuse(f"its values take more than {EXPANSION} times the memory of its bytes")
+
+
 def _fixed_array(child: Type, size: int) -> Reader:
     read_child = reader(child)
+    weight = _weight(child)
 
-    def read(data: bytes, start: int, end: int, room: int) -> list[Any]:
+    def read(data: bytes, start: int, end: int, room: Room) -> list[Any]:
         if (end - start) % size:
             _refuse("an array whose size is no multiple of its element's")
+        _take(room, (end - start) // size, weight)
         return [read_child(data, at, at + size, room) for at in range(start, end, size)]
 
     return read
@@ -152,8 +194,9 @@ def _fixed_array(child: Type, size: int) -> Reader:
 def _array(child: Type) -> Reader:
     read_child = reader(child)
     mask = child.alignment - 1
+    weight = _weight(child)
 
-    def read(data: bytes, start: int, end: int, room: int) -> list[Any]:
+    def read(data: bytes, start: int, end: int, room: Room) -> list[Any]:
         if start == end:
             return []
         width = offset_width(end - start)
@@ -164,6 +207,7 @@ def _array(child: Type) -> Reader:
         count = (end - table) // width
         if needed_width(table - start, count) != width:
             _refuse("offsets wider than needed")
+        _take(room, count, weight)
         values = []
         at = start
         for offset in offsets(data, table, end, width):
@@ -197,7 +241,7 @@ def _tuple(kind: Type) -> Reader:
     ]
     count = sum(framed for *_, framed in members)
 
-    def read(data: bytes, start: int, end: int, room: int) -> tuple[Any, ...]:
+    def read(data: bytes, start: int, end: int, room: Room) -> tuple[Any, ...]:
         if size is not None and end - start != size:
             _refuse("wrong size of a tuple")
         width = offset_width(end - start)
@@ -235,7 +279,7 @@ def _maybe(child: Type) -> Reader:
     # One zero byte marks a present value of variable size; a value of fixed size is known by being there.
     mark = 1 if child.size is None else 0
 
-    def read(data: bytes, start: int, end: int, room: int) -> tuple[Any] | None:
+    def read(data: bytes, start: int, end: int, room: Room) -> tuple[Any] | None:
         if start == end:
             return None
         if mark and data[end - 1]:

@@ -6,6 +6,7 @@
 MODE is a decimal number, PATH begins with a slash at the top of the tree.
 """
 
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -89,7 +90,7 @@ def parse_overrides(text: str) -> dict[str, Override]:
             continue
         mode, space, path = line.partition(" ")
         digits = mode.lstrip("+=") if mode[:1] in "+=" else mode
-        if not space or not digits.isascii() or not digits.isdecimal() or int(digits) & ~MODE_BITS:
+        if not space or not re.fullmatch("[0-9]{1,9}", digits) or int(digits) & ~MODE_BITS:
             raise Invalid(f"Malformed statoverride file, line {number}: {line[:80]!r} is not [+|=]MODE PATH")
         found[path.lstrip(" ")] = Override(int(digits), mode[0] == "=")
     return found

@@ -169,7 +169,10 @@ def _split(name: str) -> list[str]:
 def _explained() -> Iterator[None]:
     try:
         yield
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        # An OSError without a number is a decoder's.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise Corrupt(f"Reading the archive: {error}") from None
 
 

@@ -66,10 +66,7 @@ class HttpSource:
     def _load_config(self) -> KeyFile:
         url = f"{self._url}/config"
         data = required(url, self._http.get(url, MAX_CONFIG_SIZE))
-        try:
-            config = KeyFile(data.decode(), url)
-        except UnicodeDecodeError:
-            raise Corrupt(f"{url} is not UTF-8") from None
+        config = KeyFile.decode(data, url)
         mode = config.find("core", "mode") or "bare"
         if mode not in ARCHIVE_MODES:
             raise Invalid(f"{self._url} is a repo of mode {mode}; over HTTP only mode archive can be pulled from")

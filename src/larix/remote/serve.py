@@ -17,7 +17,7 @@ from larix.repo.repo import Repo
 # What clients ask for; the rest of a repo is its own.
 FILES = {"config", "summary", "summary.sig", "summary.idx", "summary.idx.sig"}
 DIRECTORIES = {"objects", "refs", "deltas", "delta-indexes", "summaries"}
-RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 IDLE_SECONDS = 60
 
 

@@ -9,7 +9,7 @@ from larix.repo.staging import temporary_path
 def read_config(repo: Repo) -> KeyFile:
     """Read anew, since another process may have written it."""
     with files.doing(f"Reading {repo.path}/config"):
-        return KeyFile(files.read("config", repo.fd, MAX_CONFIG_SIZE).decode(), f"{repo.path}/config")
+        return KeyFile.decode(files.read("config", repo.fd, MAX_CONFIG_SIZE), f"{repo.path}/config")
 
 
 def write_config(repo: Repo, config: KeyFile) -> None:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from larix.errors import Corrupt, Invalid, NotFound
+from larix.errors import Invalid, NotFound
 from larix.formats.keyfile import KeyFile
 from larix.formats.names import check_remote
 from larix.linux import files
@@ -116,11 +116,7 @@ def _more_configs(repo: Repo) -> Iterator[tuple[str, KeyFile]]:
             return
         try:
             for name in sorted(name for name in os.listdir(fd) if name.endswith(SUFFIX)):
-                path = f"{repo.remotes_dir}/{name}"
-                try:
-                    yield name, KeyFile(files.read(name, fd, MAX_CONFIG_SIZE).decode(), path)
-                except UnicodeDecodeError:
-                    raise Corrupt(f"{path} is not UTF-8 text") from None
+                yield name, KeyFile.decode(files.read(name, fd, MAX_CONFIG_SIZE), f"{repo.remotes_dir}/{name}")
         finally:
             os.close(fd)
 

@@ -91,7 +91,7 @@ class Repo:
         try:
             if not os.access("tmp", os.F_OK, dir_fd=self.fd):
                 _make_tmp(self.fd)
-            self.config = KeyFile(_utf8(text, path), f"{path}/config")
+            self.config = KeyFile.decode(text, f"{path}/config")
             if self.config.find("core", "repo_version") != "1":
                 raise Corrupt(f"{path}/config: core.repo_version must be 1")
             mode = self.config.find("core", "mode") or "bare"
@@ -420,10 +420,3 @@ def _explained(name: ObjectName, error: OSError | Corrupt) -> Error:
     if error.errno in UNREADABLE:
         return Corrupt(f"Corrupted object {name}: it cannot be read: {error.strerror}")
     return files.explained(f"Reading object {name}", error)
-
-
-def _utf8(data: bytes, path: str) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        raise Corrupt(f"{path}/config is not UTF-8") from None

@@ -176,8 +176,6 @@ class Sysroot:
     def _read_origin(self, path: str) -> KeyFile:
         try:
             with files.doing(f"Reading {self.path}/{path}"):
-                return KeyFile(files.read(path, self.fd, MAX_ENTRY_SIZE).decode(), f"{self.path}/{path}")
+                return KeyFile.decode(files.read(path, self.fd, MAX_ENTRY_SIZE), f"{self.path}/{path}")
         except NotFound:
             return KeyFile()
-        except UnicodeDecodeError:
-            raise Corrupt(f"{self.path}/{path} is not UTF-8") from None

@@ -1,7 +1,6 @@
 """larix admin deploy"""
 
 import argparse
-from pathlib import Path
 
 from larix.cli.admin.options import (
     add_stateroot,
@@ -13,11 +12,10 @@ from larix.cli.admin.options import (
     running_kernel_args,
     stateroot_of,
 )
-from larix.cli.options import Parser, add_missing
+from larix.cli.options import Parser, add_missing, read_text
 from larix.errors import Invalid
 from larix.formats.kargs import KernelArgs
 from larix.formats.keyfile import KeyFile
-from larix.linux import files
 from larix.sysroot.cleanup import undone_on_failure
 from larix.sysroot.deploy import DeployOptions, deploy, find_source
 from larix.sysroot.deployment import Deployment
@@ -70,8 +68,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _read_origin(path: str) -> KeyFile:
-    with files.doing(f"Reading {path}"):
-        return KeyFile(Path(path).read_text(), path)
+    return KeyFile(read_text(path), path)
 
 
 def _kernel_args(args: argparse.Namespace, source: Deployment | None) -> KernelArgs:
