@@ -166,7 +166,11 @@ def make_seeds() -> dict[str, tuple[bytes, ...]]:
         "boot entry": (b'title x\nversion 1\noptions a ostree=/ostree/boot.0/os/abc/0 b="c d"\nlinux /x\n',),
         "kernel arguments": (b'a b=c b=d root="x y" init=/x',),
         "names": (b"main", b"origin:os/x86_64/main", b"org.example.Os", b"a" * 64 + b".filez"),
-        "GVariant text": (b"{'a': <@u 5>, 'b': <[1.5, -2e3]>}", b"(true, b'x\\001', @as [], @mu nothing)", b"'\\u00e9'"),
+        "GVariant text": (
+            b"{'a': <@u 5>, 'b': <[1.5, -2e3]>}",
+            b"(true, b'x\\001', @as [], @mu nothing)",
+            b"'\\u00e9'",
+        ),
         "date": (b"2026-01-31 12:00:00 +0100", b"3 weeks ago", b"January 31 2026 12:00", b"@5", b"yesterday"),
         "overrides": (b"+2048 /usr/bin/su\n=420 /etc/x\n",),
         "archive": (*tars, make_cpio(), gzip.compress(tars[0]), bz2.compress(tars[0]), lzma.compress(tars[0])),

@@ -1,10 +1,12 @@
 """What fsck --repair moves aside and brings anew; the C tool says whether the repo is whole."""
 
+import errno
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -196,3 +198,59 @@ def test_killed(c_repos: dict[str, Path], tmp_path: Path, url: str, mode: str) -
         larix(repo, "pull-local", c_repos["archive"])
         check_whole(repo, before)
         assert len([*(repo / "extensions/larix/damaged").iterdir()]) == len(KINDS)
+
+
+@pytest.fixture
+def broken_sector(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes objects whose path ends so be opened, and then not read."""
+    broken: list[str] = []
+    fds: set[int] = set()
+    real_open, real_read, real_close = os.open, os.read, os.close
+
+    def open_object(path: Any, *args: Any, **words: Any) -> int:
+        fd = real_open(path, *args, **words)
+        if isinstance(path, str) and any(path.endswith(end) for end in broken):
+            fds.add(fd)
+        return fd
+
+    def read(fd: int, size: int) -> bytes:
+        if fd in fds:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real_read(fd, size)
+
+    def close(fd: int) -> None:
+        fds.discard(fd)
+        real_close(fd)
+
+    monkeypatch.setattr(os, "open", open_object)
+    monkeypatch.setattr(os, "read", read)
+    monkeypatch.setattr(os, "close", close)
+    return broken.append
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("mode", MODES)
+def test_a_disk_that_cannot_be_read(
+    c_repos: dict[str, Path], url: str, tmp_path: Path, kind: str, mode: str, broken_sector: Callable[[str], None]
+) -> None:
+    repo = make_repo(tmp_path / "repo", mode, c_repos, url)
+    (ref,) = ostree(repo, "refs").split()
+    victim = objects(repo, kind)[-1 if kind == "commit" else 0]
+    if kind == "commit":
+        victim = repo / "objects" / (head := ostree(repo, "rev-parse", ref))[:2] / f"{head[2:]}.commit"
+    checksum = victim.parent.name + victim.name.partition(".")[0]
+    other = "bare-user" if mode == "archive" else "archive"
+    larix(tmp_path / "other", "init", f"--mode={other}")
+    broken_sector(f"{checksum[:2]}/{checksum[2:]}{victim.suffix}")
+    commands: list[list[str | Path]] = [
+        ["fsck", f"--repo={repo}"],
+        ["checkout", "-U", "-C", f"--repo={repo}", ref, tmp_path / "out"],
+        ["pull-local", f"--repo={tmp_path}/other", repo],
+    ]
+    for words in commands:
+        done = run_larix(*words)
+        assert done.status == 1, (words, done)
+        assert checksum in done.err + done.out, (words, done)
+        assert "Traceback" not in done.err
+    assert ostree(tmp_path / "other", "refs") == ""
+    ostree(repo, "fsck", "--quiet")

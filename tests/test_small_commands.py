@@ -56,6 +56,20 @@ def test_config_is_kept_alike(repo: Path, tmp_path: Path) -> None:
     assert (repo / "config").read_bytes() == before
 
 
+def test_config_by_other_hands(repo: Path, tmp_path: Path) -> None:
+    """White space at either end, ends of lines that are none, and those of Windows."""
+    theirs = tmp_path / "theirs"
+    text = (
+        "[core]\r\nrepo_version=1\r\nmode=archive-z2\nx=a\x0cb\u2028c\x1dd  \n y=  q\t\r\n\t# no\n  [a] \nb = \\sc \n"
+    )
+    (repo / "config").write_bytes(text.encode())
+    shutil.copytree(repo, theirs)
+    for key in "core.mode", "core.x", "core.y", "a.b":
+        assert larix(repo, "config", "get", key) == ostree(theirs, "config", "get", key), key
+    larix(repo, "config", "set", "core.y", "new")
+    assert (repo / "config").read_bytes() == text.replace(" y=  q\t\r\n", "y=new\n").encode()
+
+
 def test_reset_points_a_branch_back(repo: Path) -> None:
     first, last = ostree(repo, "rev-parse", "main^"), ostree(repo, "rev-parse", "main")
     assert larix(repo, "reset", "main", "main^") == ""

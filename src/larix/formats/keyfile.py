@@ -8,7 +8,9 @@ from typing import Self
 
 from larix.errors import Corrupt
 
-GROUP = re.compile(r"\[([^\[\]\x00-\x1f]+)\]\s*")
+GROUP = re.compile(r"\[([^\[\]\x00-\x1f]+)\]")
+# What GLib takes for white space.
+SPACE = " \t\n\f\r"
 ESCAPES = {"\\s": " ", "\\n": "\n", "\\t": "\t", "\\r": "\r", "\\\\": "\\"}
 
 
@@ -22,9 +24,9 @@ class KeyFile:
         self._values: dict[str, dict[str, str]] = {}
         group = None
         for number, line in enumerate(self._lines, 1):
-            if not line.strip() or line.lstrip().startswith("#"):
+            if line.strip(SPACE)[:1] in ("", "#"):
                 continue
-            if found := GROUP.fullmatch(line):
+            if found := _group(line):
                 group = self._values.setdefault(found[1], {})
             elif group is not None and (entry := _entry(line)):
                 group[entry[0]] = entry[1]
@@ -114,7 +116,7 @@ class KeyFile:
         """Lines of the group: from its [header] to before the next."""
         start = None
         for i, line in enumerate(self._lines):
-            if found := GROUP.fullmatch(line):
+            if found := _group(line):
                 if start is not None:
                     return start, i
                 if found[1] == group:
@@ -128,9 +130,14 @@ class KeyFile:
         return None
 
 
+def _group(line: str) -> re.Match[str] | None:
+    return GROUP.fullmatch(line.strip(SPACE))
+
+
 def _entry(line: str) -> tuple[str, str] | None:
     """Key and value."""
     key, equals, value = line.partition("=")
-    if not equals or not key.rstrip() or key[0].isspace() or key[0] in "#[":
+    key = key.strip(SPACE)
+    if not equals or key[:1] in ("", "#", "["):
         return None
-    return key.rstrip(), value.lstrip().removesuffix("\r")
+    return key, value.lstrip(SPACE).removesuffix("\r")

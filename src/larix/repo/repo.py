@@ -195,8 +195,8 @@ class Repo:
         repo = self.holder(name)
         try:
             data = files.read(repo.object_path(name), repo.objects_fd, objects.MAX_METADATA_SIZE)
-        except FileNotFoundError:
-            raise NotFound(f"No such metadata object {name}") from None
+        except OSError as error:
+            raise _explained(name, error) from None
         if name.type != ObjectType.COMMIT_META and objects.checksum_of(data) != name.checksum:
             raise differing(name, objects.checksum_of(data))
         return data
@@ -400,7 +400,7 @@ def _about(name: ObjectName) -> Iterator[None]:
     """Let a Corrupt from inside an object say which object it was."""
     try:
         yield
-    except (OSError, Corrupt) as error:
+    except Corrupt as error:
         raise _explained(name, error) from None
 
 
