@@ -2,8 +2,8 @@
 
 import os
 import tempfile
-from pathlib import Path
 
+from larix.cli.options import read_text
 from larix.errors import Error, Invalid
 from larix.linux.run import run_in_terminal
 
@@ -28,7 +28,7 @@ def edit_message(subject: str, body: str) -> tuple[str, str]:
         status = run_in_terminal(["/bin/sh", "-c", f'{editor} "$1"', editor, file.name])
         if status != 0:
             raise Error(f"The editor {editor!r} failed with status {status}; nothing was committed")
-        written = Path(file.name).read_text().splitlines()
+        written = read_text(file.name).splitlines()
         lines = [line.rstrip() for line in written if not line.startswith("#")]
     text = "\n".join(lines).strip()
     subject, _, body = text.partition("\n")

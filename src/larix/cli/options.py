@@ -3,7 +3,6 @@
 import argparse
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from larix.errors import Invalid, NotFound, Unsupported
@@ -141,7 +140,7 @@ def configure_repo(repo: Repo) -> None:
 
 def read_text(path: str) -> str:
     with files.doing(f"Reading {path}"):
-        data = Path(path).read_bytes()
+        data = files.read_whole(path)
     try:
         return data.decode()
     except UnicodeDecodeError:

@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 
 from larix.cli.json import commit_json, metadata_json, print_json, variant_json, xattrs_json
 from larix.cli.options import Parser, add_json, add_missing, add_repo, open_repo
@@ -47,7 +46,7 @@ def configure(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     if args.print_variant_type is not None:
         with files.doing(f"Reading {args.object}"):
-            data = Path(args.object).read_bytes()
+            data = files.read_whole(args.object)
         print_variant(args.print_variant_type, data, swap=False)
         return
     with open_repo(args) as repo:

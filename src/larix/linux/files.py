@@ -338,6 +338,12 @@ def replace(name: str, data: bytes, dir_fd: int, *, durable: bool = True, tempor
         os.close(fd)
 
 
+def read_whole(path: str) -> bytes:
+    """The whole content, however long, also of files of /proc, which tell no size."""
+    with os.fdopen(os.open(path, READ), "rb") as file:
+        return file.read()
+
+
 def read(name: str, dir_fd: int, limit: int) -> bytes:
     """The whole content. Raises Error when it is longer than `limit` bytes."""
     fd = os.open(name, READ, dir_fd=dir_fd)

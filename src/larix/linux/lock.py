@@ -6,9 +6,9 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 
 from larix.errors import Busy
+from larix.linux import files
 
 # Seconds between two tries.
 POLL = 0.05
@@ -67,9 +67,9 @@ def _holder(fd: int) -> str:
     for pid in sorted(held):
         # Workers have what their parent has.
         with suppress(OSError):
-            stat = Path(f"/proc/{pid}/stat").read_text()
-            if int(stat.rpartition(")")[2].split()[1]) not in held:
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").replace("\0", " ").split()
+            stat = files.read_whole(f"/proc/{pid}/stat")
+            if int(stat.rpartition(b")")[2].split()[1]) not in held:
+                words = files.read_whole(f"/proc/{pid}/cmdline").decode(errors="replace").replace("\0", " ").split()
                 return f"process {pid} ({' '.join(words)[:SHOWN]})"
     return "another process"
 
@@ -79,4 +79,4 @@ def _locks(pid: int, fd: int) -> Iterator[bool]:
     with suppress(OSError):
         for name in os.listdir(f"/proc/{pid}/fd"):
             if os.path.samestat(os.stat(f"/proc/{pid}/fd/{name}"), os.fstat(fd)):
-                yield "\nlock:" in Path(f"/proc/{pid}/fdinfo/{name}").read_text()
+                yield b"\nlock:" in files.read_whole(f"/proc/{pid}/fdinfo/{name}")

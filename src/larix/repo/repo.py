@@ -13,7 +13,6 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -43,7 +42,7 @@ LAYOUTS: dict[str, Layout] = {
     "bare-user-only": BareUserOnly(),
     "bare-split-xattrs": BareSplitXattrs(),
 }
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 DIRECTORIES = ["extensions", "objects", "refs", "refs/heads", "refs/mirrors", "refs/remotes", "state", "tmp"]
 DIRECTORIES += ["tmp/cache"]
 MAX_CONFIG_SIZE = 1 << 20
@@ -75,7 +74,7 @@ class Repo:
         # Whether new ones go there, where the config says nothing of it.
         self.adds_to_remotes_dir = self.remotes_dir is not None
         # Names the time between two starts of the machine; nothing that was written without a sync outlives it.
-        self.boot_id = BOOT_ID.read_text().strip()
+        self.boot_id = files.read_whole(BOOT_ID).decode("ascii").strip()
         # A transaction stops when all is written and nothing is placed, as if killed: for tests of what comes after.
         self.fails_before_commit = False
         self._dirmetas: dict[Checksum, DirMeta] = {}

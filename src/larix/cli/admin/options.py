@@ -4,12 +4,12 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from larix.cli.options import Parser, add_missing, configure_repo
 from larix.cli.output import size
 from larix.errors import Invalid, NotFound, Unsupported
 from larix.formats.kargs import KernelArgs
+from larix.linux import files
 from larix.sysroot.bootswap import write_deployments
 from larix.sysroot.cleanup import cleanup, undone_on_failure
 from larix.sysroot.deploy import DeployOptions, deploy, find_source
@@ -81,7 +81,7 @@ def find_index(sysroot: Sysroot, text: str) -> int:
 
 
 def running_kernel_args() -> KernelArgs:
-    found = KernelArgs.parse(Path("/proc/cmdline").read_text())
+    found = KernelArgs.parse(files.read_whole("/proc/cmdline").decode("utf-8", "surrogateescape"))
     # What the boot loader added for that boot alone.
     return found.without("BOOT_IMAGE").without("initrd")
 
