@@ -70,6 +70,25 @@ def test_config_by_other_hands(repo: Path, tmp_path: Path) -> None:
     assert (repo / "config").read_bytes() == text.replace(" y=  q\t\r\n", "y=new\n").encode()
 
 
+def test_config_that_says_it_twice(repo: Path, tmp_path: Path) -> None:
+    """The last one counts, also when it is set; unset leaves none, where the C tool leaves those before."""
+    theirs = tmp_path / "theirs"
+    with (repo / "config").open("a") as file:
+        file.write("x=1\n[a]\nq=1\n[core]\nx=2\ny=3\nx=4\n")
+    shutil.copytree(repo, theirs)
+    for step in (
+        ["get", "core.x"],
+        ["set", "core.x", "new"],
+        ["get", "core.x"],
+        ["set", "core.z", "5"],
+        ["get", "core.z"],
+    ):
+        assert larix(repo, "config", *step) == ostree(theirs, "config", *step), step
+    assert ostree(repo, "config", "get", "core.x") == "new"
+    larix(repo, "config", "unset", "core.x")
+    assert "x=" not in (repo / "config").read_text()
+
+
 def test_reset_points_a_branch_back(repo: Path) -> None:
     first, last = ostree(repo, "rev-parse", "main^"), ostree(repo, "rev-parse", "main")
     assert larix(repo, "reset", "main", "main^") == ""

@@ -4,6 +4,7 @@ The text is kept line by line, so that what is not changed (comments, order, unk
 """
 
 import re
+from itertools import pairwise
 from typing import Self
 
 from larix.errors import Corrupt
@@ -78,56 +79,48 @@ class KeyFile:
             raw = "\\s" + raw[1:]
         line = f"{key}={raw}"
         values = self._values.setdefault(group, {})
-        start, end = self._span(group)
-        if start is None:
+        if found := self._find_lines(group, key):
+            # Of several the last one counts.
+            self._lines[found[-1]] = line
+        elif spans := self._spans(group):
+            end = spans[0][1]
+            while not self._lines[end - 1].strip():
+                end -= 1
+            self._lines.insert(end, line)
+        else:
             if self._lines:
                 self._lines.append("")
             self._lines += [f"[{group}]", line]
-        else:
-            at = self._find_line(start, end, key)
-            if at is None:
-                while not self._lines[end - 1].strip():
-                    end -= 1
-                self._lines.insert(end, line)
-            else:
-                self._lines[at] = line
         values[key] = raw
 
     def remove(self, group: str, key: str) -> bool:
         """Whether it was there."""
-        start, end = self._span(group)
-        at = self._find_line(start, end, key) if start is not None else None
-        if at is None:
-            return False
-        del self._lines[at]
-        del self._values[group][key]
-        return True
+        found = self._find_lines(group, key)
+        for at in reversed(found):
+            del self._lines[at]
+        if found:
+            del self._values[group][key]
+        return bool(found)
 
     def remove_group(self, group: str) -> bool:
         """Whether it was there."""
-        start, end = self._span(group)
-        if start is None:
-            return False
-        del self._lines[start:end]
-        del self._values[group]
-        return True
+        for start, end in reversed(self._spans(group)):
+            del self._lines[start:end]
+        return self._values.pop(group, None) is not None
 
-    def _span(self, group: str) -> tuple[int | None, int]:
-        """Lines of the group: from its [header] to before the next."""
-        start = None
-        for i, line in enumerate(self._lines):
-            if found := _group(line):
-                if start is not None:
-                    return start, i
-                if found[1] == group:
-                    start = i
-        return start, len(self._lines)
+    def _spans(self, group: str) -> list[tuple[int, int]]:
+        """Lines of the group: from each of its headers to before the next one."""
+        headers = [(at, found[1]) for at, line in enumerate(self._lines) if (found := _group(line))]
+        headers.append((len(self._lines), ""))
+        return [(start, end) for (start, name), (end, _) in pairwise(headers) if name == group]
 
-    def _find_line(self, start: int, end: int, key: str) -> int | None:
-        for i in range(start, end):
-            if (found := _entry(self._lines[i])) and found[0] == key:
-                return i
-        return None
+    def _find_lines(self, group: str, key: str) -> list[int]:
+        return [
+            at
+            for start, end in self._spans(group)
+            for at in range(start, end)
+            if (found := _entry(self._lines[at])) and found[0] == key
+        ]
 
 
 def _group(line: str) -> re.Match[str] | None:
