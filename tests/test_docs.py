@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.judge import ostree
+import pytest
+
+import larix.api
+from larix.linux import files
+from tests.judge import make_os_tree, ostree
 
 ROOT = Path(__file__).parent.parent
 
@@ -24,6 +28,48 @@ def test_the_tour(tmp_path: Path) -> None:
     head = ostree(tmp_path / "server", "rev-parse", "os/stable")
     assert ostree(tmp_path / "client", "rev-parse", "origin:os/stable") == head
     ostree(tmp_path / "client", "fsck")
+
+
+def python_blocks() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / "docs/api.md").read_text(), re.DOTALL)
+
+
+def test_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each example of docs/api.md, in their order, in one directory."""
+    for version in "1", "2":
+        make_os_tree(tmp_path / f"release-{version}", version, "6.1.0")
+    (tmp_path / "extra/usr/share").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    try:
+        for number, block in enumerate(python_blocks(), 1):
+            exec(compile(block, f"docs/api.md, block {number}", "exec"), names)
+        repo = tmp_path / "disk/ostree/repo"
+        ostree(repo, "fsck")
+        assert ostree(repo, "refs", "--list", "ostree").count("\n") == 1
+        assert ostree(tmp_path / "client", "refs").split() == ["os/testing", "origin:os/stable"]
+        assert (tmp_path / "bin/tool").read_text() == (tmp_path / "tree/usr/bin/tool").read_text() == "tool 2"
+        assert ostree(tmp_path / "repo", "show", "--print-metadata-key=version", "os/testing") == "'2.1'"
+        listed = re.findall("^commit (.*)", ostree(tmp_path / "repo", "log", "os/testing"), re.MULTILINE)
+        assert listed == [names[name] for name in ("third", "second", "first")]
+    finally:
+        for root in tmp_path.glob("disk/ostree/deploy/os/deploy/*.[0-9]"):
+            fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+            files.set_immutable(fd, False)
+            os.close(fd)
+
+
+def test_public_names() -> None:
+    """Each is there, stands once, and is explained, by itself or with what it belongs to."""
+    assert len(set(larix.api.__all__)) == len(larix.api.__all__)
+    for name in larix.api.__all__:
+        text = getattr(larix, name).__doc__
+        # Not what Python says of a dataclass or a tuple by itself.
+        assert text, name
+        assert not text.startswith(f"{name}("), name
+    with pytest.raises(ImportError, match="cannot import name 'json'"):
+        exec("from larix import json")
+    assert set(larix.api.__all__) <= set(dir(larix))
 
 
 def test_documents_that_are_named_are_there() -> None:

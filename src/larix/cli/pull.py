@@ -14,7 +14,6 @@ from larix.remote.open import open_source
 from larix.remote.pull import WHOLE_TREE, Paths, PullOptions, pull
 from larix.remote.repo_source import RepoSource
 from larix.remote.source import Pulled, Source
-from larix.remote.trust import check_policy
 from larix.repo.remotes import Remote, load_remote
 from larix.repo.summary import store_summary
 
@@ -87,7 +86,6 @@ def run(args: argparse.Namespace) -> None:
         remote = load_remote(repo, name)
         if args.url:
             remote = Remote(name, {**remote.options, "url": args.url})
-        check_policy(remote)
         chosen = replace(options(args), collection=remote.collection)
         if args.timestamp_check_from_rev is not None:
             chosen = replace(chosen, newer_than=repo.resolve(args.timestamp_check_from_rev))

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-from larix import gvariant
+import larix.gvariant as gvariant
 from larix.errors import Corrupt
 from larix.formats import xattrs as xattr_format
 from larix.formats.checksum import Checksum

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from larix import gvariant
+import larix.gvariant as gvariant
 from larix.errors import Corrupt, Invalid
 from larix.formats import checksum as checksums
 from larix.formats import xattrs as xattr_format
@@ -69,6 +69,8 @@ TYPES = {extension: kind for kind, extension in EXTENSIONS.items()}
 
 
 class ObjectName(NamedTuple):
+    """By what an object is known in a repo; as text, as it is called there: `CHECKSUM.dirtree`."""
+
     checksum: Checksum
     type: ObjectType
 

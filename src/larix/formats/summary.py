@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from larix import gvariant
+import larix.gvariant as gvariant
 from larix.errors import Corrupt, Invalid
 from larix.formats import checksum as checksums
 from larix.formats.checksum import Checksum

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from larix import gvariant
+import larix.gvariant as gvariant
 from larix.errors import Corrupt
 
 # (name, value) pairs; the name has no NUL here.

@@ -10,7 +10,6 @@ import os
 import stat
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum
@@ -27,12 +26,14 @@ WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
 PLAIN_BITS = 0o775
 
 
-def checkout(repo: Repo, commit: Checksum, destination: Path, options: CheckoutOptions | None = None) -> None:
+def checkout(
+    repo: Repo, commit: Checksum, destination: str | os.PathLike[str], options: CheckoutOptions | None = None
+) -> None:
     """Make `destination` and fill it; it must not be there unless the options say what to overwrite.
 
     A `subpath` that is a file is put into it. Raises NotFound, Error.
     """
-    options = options or CheckoutOptions()
+    options, path = options or CheckoutOptions(), os.fspath(destination)
     if repo.layout.user_only:
         options = replace(options, user_mode=True, plain_directories=True)
     try:
@@ -44,12 +45,12 @@ def checkout(repo: Repo, commit: Checksum, destination: Path, options: CheckoutO
     if "/" in options.skipped:
         return
     is_file = entry.dirmeta is None
-    with files.doing(f"Checking out to {destination}"):
+    with files.doing(f"Checking out to {path}"):
         # Nobody else looks in before owner and mode are right.
-        made = files.make_directory(str(destination), mode=0o700)
+        made = files.make_directory(path, mode=0o700)
         if not made and not is_file and options.overwrite is Overwrite.REFUSE:
-            raise FileExistsError(errno.EEXIST, "File exists", destination.name)
-        fd = files.open_directory(str(destination), follow=not made)
+            raise FileExistsError(errno.EEXIST, "File exists", os.path.basename(path.rstrip("/")))
+        fd = files.open_directory(path, follow=not made)
         try:
             with closing(Placer(repo, options)) as placer:
                 _Checkout(repo, fd, options, placer).run(entry, made=made)

@@ -1,17 +1,21 @@
 """The commit object: what a tree is said to be, and the branch that it is made for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from larix import gvariant
+import larix.gvariant as gvariant
 from larix.formats import sizes
 from larix.formats.checksum import Checksum
 from larix.formats.names import parse_refspec
 from larix.formats.objects import DETACHED_TYPE, Commit, Metadata, ObjectType
 from larix.gvariant import Variant
 from larix.ops.bindings import COLLECTION_BINDING, REF_BINDING
+from larix.ops.modify import Modifier
+from larix.ops.scan import lay_directory
 from larix.ops.sizes import find_sizes
-from larix.ops.tree import Stored
+from larix.ops.tree import Directory, Stored, add_tree
+from larix.repo.refs import find_ref
+from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
 
 
@@ -28,6 +32,29 @@ class CommitOptions:
     bindings: bool = True
     bind_refs: Sequence[str] = ()
     sizes: bool = False
+
+
+def commit_directory(
+    repo: Repo,
+    path: str,
+    branch: str,
+    timestamp: int,
+    options: CommitOptions | None = None,
+    modifier: Modifier | None = None,
+) -> Checksum:
+    """Commit the directory of this machine at `path` as the next commit of a branch. `timestamp`: seconds since 1970.
+
+    Its parent is what the branch has now, unless the options name one. Raises Error; then the repo is as it was.
+    """
+    options = options or CommitOptions()
+    if options.parent is None:
+        options = replace(options, parent=find_ref(repo.fd, *parse_refspec(branch)))
+    with Transaction(repo) as transaction:
+        top = Directory()
+        lay_directory(transaction, top, path, modifier)
+        checksum = commit_tree(transaction, add_tree(transaction, top), timestamp, branch, options)
+        transaction.commit()
+    return checksum
 
 
 def commit_tree(

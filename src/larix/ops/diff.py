@@ -43,6 +43,7 @@ class Statistics:
 
 
 def commit_as_tree(repo: Repo, commit: Checksum) -> Tree:
+    """For `diff`. Raises NotFound, Corrupt."""
     return Tree(repo.load_commit(commit).dirtree, repo.load_dirtree, "/")
 
 

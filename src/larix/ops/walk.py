@@ -25,6 +25,7 @@ class Entry:
 
 
 def find_root(repo: Repo, commit: Checksum) -> Entry:
+    """The top directory of a commit's tree. Raises NotFound, Corrupt."""
     found = repo.load_commit(commit)
     return Entry("/", found.dirtree, found.dirmeta)
 

@@ -7,17 +7,23 @@ from larix.remote.http import DEFAULTS, HttpOptions
 from larix.remote.http_source import HttpSource
 from larix.remote.repo_source import RepoSource
 from larix.remote.source import Source
-from larix.remote.trust import check_summary_policy
+from larix.remote.trust import check_policy, check_summary_policy
 from larix.repo.remotes import Remote
 from larix.repo.repo import Repo
 
 LATER = ("metalink", "proxy", "tls-client-cert-path", "tls-client-key-path", "tls-ca-path")
 
 
-def open_source(repo: Repo, remote: Remote, options: HttpOptions = DEFAULTS, *, trusted: bool = True) -> Source:
-    """`trusted` is for a repo of this machine, see RepoSource.
+def open_source(
+    repo: Repo, remote: Remote, options: HttpOptions = DEFAULTS, *, trusted: bool = True, unsigned: bool = False
+) -> Source:
+    """`trusted` is for a repo of this machine, see RepoSource. `unsigned`: what the remote must sign does not matter,
+    since what is wanted of it is known by its checksum, or the caller has looked.
 
-    Raises Invalid for a url of no known kind, Unsupported for settings that larix cannot keep to yet."""
+    Raises Invalid for a url of no known kind, Unsupported for settings that larix cannot keep to yet, Untrusted.
+    """
+    if not unsigned:
+        check_policy(remote)
     for key in LATER:
         if key in remote.options:
             raise Unsupported(f"Remote {remote.name}: larix cannot use the setting {key} yet")
@@ -34,7 +40,7 @@ def open_source(repo: Repo, remote: Remote, options: HttpOptions = DEFAULTS, *, 
 def load_summary(repo: Repo, remote: Remote) -> bytes | None:
     """The summary that the remote has now, if it has one. Raises FetchFailed, Untrusted."""
     check_summary_policy(remote)
-    source = open_source(repo, remote)
+    source = open_source(repo, remote, unsigned=True)
     try:
         return source.summary()
     finally:

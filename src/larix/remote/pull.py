@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from larix import gvariant
+import larix.gvariant as gvariant
 from larix.errors import Corrupt, Error, Invalid, NotFound
 from larix.formats import objects
 from larix.formats.checksum import Checksum, is_checksum
@@ -249,7 +249,7 @@ def pull(
     source: Source,
     refs: Mapping[str, Checksum | None],
     remote: str | None,
-    options: PullOptions,
+    options: PullOptions | None = None,
     *,
     mirrored: str | None = None,
     mirrors: Mapping[tuple[str, str], Checksum] | None = None,
@@ -260,6 +260,7 @@ def pull(
     `mirrored`; with them come `mirrors`, (collection, ref) -> commit. A name that is a checksum brings that commit and
     sets no ref. Raises NotFound, Corrupt, Invalid, FetchFailed; then the repo is as it was.
     """
+    options = options or PullOptions()
     targets: dict[tuple[str | None, str], Checksum] = {}
     commits: dict[Checksum, list[Asked]] = {}
     for name, given in refs.items():

@@ -83,7 +83,7 @@ def _complete(repo: Repo, remote: Remote, commits: Iterable[Checksum], failures:
 
 def _bring(repo: Repo, remote: Remote, commit: Checksum) -> None:
     # What the remote must sign is not asked: an object is what its name says, or is refused.
-    source = open_source(repo, remote, trusted=False)
+    source = open_source(repo, remote, trusted=False, unsigned=True)
     try:
         pull(repo, source, {commit: None}, None, PullOptions())
     finally:

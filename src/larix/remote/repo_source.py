@@ -17,6 +17,8 @@ from larix.repo.transaction import Transaction
 
 
 class RepoSource:
+    """A repo in a directory of this machine, of any mode."""
+
     remote = False
 
     def __init__(self, path: str, *, trusted: bool = True) -> None:

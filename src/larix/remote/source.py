@@ -30,6 +30,8 @@ class Pulled:
 
 
 class Source(Protocol):
+    """Where a pull takes from. What it raises is an Error; whoever made it closes it."""
+
     # Whether objects come over a network.
     remote: bool
     # What its own branches are known by, if anything.
@@ -56,7 +58,9 @@ class Source(Protocol):
         """Where it looks for an object, for messages."""
         ...
 
-    def summary(self) -> bytes | None: ...
+    def summary(self) -> bytes | None:
+        """As it is there, if it has one."""
+        ...
 
     def request(self, name: ObjectName) -> None:
         """Ask for a metadata object."""

@@ -5,7 +5,7 @@ ab/cdef….file-xattrs-link    its attributes, a(ayay); a hard link to the next
 12/3456….file-xattrs         the same, under the checksum of these bytes
 """
 
-from larix import gvariant
+import larix.gvariant as gvariant
 from larix.formats import xattrs as xattr_format
 from larix.formats.objects import MAX_METADATA_SIZE
 from larix.linux import files

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable
 from functools import lru_cache
 
-from larix import gvariant
+import larix.gvariant as gvariant
 from larix.errors import Corrupt
 from larix.formats import xattrs as xattr_format
 from larix.formats.content import CACHED, FileHeader

@@ -24,6 +24,8 @@ SUFFIX = ".conf"
 
 @dataclass(frozen=True, slots=True)
 class Remote:
+    """A name for where to pull from, and its settings as the config has them."""
+
     name: str
     options: dict[str, str]
 
@@ -68,6 +70,7 @@ def find_remote(repo: Repo, name: str) -> Remote | None:
 
 
 def load_remote(repo: Repo, name: str) -> Remote:
+    """Its settings, of the config or of a file of its own. Raises NotFound."""
     found = find_remote(repo, name)
     if found is None:
         raise NotFound(f'Remote "{name}" not found')

@@ -21,6 +21,7 @@ OVERRIDE = "override-commit"
 
 
 def origin_of(refspec: str) -> KeyFile:
+    """The origin of a deployment that follows REF or REMOTE:REF."""
     origin = KeyFile()
     origin.set(ORIGIN, "refspec", refspec)
     return origin

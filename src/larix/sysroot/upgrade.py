@@ -6,10 +6,8 @@ from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum
 from larix.formats.keyfile import KeyFile
 from larix.formats.names import check_ref, parse_refspec, refspec
-from larix.remote.open import open_source
-from larix.remote.pull import PullOptions, TooOld, check_age, pull
-from larix.remote.trust import check_policy
-from larix.repo.remotes import load_remote
+from larix.remote.pull import PullOptions, TooOld, check_age
+from larix.remote.pull_remote import pull_remote
 from larix.repo.repo import Repo
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.origin import ORIGIN, OVERRIDE, check_configured, inherited, load_refspec, origin_of
@@ -95,15 +93,8 @@ def _fetch(sysroot: Sysroot, source: Deployment, name: str | None, ref: str, opt
     """Pull a ref; nothing where that is a branch of our own."""
     if name is None:
         return
-    remote = load_remote(sysroot.repo, name)
-    check_policy(remote)
     oldest = None if options.allow_downgrade else source.checksum
-    opened = open_source(sysroot.repo, remote)
-    try:
-        how = PullOptions(collection=remote.collection, newer_than=oldest)
-        pull(sysroot.repo, opened, {ref: options.override}, name, how)
-    finally:
-        opened.close()
+    pull_remote(sysroot.repo, name, {ref: options.override}, PullOptions(newer_than=oldest))
 
 
 def resolve_ref(repo: Repo, remote: str | None, ref: str) -> Checksum:

@@ -5,9 +5,10 @@ import argparse
 from larix.cli.admin.options import (
     add_stateroot,
     add_sysroot,
+    clean,
     open_sysroot,
     print_plan,
-    put_in_place,
+    print_swap,
     refuse_to_stage,
     running_kernel_args,
     stateroot_of,
@@ -16,11 +17,11 @@ from larix.cli.options import Parser, add_missing, read_text
 from larix.errors import Invalid
 from larix.formats.kargs import KernelArgs
 from larix.formats.keyfile import KeyFile
-from larix.sysroot.cleanup import undone_on_failure
-from larix.sysroot.deploy import DeployOptions, deploy, find_source
+from larix.sysroot.deploy import DeployOptions, find_source
 from larix.sysroot.deployment import Deployment
+from larix.sysroot.install import install
 from larix.sysroot.origin import origin_of
-from larix.sysroot.plan import KeepOptions, plan_order
+from larix.sysroot.plan import KeepOptions
 
 
 def configure(parser: Parser) -> None:
@@ -59,12 +60,12 @@ def run(args: argparse.Namespace) -> None:
             refuse_to_stage(sysroot)
         how = DeployOptions(source, args.overlay_initrd)
         keep = KeepOptions(args.retain, args.retain_pending, args.retain_rollback, args.not_as_default)
-        with undone_on_failure(sysroot):
-            new, plan = deploy(sysroot, stateroot, commit, origin, _kernel_args(args, source), how)
-            if source is not None:
-                print_plan(plan)
-            order = plan_order(sysroot.deployments, new, sysroot.booted, source, keep)
-            put_in_place(sysroot, order, prune=not args.no_prune)
+        before = len(sysroot.deployments)
+        installed = install(sysroot, stateroot, commit, origin, _kernel_args(args, source), how, keep)
+        if source is not None:
+            print_plan(installed.plan)
+        print_swap(sysroot, installed.swap, before)
+        clean(sysroot, prune=not args.no_prune)
 
 
 def _read_origin(path: str) -> KeyFile:

@@ -10,12 +10,12 @@ from larix.cli.output import size
 from larix.errors import Invalid, NotFound, Unsupported
 from larix.formats.kargs import KernelArgs
 from larix.linux import files
-from larix.sysroot.bootswap import write_deployments
-from larix.sysroot.cleanup import cleanup, undone_on_failure
-from larix.sysroot.deploy import DeployOptions, deploy, find_source
+from larix.sysroot.bootswap import Swap, write_deployments
+from larix.sysroot.cleanup import cleanup
+from larix.sysroot.deploy import DeployOptions, find_source
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.etcplan import Conflict, EtcPlan, Reason
-from larix.sysroot.plan import KeepOptions, plan_order
+from larix.sysroot.install import install
 from larix.sysroot.sysroot import Sysroot, SysrootOptions
 from larix.sysroot.upgrade import Target
 
@@ -109,17 +109,21 @@ def conflict_to_json(conflict: Conflict) -> dict[str, object]:
     return {"path": conflict.path, "reason": conflict.reason, "stops": conflict.stops}
 
 
-def put_in_place(sysroot: Sysroot, deployments: Sequence[Deployment], *, prune: bool = True) -> None:
+def put_in_place(sysroot: Sysroot, deployments: Sequence[Deployment]) -> None:
     """Make this the list, say so, and clean up after it."""
     before = len(sysroot.deployments)
-    swap = write_deployments(sysroot, deployments)
+    print_swap(sysroot, write_deployments(sysroot, deployments), before)
+    clean(sysroot)
+
+
+def print_swap(sysroot: Sysroot, swap: Swap, before: int) -> None:
+    """What became of the boot configuration; `before` is how many deployments there were."""
     print(
         f"{'Bootloader updated' if swap.with_config and not swap.has_bootloader else 'Transaction complete'}; "
         f"bootconfig swap: {'yes' if swap.with_config else 'no'}; "
         f"bootversion: boot.{sysroot.bootversion}.{sysroot.subbootversion}, "
-        f"deployment count change: {len(deployments) - before}"
+        f"deployment count change: {len(sysroot.deployments) - before}"
     )
-    clean(sysroot, prune=prune)
 
 
 def clean(sysroot: Sysroot, *, prune: bool = True) -> None:
@@ -130,11 +134,12 @@ def clean(sysroot: Sysroot, *, prune: bool = True) -> None:
 
 def deploy_target(sysroot: Sysroot, source: Deployment, target: Target) -> None:
     """Deploy in the stateroot of `source`, with its /etc and kernel arguments, and make it the default."""
+    before = len(sysroot.deployments)
     options = source.entry.options
-    with undone_on_failure(sysroot):
-        new, plan = deploy(sysroot, source.stateroot, target.commit, target.origin, options, DeployOptions(source))
-        print_plan(plan)
-        put_in_place(sysroot, plan_order(sysroot.deployments, new, sysroot.booted, source, KeepOptions()))
+    installed = install(sysroot, source.stateroot, target.commit, target.origin, options, DeployOptions(source))
+    print_plan(installed.plan)
+    print_swap(sysroot, installed.swap, before)
+    clean(sysroot)
 
 
 def add_restart(parser: Parser) -> None:

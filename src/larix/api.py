@@ -1,0 +1,142 @@
+"""The public names of larix, each of which is `larix.NAME`. docs/api.md shows how they go together."""
+
+from larix.errors import Busy, Corrupt, Error, FetchFailed, Invalid, NoSpace, NotFound, Unsupported, Untrusted
+from larix.formats.checksum import Checksum
+from larix.formats.content import FileHeader
+from larix.formats.kargs import KernelArgs
+from larix.formats.keyfile import KeyFile
+from larix.formats.objects import Commit, DirMeta, DirTree, Metadata, ObjectName, ObjectType
+from larix.gvariant import Variant
+from larix.ops.checkout import checkout
+from larix.ops.commit import CommitOptions, commit_directory, commit_tree
+from larix.ops.diff import Changes, commit_as_tree, diff, directory_as_tree
+from larix.ops.fsck import Finding, check, check_all
+from larix.ops.modify import Modifier
+from larix.ops.placing import CheckoutOptions, Overwrite
+from larix.ops.prune import PruneOptions, PrunePlan, delete_commit, plan_prune, prune
+from larix.ops.reach import history, reach
+from larix.ops.scan import lay_directory
+from larix.ops.summary import update_summary
+from larix.ops.tar import ExportOptions, export
+from larix.ops.tree import Directory, Stored, add_tree, lay_over, open_stored
+from larix.ops.untar import ArchiveOptions, lay_archive
+from larix.ops.walk import Entry, children, find_path, find_root, walk
+from larix.remote.pull import PullOptions, pull
+from larix.remote.pull_remote import pull_remote
+from larix.remote.repo_source import RepoSource
+from larix.remote.source import Pulled, Source
+from larix.repo.exclusive import Exclusive
+from larix.repo.remotes import Remote, add_remote, delete_remote, load_remote
+from larix.repo.repo import Repo
+from larix.repo.transaction import Transaction
+from larix.sysroot.bootswap import write_deployments
+from larix.sysroot.cleanup import cleanup
+from larix.sysroot.deploy import DeployOptions, find_source
+from larix.sysroot.deployment import Deployment
+from larix.sysroot.etcmerge import plan_commit
+from larix.sysroot.etcplan import EtcPlan
+from larix.sysroot.install import Installed, install
+from larix.sysroot.origin import origin_of
+from larix.sysroot.plan import KeepOptions
+from larix.sysroot.stateroot import init_stateroot, init_sysroot
+from larix.sysroot.sysroot import Sysroot, SysrootOptions
+from larix.sysroot.upgrade import Target, UpgradeOptions, find_switch, find_upgrade
+
+# In the order in which one meets them.
+__all__ = [  # noqa: RUF022
+    # Errors
+    "Busy",
+    "Corrupt",
+    "Error",
+    "FetchFailed",
+    "Invalid",
+    "NoSpace",
+    "NotFound",
+    "Unsupported",
+    "Untrusted",
+    # What bytes mean
+    "Checksum",
+    "FileHeader",
+    "KernelArgs",
+    "KeyFile",
+    "Commit",
+    "DirMeta",
+    "DirTree",
+    "Metadata",
+    "ObjectName",
+    "ObjectType",
+    "Variant",
+    # A repo
+    "Repo",
+    "Transaction",
+    "Exclusive",
+    "Remote",
+    "add_remote",
+    "delete_remote",
+    "load_remote",
+    # Verbs
+    "Directory",
+    "Stored",
+    "add_tree",
+    "lay_over",
+    "open_stored",
+    "lay_directory",
+    "ArchiveOptions",
+    "lay_archive",
+    "Modifier",
+    "CommitOptions",
+    "commit_directory",
+    "commit_tree",
+    "checkout",
+    "CheckoutOptions",
+    "Overwrite",
+    "Entry",
+    "children",
+    "find_path",
+    "find_root",
+    "walk",
+    "history",
+    "reach",
+    "Changes",
+    "commit_as_tree",
+    "diff",
+    "directory_as_tree",
+    "ExportOptions",
+    "export",
+    "Finding",
+    "check",
+    "check_all",
+    "PruneOptions",
+    "PrunePlan",
+    "delete_commit",
+    "plan_prune",
+    "prune",
+    "update_summary",
+    # The other end
+    "PullOptions",
+    "pull",
+    "pull_remote",
+    "Pulled",
+    "Source",
+    "RepoSource",
+    # A machine
+    "init_stateroot",
+    "init_sysroot",
+    "Sysroot",
+    "SysrootOptions",
+    "Deployment",
+    "origin_of",
+    "Target",
+    "UpgradeOptions",
+    "find_switch",
+    "find_upgrade",
+    "DeployOptions",
+    "find_source",
+    "KeepOptions",
+    "Installed",
+    "install",
+    "write_deployments",
+    "cleanup",
+    "EtcPlan",
+    "plan_commit",
+]
