@@ -20,7 +20,9 @@ from larix.ops.summary import update_summary
 from larix.ops.tar import ExportOptions, export
 from larix.ops.tree import Directory, Stored, add_tree, lay_over, open_stored
 from larix.ops.untar import ArchiveOptions, lay_archive
+from larix.ops.usage import Amount, RefUsage, Usage, measure_usage
 from larix.ops.walk import Entry, children, find_path, find_root, walk
+from larix.progress import NO_PROGRESS, Counting, Progress, Step
 from larix.remote.pull import PullOptions, pull
 from larix.remote.pull_remote import pull_remote
 from larix.remote.repo_source import RepoSource
@@ -66,6 +68,11 @@ __all__ = [  # noqa: RUF022
     "ObjectName",
     "ObjectType",
     "Variant",
+    # How far it is
+    "NO_PROGRESS",
+    "Counting",
+    "Progress",
+    "Step",
     # A repo
     "Repo",
     "Transaction",
@@ -112,6 +119,10 @@ __all__ = [  # noqa: RUF022
     "plan_prune",
     "prune",
     "update_summary",
+    "Amount",
+    "RefUsage",
+    "Usage",
+    "measure_usage",
     # The other end
     "PullOptions",
     "pull",

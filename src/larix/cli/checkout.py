@@ -4,9 +4,9 @@ import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from larix.cli.options import Parser, add_missing, add_repo, boolean, open_repo, read_text
+from larix.cli.progress import add_progress, progress_of
 from larix.errors import Error, Invalid
 from larix.ops.checkout import checkout
 from larix.ops.modify import parse_skip_list
@@ -16,6 +16,7 @@ from larix.repo.repo import Repo
 
 def configure(parser: Parser) -> None:
     add_repo(parser)
+    add_progress(parser)
     parser.add_argument("-U", "--user-mode", action="store_true", help="Change no owners, set no extended attributes")
     parser.add_argument("-H", "--require-hardlinks", action="store_true", help="Fail rather than copy a file")
     parser.add_argument("-C", "--force-copy", action="store_true", help="Copy every file, never link it")
@@ -54,9 +55,11 @@ def run(args: argparse.Namespace) -> None:
     with open_repo(args) as repo:
         if args.from_file or args.from_stdin:
             # There the first word is the destination.
-            check_out_many(repo, read_list(args), Path(args.commit), options)
+            check_out_many(repo, read_list(args), args.commit, options)
         else:
-            checkout(repo, repo.resolve(args.commit), Path(args.destination or args.commit), options)
+            commit = repo.resolve(args.commit)
+            with progress_of(args) as progress:
+                checkout(repo, commit, args.destination or args.commit, options, progress=progress)
 
 
 def find_options(args: argparse.Namespace) -> CheckoutOptions:
@@ -102,7 +105,7 @@ def read_list(args: argparse.Namespace) -> Iterator[tuple[str, str]]:
         yield words[i], words[i + 1] if i + 1 < len(words) else "/"
 
 
-def check_out_many(repo: Repo, pairs: Iterator[tuple[str, str]], destination: Path, options: CheckoutOptions) -> None:
+def check_out_many(repo: Repo, pairs: Iterator[tuple[str, str]], destination: str, options: CheckoutOptions) -> None:
     for commit, subpath in pairs:
         checksum = repo.resolve(commit)
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from larix.cli.dates import parse_date
 from larix.cli.editor import edit_message
 from larix.cli.options import Parser, add_lock_timeout, add_missing, add_repo, boolean, open_repo, read_text
+from larix.cli.progress import add_progress, progress_of
 from larix.cli.values import key_value, key_variant
 from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum, parse_checksum
@@ -27,6 +28,7 @@ from larix.ops.scan import find_links, lay_directory
 from larix.ops.summary import update_summary
 from larix.ops.tree import Directory, Stored, add_tree, lay_over, open_stored
 from larix.ops.untar import ArchiveOptions, lay_archive
+from larix.progress import Progress
 from larix.repo.refs import find_ref
 from larix.repo.repo import Repo
 from larix.repo.transaction import Counts, Transaction
@@ -37,6 +39,7 @@ MAX_INT64 = (1 << 63) - 1
 def configure(parser: Parser) -> None:
     add_repo(parser)
     add_lock_timeout(parser)
+    add_progress(parser)
     parser.add_argument("path", metavar="PATH", nargs="?", help="The directory to commit (default: the current one)")
     add_what(parser)
     add_about(parser)
@@ -112,8 +115,9 @@ def run(args: argparse.Namespace) -> None:
         repo.fsync = repo.fsync and args.fsync
         parent = find_parent(repo, args)
         options = describe(repo, args, parent)
-        with Transaction(repo) as transaction:
-            root, known = add_trees(transaction, args, trees, modifier, use_links=use_links)
+        with progress_of(args) as progress, Transaction(repo) as transaction:
+            root, known = add_trees(transaction, args, trees, modifier, use_links=use_links, progress=progress)
+            progress.start("Writing")
             if args.bootable:
                 pairs = [*options.metadata.pairs, *describe_kernel(transaction, root)]
                 options = replace(options, metadata=Metadata(pairs))
@@ -217,6 +221,7 @@ def add_trees(
     modifier: Modifier,
     *,
     use_links: bool,
+    progress: Progress,
 ) -> tuple[Stored, int]:
     """Besides the tree, how many files were known without reading them, because they are links to objects."""
     repo = transaction.repo
@@ -229,10 +234,12 @@ def add_trees(
             lay_changed(transaction, top, tree_of(repo, repo.resolve(what)), modifier)
         elif kind == "dir":
             adopt = transaction.adopt_file if args.consume else None
-            known += lay_directory(transaction, top, what, modifier, repo=repo, links=links, adopt=adopt)
+            known += lay_directory(
+                transaction, top, what, modifier, repo=repo, links=links, adopt=adopt, progress=progress
+            )
         else:
             with open_archive(what) as archive:
-                lay_archive(transaction, top, archive, modifier, archive_options(args), repo=repo)
+                lay_archive(transaction, top, archive, modifier, archive_options(args), repo=repo, progress=progress)
     modifier.check_matched()
     return add_tree(transaction, top), known
 

@@ -3,15 +3,17 @@
 import argparse
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 
 from larix.cli.json import print_json
 from larix.cli.options import Parser, add_json, add_lock_timeout, add_repo, open_repo
+from larix.cli.progress import add_progress, progress_of
 from larix.errors import Corrupt, Invalid
 from larix.formats.checksum import Checksum
 from larix.formats.objects import ObjectName
 from larix.ops import fsck
 from larix.ops.bindings import check_back_refs
+from larix.progress import NO_PROGRESS, Progress
 from larix.remote.repair import Repaired, repair
 from larix.repo.exclusive import Exclusive
 from larix.repo.remotes import list_remotes, load_remote
@@ -22,6 +24,7 @@ def configure(parser: Parser) -> None:
     add_repo(parser)
     add_lock_timeout(parser)
     add_json(parser)
+    add_progress(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="Print only what is wrong, and the result")
     parser.add_argument("-a", "--all", action="store_true", help="Go on after the first corrupt object")
     parser.add_argument("--delete", action="store_true", help="Delete corrupt objects, so that a pull brings them anew")
@@ -56,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
             damaged = [commit for commit in partial if repo.is_damaged(commit)]
             commits = sorted({*commits, *damaged, *fsck.find_missing_commits(repo)})
         say(f"Verifying content integrity of {len(commits)} commit objects...")
-        with closing(fsck.check(repo, commits)) as findings:
+        with shown_progress(args) as progress, closing(fsck.check(repo, commits, progress=progress)) as findings:
             go_on = args.all or args.delete or args.repair or args.json
             found = list(findings) if go_on else until_corrupt(findings)
         repaired: Repaired | None = None
@@ -84,6 +87,10 @@ def run(args: argparse.Namespace) -> None:
             )
     if not args.json:
         print(f"object fsck of {len(commits)} commits completed successfully - no errors found.")
+
+
+def shown_progress(args: argparse.Namespace) -> AbstractContextManager[Progress]:
+    return nullcontext(NO_PROGRESS) if args.quiet else progress_of(args)
 
 
 def check_refs(repo: Repo, args: argparse.Namespace, say: Callable[[str], None]) -> None:

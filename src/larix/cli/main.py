@@ -61,6 +61,7 @@ COMMANDS = {
     "checkout": ("checkout", "Make a directory of a commit"),
     "commit": ("commit", "Commit a directory as a new version of a tree"),
     "config": ("config", "Print or change a setting of a repo"),
+    "df": ("df", "Print what takes the space of a repo, and what dropping a ref would free"),
     "diff": ("diff", "Print what differs between two commits or directories"),
     "export": ("export", "Write a commit as a tar archive"),
     "fsck": ("fsck", "Check that every object is there and has its checksum"),

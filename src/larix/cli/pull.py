@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 from larix.cli.options import Parser, add_lock_timeout, add_missing, add_repo, open_repo
+from larix.cli.progress import add_progress, progress_of
 from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum, parse_checksum
 from larix.remote.cached_source import CachedSource
@@ -22,6 +23,7 @@ def add_options(parser: Parser) -> None:
     """What pull and pull-local share."""
     add_repo(parser)
     add_lock_timeout(parser)
+    add_progress(parser)
     parser.add_argument("--depth", type=int, default=0, help="How many parents come too; -1 for all (default: 0)")
     parser.add_argument("--commit-metadata-only", action="store_true", help="Bring commits without their trees")
     parser.add_argument("--disable-verify-bindings", action="store_true", help="Take a commit made for another ref")
@@ -72,7 +74,7 @@ def configure(parser: Parser) -> None:
     parser.add_argument("-T", "--timestamp-check", action="store_true", help="Refuse commits older than what is here")
     parser.add_argument("--timestamp-check-from-rev", metavar="REV", help="Refuse commits older than this one")
     parser.add_argument("--cache-dir", metavar="DIR", help="Accepted; larix caches no summaries")
-    parser.add_argument("--update-frequency", metavar="MS", type=_count, help="Accepted; there is no progress display")
+    parser.add_argument("--update-frequency", metavar="MS", type=_count, help="Tell no more often how far it is")
     add_missing(parser, "--dry-run", "it tells what static deltas would bring, and larix has none yet", value=False)
     parser.add_argument("remote", metavar="REMOTE", help="A remote, or REMOTE:REF")
     parser.add_argument("refs", metavar="REF", nargs="*", help="Branch, BRANCH@CHECKSUM or CHECKSUM")
@@ -101,7 +103,10 @@ def run(args: argparse.Namespace) -> None:
             mirrored = source.collection if args.mirror else None
             mirrors = source.mirrors() if args.mirror and not named else None
             target = None if args.mirror else name
-            pulled = pull(repo, source, wanted, target, chosen, mirrored=mirrored, mirrors=mirrors)
+            with progress_of(args) as progress:
+                pulled = pull(
+                    repo, source, wanted, target, chosen, mirrored=mirrored, mirrors=mirrors, progress=progress
+                )
             if cached is not None:
                 pulled.metadata_near = cached.near
             if args.mirror and not named and (summary := source.summary()) is not None:

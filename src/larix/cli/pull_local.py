@@ -4,6 +4,7 @@ import argparse
 import time
 
 from larix.cli.options import Parser, add_missing, open_repo
+from larix.cli.progress import progress_of
 from larix.cli.pull import add_options, options, parse_refs, print_pulled
 from larix.remote.pull import pull
 from larix.remote.repo_source import RepoSource
@@ -26,7 +27,8 @@ def run(args: argparse.Namespace) -> None:
         try:
             began = time.monotonic()
             wanted = parse_refs(args.refs) if args.refs else {**source.refs()}
-            pulled = pull(repo, source, wanted, args.remote, options(args))
+            with progress_of(args) as progress:
+                pulled = pull(repo, source, wanted, args.remote, options(args), progress=progress)
             print_pulled(pulled, source, time.monotonic() - began)
         finally:
             source.close()

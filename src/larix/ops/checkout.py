@@ -17,6 +17,7 @@ from larix.formats.objects import DirMeta, DirTree
 from larix.linux import files, xattr
 from larix.ops.placing import CheckoutOptions, Overwrite, Placer, hidden_name
 from larix.ops.walk import MAX_DEPTH, Entry, find_path, find_root
+from larix.progress import NO_PROGRESS, Progress
 from larix.repo.repo import Repo
 from larix.repo.workers import Workers
 
@@ -27,11 +28,16 @@ PLAIN_BITS = 0o775
 
 
 def checkout(
-    repo: Repo, commit: Checksum, destination: str | os.PathLike[str], options: CheckoutOptions | None = None
+    repo: Repo,
+    commit: Checksum,
+    destination: str | os.PathLike[str],
+    options: CheckoutOptions | None = None,
+    *,
+    progress: Progress = NO_PROGRESS,
 ) -> None:
     """Make `destination` and fill it; it must not be there unless the options say what to overwrite.
 
-    A `subpath` that is a file is put into it. Raises NotFound, Error.
+    A `subpath` that is a file is put into it. `progress` counts files. Raises NotFound, Error.
     """
     options, path = options or CheckoutOptions(), os.fspath(destination)
     if repo.layout.user_only:
@@ -53,7 +59,7 @@ def checkout(
         fd = files.open_directory(path, follow=not made)
         try:
             with closing(Placer(repo, options)) as placer:
-                _Checkout(repo, fd, options, placer).run(entry, made=made)
+                _Checkout(repo, fd, options, placer, progress).run(entry, made=made)
             if options.fsync:
                 files.sync_file_system(fd)
         finally:
@@ -68,13 +74,27 @@ class _Batch:
     files: list[tuple[str, Checksum]]
 
 
+def _count_files(repo: Repo, dirtree: Checksum, known: dict[Checksum, int], depth: int = 0) -> int:
+    if depth > MAX_DEPTH:
+        raise Invalid(f"Directory {dirtree}: nested more than {MAX_DEPTH} directories")
+    if dirtree not in known:
+        tree = repo.load_dirtree(dirtree)
+        count = len(tree.files)
+        # A comprehension would take two frames of Python's stack for each level.
+        for sub, _ in tree.dirs.values():
+            count += _count_files(repo, sub, known, depth + 1)
+        known[dirtree] = count
+    return known[dirtree]
+
+
 class _Checkout:
-    def __init__(self, repo: Repo, fd: int, options: CheckoutOptions, placer: Placer) -> None:
+    def __init__(self, repo: Repo, fd: int, options: CheckoutOptions, placer: Placer, progress: Progress) -> None:
         self._repo = repo
         self._fd = fd
         self._options = options
         self._placer = placer
-        self._workers = Workers(self._copy_batch, lambda done: None)
+        self._progress = progress
+        self._workers = Workers(self._copy_batch, progress.advance)
 
     def run(self, entry: Entry, *, made: bool) -> None:
         """`made` says whether the top is new."""
@@ -82,6 +102,10 @@ class _Checkout:
             if not self._placer.link(entry.checksum, entry.name, self._fd):
                 self._placer.copy(entry.checksum, entry.name, self._fd)
             return
+        self._progress.start("Checking out")
+        if self._progress.wanted:
+            self._progress.expect(_count_files(self._repo, entry.checksum, {}))
+            self._progress.all_known()
         with self._workers:
             directories = self._fill_all(entry, made=made)
         # From the innermost on: a directory's mode may keep its owner out.
@@ -110,6 +134,7 @@ class _Checkout:
                 subdirectories = [(name, *both, self._make_directory(name, fd)) for name, both in tree.dirs.items()]
             finally:
                 os.close(fd)
+            self._progress.advance(len(tree.files) - len(copies))
             if made:
                 new.append((below, dirmeta))
             for i in range(0, len(copies), BATCH):
@@ -156,14 +181,15 @@ class _Checkout:
             return files.open_directory(below or ".", self._fd)
         return files.open_below(self._fd, below)
 
-    def _copy_batch(self, batch: _Batch) -> None:
-        """In a worker."""
+    def _copy_batch(self, batch: _Batch) -> int:
+        """In a worker: how many were copied."""
         fd = self._open(batch.below)
         try:
             for name, checksum in batch.files:
                 self._placer.copy(checksum, name, fd)
         finally:
             os.close(fd)
+        return len(batch.files)
 
     def _set_directory(self, fd: int, meta: DirMeta) -> None:
         if not self._options.user_mode:

@@ -14,6 +14,7 @@ from larix.ops.modify import Modifier
 from larix.ops.scan import lay_directory
 from larix.ops.sizes import find_sizes
 from larix.ops.tree import Directory, Stored, add_tree
+from larix.progress import NO_PROGRESS, Progress
 from larix.repo.refs import find_ref
 from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
@@ -41,6 +42,8 @@ def commit_directory(
     timestamp: int,
     options: CommitOptions | None = None,
     modifier: Modifier | None = None,
+    *,
+    progress: Progress = NO_PROGRESS,
 ) -> Checksum:
     """Commit the directory of this machine at `path` as the next commit of a branch. `timestamp`: seconds since 1970.
 
@@ -51,8 +54,9 @@ def commit_directory(
         options = replace(options, parent=find_ref(repo.fd, *parse_refspec(branch)))
     with Transaction(repo) as transaction:
         top = Directory()
-        lay_directory(transaction, top, path, modifier)
+        lay_directory(transaction, top, path, modifier, progress=progress)
         checksum = commit_tree(transaction, add_tree(transaction, top), timestamp, branch, options)
+        progress.start("Writing")
         transaction.commit()
     return checksum
 

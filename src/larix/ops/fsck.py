@@ -13,6 +13,7 @@ from larix.formats.content import content_checksum
 from larix.formats.objects import Commit, ObjectName, ObjectType
 from larix.ops.bindings import check_bindings
 from larix.ops.reach import list_inside, reach
+from larix.progress import NO_PROGRESS, Progress
 from larix.repo.config import set_option
 from larix.repo.exclusive import Exclusive
 from larix.repo.repo import Repo, differing
@@ -97,11 +98,32 @@ def mark_damaged(repo: Repo, commits: Iterable[Checksum]) -> None:
         transaction.commit()
 
 
-def check(repo: Repo, commits: Iterable[Checksum]) -> Generator[Finding, None, None]:
-    """What is wrong with the objects that these commits reach, in the order of finding it. Close it to stop early."""
+def check(
+    repo: Repo, commits: Iterable[Checksum], *, progress: Progress = NO_PROGRESS
+) -> Generator[Finding, None, None]:
+    """What is wrong with the objects that these commits reach, in the order of finding it. Close it to stop early.
+
+    `progress` counts file objects, and their bytes as they lie there.
+    """
     found: deque[Finding] = deque()
-    names = reach(repo, commits, lambda name, error: found.append(_finding(name, error)))
-    return _check_files(repo, names, found)
+    names: Iterable[ObjectName] = reach(repo, commits, lambda name, error: found.append(_finding(name, error)))
+    progress.start("Checking")
+    if progress.wanted:
+        names = [*names]
+        progress.expect(*_measure(repo, [name for name in names if name.type == ObjectType.FILE]))
+        progress.all_known()
+    return _check_files(repo, names, found, progress)
+
+
+def _measure(repo: Repo, names: Iterable[ObjectName]) -> tuple[int, int]:
+    """How many, and how many bytes, of which those are 0 that are not there."""
+    sizes = []
+    for name in names:
+        try:
+            sizes.append(repo.stored_size(name))
+        except Error:
+            sizes.append(0)
+    return len(sizes), sum(sizes)
 
 
 def check_all(repo: Repo) -> Generator[Finding, None, None]:
@@ -116,23 +138,31 @@ def check_all(repo: Repo) -> Generator[Finding, None, None]:
                 found.append(_finding(name, error))
             yield name
 
-    return _check_files(repo, metadata_checked(), found)
+    return _check_files(repo, metadata_checked(), found, NO_PROGRESS)
 
 
-def _check_files(repo: Repo, names: Iterable[ObjectName], found: deque[Finding]) -> Generator[Finding, None, None]:
+def _check_files(
+    repo: Repo, names: Iterable[ObjectName], found: deque[Finding], progress: Progress
+) -> Generator[Finding, None, None]:
     """Those of these objects that are files, on all cores; with what is `found` meanwhile."""
 
-    def check_batch(batch: list[Checksum]) -> list[Finding]:
+    def check_batch(batch: list[Checksum]) -> tuple[list[Finding], tuple[int, int]]:
         findings = []
         for checksum in batch:
             try:
                 check_file(repo, checksum)
             except (Corrupt, NotFound) as error:
                 findings.append(_finding(ObjectName(checksum, ObjectType.FILE), error))
-        return findings
+        if not progress.wanted:
+            return findings, (0, 0)
+        return findings, _measure(repo, [ObjectName(checksum, ObjectType.FILE) for checksum in batch])
+
+    def take(checked: tuple[list[Finding], tuple[int, int]]) -> None:
+        found.extend(checked[0])
+        progress.advance(*checked[1])
 
     batch: list[Checksum] = []
-    with Workers(check_batch, found.extend) as workers:
+    with Workers(check_batch, take) as workers:
         for name in names:
             if name.type == ObjectType.FILE:
                 batch.append(name.checksum)

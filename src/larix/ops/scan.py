@@ -15,6 +15,7 @@ from larix.formats.objects import DirMeta, ObjectType
 from larix.linux import files, xattr
 from larix.ops.modify import Modifier
 from larix.ops.tree import Directory
+from larix.progress import NO_PROGRESS, Progress
 from larix.repo.layout import PIECE, WHOLE, StoredFile
 from larix.repo.repo import Repo
 from larix.repo.workers import Workers
@@ -51,16 +52,19 @@ def lay_directory(
     repo: Repo | None = None,
     links: Links | None = None,
     adopt: Adopt | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> int:
     """Lay the directory at `path` over a tree. `repo` has what is stored of that tree, `links` what is known of files.
 
     With `adopt` files are given away, so that they need not be copied. How many files were known is returned.
+    `progress` counts files and bytes.
     Raises Error for sockets and devices, and where a file and a directory have the same name.
     """
     with files.doing(f"Reading {path}"):
         fd = files.open_directory(path)
     try:
-        return _Reader(sink, repo, fd, path, modifier or Modifier(), links or {}, adopt).read_into(under)
+        reader = _Reader(sink, repo, fd, path, modifier or Modifier(), links or {}, adopt, progress)
+        return reader.read_into(under)
     finally:
         os.close(fd)
 
@@ -77,10 +81,11 @@ def find_links(repo: Repo) -> Links:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Names in one directory, which is given by its path below the top."""
+    """Names in one directory, which is given by its path below the top, of files of `size` bytes."""
 
     below: str
     names: list[str]
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,7 @@ class _Added:
     below: str
     files: dict[str, Checksum]
     new: list[Checksum]
+    size: int
 
 
 class _Reader:
@@ -102,6 +108,7 @@ class _Reader:
         modifier: Modifier,
         links: Links,
         adopt: Adopt | None,
+        progress: Progress,
     ) -> None:
         """Of the directory that is open as `fd`; `path` is for messages."""
         self._sink = sink
@@ -111,6 +118,7 @@ class _Reader:
         self._modifier = modifier
         self._links = links
         self._adopt = adopt
+        self._progress = progress
         self._known = 0
         self._workers = Workers(self._add, self._take)
         # By paths below the top.
@@ -118,6 +126,10 @@ class _Reader:
 
     def read_into(self, under: Directory) -> int:
         self._modifier.skips("/")
+        self._progress.start("Reading")
+        if self._progress.wanted:
+            self._expect(self._fd, "")
+            self._progress.all_known()
         with self._workers:
             self._read(self._fd, "", under)
         return self._known
@@ -142,14 +154,15 @@ class _Reader:
                     if self._links and (known := self._links.get((about.st_dev, about.st_ino))) is not None:
                         into.put_file(entry.name, known)
                         self._known += 1
+                        self._progress.advance(1, about.st_size)
                         continue
                     if batch and (len(batch) == BATCH or size + about.st_size > BATCH_SIZE):
-                        self._workers.submit(_Batch(below, batch))
+                        self._workers.submit(_Batch(below, batch, size))
                         batch, size = [], 0
                     batch.append(entry.name)
                     size += about.st_size
             if batch:
-                self._workers.submit(_Batch(below, batch))
+                self._workers.submit(_Batch(below, batch, size))
         for name in dirs:
             with files.doing(f"Reading {path}/{name}"):
                 sub_fd = files.open_directory(name, fd, follow=False)
@@ -157,6 +170,22 @@ class _Reader:
                 self._read(sub_fd, f"{below}/{name}" if below else name, into.enter(name, self._repo))
             finally:
                 os.close(sub_fd)
+
+    def _expect(self, fd: int, below: str) -> None:
+        """All that `_read` will come to."""
+        with files.doing(f"Reading {self._path_of(below)}"), os.scandir(fd) as entries:
+            for entry in entries:
+                path = f"{below}/{entry.name}"
+                if path in self._modifier.skipped:
+                    continue
+                if not entry.is_dir(follow_symlinks=False):
+                    self._progress.expect(1, entry.stat(follow_symlinks=False).st_size)
+                    continue
+                sub_fd = files.open_directory(entry.name, fd, follow=False)
+                try:
+                    self._expect(sub_fd, path)
+                finally:
+                    os.close(sub_fd)
 
     def _path_of(self, below: str) -> str:
         return f"{self._path}/{below}" if below else self._path
@@ -176,10 +205,11 @@ class _Reader:
                     found[name] = checksum or self._sink.add_file(header, entry.size, entry.content)
         finally:
             os.close(fd)
-        return _Added(batch.below, found, self._sink.hand_over())
+        return _Added(batch.below, found, self._sink.hand_over(), batch.size)
 
     def _take(self, added: _Added) -> None:
         self._sink.take_over(added.new, len(added.files))
+        self._progress.advance(len(added.files), added.size)
         into = self._directories[added.below]
         for name, checksum in added.files.items():
             into.put_file(name, checksum)

@@ -30,6 +30,7 @@ from larix.formats.xattrs import Xattrs
 from larix.ops.modify import Modifier
 from larix.ops.scan import Sink
 from larix.ops.tree import Directory
+from larix.progress import NO_PROGRESS, Progress
 from larix.repo.layout import PIECE
 from larix.repo.repo import Repo
 
@@ -77,16 +78,19 @@ def lay_archive(
     options: ArchiveOptions | None = None,
     *,
     repo: Repo | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> None:
-    """Lay what is in an archive over a tree, of which `repo` has what is stored.
+    """Lay what is in an archive over a tree, of which `repo` has what is stored. `progress` counts members and bytes.
 
     Raises Corrupt for an archive that cannot be read to its end; Invalid for names that leave the tree; Error for
     sockets and devices, and where a file and a directory have the same name.
     """
     laying = _Laying(sink, under, modifier or Modifier(), options or ArchiveOptions(), repo)
     with _explained(), _decompressed(archive) as stream:
+        progress.start("Reading")
         for member in _members(stream):
             laying.add(member)
+            progress.advance(1, member.size)
     laying.link()
     if under.meta is None and laying.options.make_parents:
         under.meta = laying.modifier.directory("/", DirMeta(0, 0, NEW_DIRECTORY_MODE))

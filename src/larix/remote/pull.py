@@ -16,6 +16,7 @@ from larix.formats.checksum import Checksum, is_checksum
 from larix.formats.objects import Commit, ObjectName, ObjectType
 from larix.ops.bindings import check_bindings
 from larix.ops.walk import MAX_DEPTH
+from larix.progress import NO_PROGRESS, Progress
 from larix.remote.source import Pulled, Source
 from larix.repo.repo import Repo, differing
 from larix.repo.transaction import Transaction
@@ -70,11 +71,12 @@ class Asked(NamedTuple):
 
 
 class _Pull:
-    def __init__(self, source: Source, transaction: Transaction, options: PullOptions) -> None:
+    def __init__(self, source: Source, transaction: Transaction, options: PullOptions, progress: Progress) -> None:
         self._source = source
         self._transaction = transaction
         self._repo = transaction.repo
         self._options = options
+        self._progress = progress
         self._oldest: int | None = None
         if options.newer_than is not None:
             self._oldest = transaction.repo.load_commit(options.newer_than).timestamp
@@ -96,6 +98,7 @@ class _Pull:
 
     def run(self, commits: Mapping[Checksum, list[Asked]]) -> Pulled:
         self._asked = dict(commits)
+        self._progress.start("Fetching" if self._source.remote else "Importing")
         with self._workers:
             for commit in commits:
                 self._want_commit(commit, self._options.depth)
@@ -109,6 +112,7 @@ class _Pull:
                 # Not to wait for a worker, while what was requested here arrives.
                 while len(self._files) >= BATCH and self._workers.is_free():
                     self._workers.submit(self._next_batch())
+            self._progress.all_known()
             while self._files:
                 self._workers.submit(self._next_batch())
         self._pulled.transferred += self._source.transferred
@@ -124,6 +128,7 @@ class _Pull:
     def _take_over(self, brought: tuple[Pulled, list[Checksum]]) -> None:
         pulled, new = brought
         self._pulled.add(pulled)
+        self._progress.advance(pulled.content, pulled.content_size)
         self._transaction.take_over(new, len(new))
 
     def _missing(self, name: ObjectName) -> None:
@@ -131,12 +136,15 @@ class _Pull:
         is_parent = name.type == ObjectType.COMMIT and name.checksum not in self._asked
         if name.type != ObjectType.COMMIT_META and not is_parent:
             raise NotFound(f"Object {name} is missing: no {self._source.locate(name)}")
+        if is_parent:
+            self._progress.advance(1)
 
     def _want(self, name: ObjectName) -> None:
         if name in self._wanted:
             return
         self._wanted.add(name)
         if not self._transaction.has(name):
+            self._progress.expect(1)
             if name.type == ObjectType.FILE:
                 self._files.append(name.checksum)
             else:
@@ -176,6 +184,7 @@ class _Pull:
             self._look_into(name, data)
             if not self._source.link(name, self._transaction):
                 self._transaction.add_metadata(name.type, data)
+            self._progress.advance(1)
         self._pulled.metadata += 1
 
     def _look_into(self, name: ObjectName, data: bytes) -> None:
@@ -253,12 +262,14 @@ def pull(
     *,
     mirrored: str | None = None,
     mirrors: Mapping[tuple[str, str], Checksum] | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> Pulled:
     """Bring `refs` from the source, each at its newest commit or at the one given, and point them there.
 
     They become branches of `remote`, or of the repo itself where it is None, or are kept as a mirror of the collection
     `mirrored`; with them come `mirrors`, (collection, ref) -> commit. A name that is a checksum brings that commit and
-    sets no ref. Raises NotFound, Corrupt, Invalid, FetchFailed; then the repo is as it was.
+    sets no ref. `progress` counts objects and the bytes of files.
+    Raises NotFound, Corrupt, Invalid, FetchFailed; then the repo is as it was.
     """
     options = options or PullOptions()
     targets: dict[tuple[str | None, str], Checksum] = {}
@@ -276,12 +287,13 @@ def pull(
         commits.setdefault(commit, []).append(Asked(name, collection, oldest))
     with Transaction(repo, resumable=True) as transaction:
         transaction.plain_files = options.plain_files
-        pulled = _Pull(source, transaction, options).run(commits)
+        pulled = _Pull(source, transaction, options, progress).run(commits)
         for (kept_by, name), commit in targets.items():
             if kept_by is None:
                 transaction.set_ref(remote, name, commit)
             else:
                 transaction.set_collection_ref(kept_by, name, commit)
+        progress.start("Writing")
         transaction.commit()
     return pulled
 

@@ -14,6 +14,7 @@ from larix.formats.keyfile import KeyFile
 from larix.linux import files
 from larix.ops.checkout import checkout
 from larix.ops.placing import CheckoutOptions
+from larix.progress import NO_PROGRESS, Progress
 from larix.sysroot.deployment import Deployment, deploy_path, stateroot_path
 from larix.sysroot.etcmerge import check_plan, copy_defaults, merge, read_tree
 from larix.sysroot.etcplan import EtcPlan, plan_merge
@@ -46,6 +47,8 @@ def deploy(
     origin: KeyFile,
     options: KernelArgs,
     how: DeployOptions | None = None,
+    *,
+    progress: Progress = NO_PROGRESS,
 ) -> tuple[Deployment, EtcPlan]:
     """Make the tree of a new deployment, which is not listed yet; and the plan by which its /etc was made.
 
@@ -63,7 +66,7 @@ def deploy(
         is_root = os.geteuid() == 0
         options_of_tree = CheckoutOptions(user_mode=not is_root, passed_whiteouts=is_root)
         kernel = _find_kernel(sysroot, stateroot, commit, how.overlays)
-        checkout(sysroot.repo, commit, Path(sysroot.path, path), options_of_tree)
+        checkout(sysroot.repo, commit, Path(sysroot.path, path), options_of_tree, progress=progress)
         root_fd = files.open_directory(path, sysroot.fd, follow=False)
         try:
             plan = _make_etc(sysroot, root_fd, str(commit), how.source)

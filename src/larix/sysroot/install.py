@@ -5,6 +5,7 @@ from typing import NamedTuple
 from larix.formats.checksum import Checksum
 from larix.formats.kargs import KernelArgs
 from larix.formats.keyfile import KeyFile
+from larix.progress import NO_PROGRESS, Progress
 from larix.sysroot.bootswap import Swap, write_deployments
 from larix.sysroot.cleanup import undone_on_failure
 from larix.sysroot.deploy import DeployOptions, deploy
@@ -30,6 +31,8 @@ def install(
     options: KernelArgs,
     how: DeployOptions | None = None,
     keep: KeepOptions | None = None,
+    *,
+    progress: Progress = NO_PROGRESS,
 ) -> Installed:
     """Deploy a commit that is in the sysroot's repo, and put it in the list. The sysroot is locked meanwhile.
 
@@ -38,7 +41,7 @@ def install(
     """
     how = how or DeployOptions()
     with undone_on_failure(sysroot):
-        new, plan = deploy(sysroot, stateroot, commit, origin, options, how)
+        new, plan = deploy(sysroot, stateroot, commit, origin, options, how, progress=progress)
         order = plan_order(sysroot.deployments, new, sysroot.booted, how.source, keep or KeepOptions())
         swap = write_deployments(sysroot, order)
     return Installed(sysroot.deployments[order.index(new)], plan, swap)

@@ -6,6 +6,7 @@ from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum
 from larix.formats.keyfile import KeyFile
 from larix.formats.names import check_ref, parse_refspec, refspec
+from larix.progress import NO_PROGRESS, Progress
 from larix.remote.pull import PullOptions, TooOld, check_age
 from larix.remote.pull_remote import pull_remote
 from larix.repo.repo import Repo
@@ -34,24 +35,26 @@ class UpgradeOptions:
     fetching: bool = True
 
 
-def find_upgrade(sysroot: Sysroot, source: Deployment, options: UpgradeOptions) -> Target | None:
+def find_upgrade(
+    sysroot: Sysroot, source: Deployment, options: UpgradeOptions, *, progress: Progress = NO_PROGRESS
+) -> Target | None:
     """What comes after the deployment, brought here; None where that is it already.
 
     Raises TooOld for what is older than the deployment: that guards against a server that offers an old release, with
     holes that were mended since.
     """
     try:
-        return _find_upgrade(sysroot, source, options)
+        return _find_upgrade(sysroot, source, options, progress)
     except TooOld as error:
         raise TooOld(f"{error}; --allow-downgrade takes it all the same") from None
 
 
-def _find_upgrade(sysroot: Sysroot, source: Deployment, options: UpgradeOptions) -> Target | None:
+def _find_upgrade(sysroot: Sysroot, source: Deployment, options: UpgradeOptions, progress: Progress) -> Target | None:
     check_configured(source)
     remote, ref = load_refspec(source)
     origin = inherited(source.origin)
     if options.fetching:
-        _fetch(sysroot, source, remote, ref, options)
+        _fetch(sysroot, source, remote, ref, options, progress)
     commit = options.override or resolve_ref(sysroot.repo, remote, ref)
     if options.override is not None:
         origin.set(ORIGIN, OVERRIDE, options.override)
@@ -61,7 +64,7 @@ def _find_upgrade(sysroot: Sysroot, source: Deployment, options: UpgradeOptions)
             ref = check_ref(rebase)
             origin = inherited(source.origin, refspec(remote, ref))
             if options.fetching:
-                _fetch(sysroot, source, remote, ref, options)
+                _fetch(sysroot, source, remote, ref, options, progress)
             commit = resolve_ref(sysroot.repo, remote, ref)
     if commit == source.checksum:
         return None
@@ -70,7 +73,7 @@ def _find_upgrade(sysroot: Sysroot, source: Deployment, options: UpgradeOptions)
     return Target(commit, origin)
 
 
-def find_switch(sysroot: Sysroot, source: Deployment, text: str) -> Target:
+def find_switch(sysroot: Sysroot, source: Deployment, text: str, *, progress: Progress = NO_PROGRESS) -> Target:
     """The newest commit of another ref, brought here. `REF` alone keeps the remote, `REMOTE:` the ref.
 
     Raises Invalid where it is what the deployment follows already.
@@ -85,16 +88,18 @@ def find_switch(sysroot: Sysroot, source: Deployment, text: str) -> Target:
     new = refspec(remote, ref)
     if new == source.refspec:
         raise Invalid(f"Old and new refs are equal: {new}")
-    _fetch(sysroot, source, remote, ref, UpgradeOptions(allow_downgrade=True))
+    _fetch(sysroot, source, remote, ref, UpgradeOptions(allow_downgrade=True), progress)
     return Target(resolve_ref(sysroot.repo, remote, ref), origin_of(new))
 
 
-def _fetch(sysroot: Sysroot, source: Deployment, name: str | None, ref: str, options: UpgradeOptions) -> None:
+def _fetch(
+    sysroot: Sysroot, source: Deployment, name: str | None, ref: str, options: UpgradeOptions, progress: Progress
+) -> None:
     """Pull a ref; nothing where that is a branch of our own."""
     if name is None:
         return
     oldest = None if options.allow_downgrade else source.checksum
-    pull_remote(sysroot.repo, name, {ref: options.override}, PullOptions(newer_than=oldest))
+    pull_remote(sysroot.repo, name, {ref: options.override}, PullOptions(newer_than=oldest), progress=progress)
 
 
 def resolve_ref(repo: Repo, remote: str | None, ref: str) -> Checksum:

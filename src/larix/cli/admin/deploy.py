@@ -14,6 +14,7 @@ from larix.cli.admin.options import (
     stateroot_of,
 )
 from larix.cli.options import Parser, add_missing, read_text
+from larix.cli.progress import add_progress, progress_of
 from larix.errors import Invalid
 from larix.formats.kargs import KernelArgs
 from larix.formats.keyfile import KeyFile
@@ -27,6 +28,7 @@ from larix.sysroot.plan import KeepOptions
 def configure(parser: Parser) -> None:
     add_sysroot(parser)
     add_stateroot(parser)
+    add_progress(parser)
     parser.add_argument("--origin-file", metavar="FILE", help="Take the origin from this file, not from REFSPEC")
     parser.add_argument("--no-merge", action="store_true", help="Carry over neither /etc nor kernel arguments")
     parser.add_argument("--retain", action="store_true", help="Keep all older deployments")
@@ -61,7 +63,9 @@ def run(args: argparse.Namespace) -> None:
         how = DeployOptions(source, args.overlay_initrd)
         keep = KeepOptions(args.retain, args.retain_pending, args.retain_rollback, args.not_as_default)
         before = len(sysroot.deployments)
-        installed = install(sysroot, stateroot, commit, origin, _kernel_args(args, source), how, keep)
+        options = _kernel_args(args, source)
+        with progress_of(args) as progress:
+            installed = install(sysroot, stateroot, commit, origin, options, how, keep, progress=progress)
         if source is not None:
             print_plan(installed.plan)
         print_swap(sysroot, installed.swap, before)

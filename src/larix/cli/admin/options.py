@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from larix.cli.options import Parser, add_missing, configure_repo
 from larix.cli.output import size
+from larix.cli.progress import progress_of
 from larix.errors import Invalid, NotFound, Unsupported
 from larix.formats.kargs import KernelArgs
 from larix.linux import files
@@ -132,11 +133,13 @@ def clean(sysroot: Sysroot, *, prune: bool = True) -> None:
         print(f"Freed objects: {size(freed)}")
 
 
-def deploy_target(sysroot: Sysroot, source: Deployment, target: Target) -> None:
+def deploy_target(sysroot: Sysroot, source: Deployment, target: Target, args: argparse.Namespace) -> None:
     """Deploy in the stateroot of `source`, with its /etc and kernel arguments, and make it the default."""
     before = len(sysroot.deployments)
     options = source.entry.options
-    installed = install(sysroot, source.stateroot, target.commit, target.origin, options, DeployOptions(source))
+    how = DeployOptions(source)
+    with progress_of(args) as progress:
+        installed = install(sysroot, source.stateroot, target.commit, target.origin, options, how, progress=progress)
     print_plan(installed.plan)
     print_swap(sysroot, installed.swap, before)
     clean(sysroot)

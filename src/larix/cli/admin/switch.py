@@ -11,6 +11,7 @@ from larix.cli.admin.options import (
     open_sysroot,
 )
 from larix.cli.options import Parser
+from larix.cli.progress import add_progress, progress_of
 from larix.repo.transaction import Transaction
 from larix.sysroot.origin import load_refspec
 from larix.sysroot.upgrade import find_switch
@@ -19,6 +20,7 @@ from larix.sysroot.upgrade import find_switch
 def configure(parser: Parser) -> None:
     add_sysroot(parser)
     add_stateroot(parser)
+    add_progress(parser)
     add_restart(parser)
     parser.add_argument("refspec", metavar="REFSPEC", help="REMOTE:REF; REF or REMOTE: alone keeps the other")
 
@@ -26,8 +28,9 @@ def configure(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     with open_sysroot(args) as sysroot, sysroot.lock():
         source = find_source_of(args, sysroot)
-        target = find_switch(sysroot, source, args.refspec)
-        deploy_target(sysroot, source, target)
+        with progress_of(args) as progress:
+            target = find_switch(sysroot, source, args.refspec, progress=progress)
+        deploy_target(sysroot, source, target, args)
         remote, ref = load_refspec(source)
         if remote is not None:
             print(f"Deleting ref '{source.refspec}'")

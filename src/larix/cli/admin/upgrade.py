@@ -13,6 +13,7 @@ from larix.cli.admin.options import (
     refuse_to_stage,
 )
 from larix.cli.options import Parser, add_missing
+from larix.cli.progress import add_progress, progress_of
 from larix.errors import Invalid
 from larix.formats.checksum import parse_checksum
 from larix.sysroot.upgrade import UpgradeOptions, find_upgrade
@@ -21,6 +22,7 @@ from larix.sysroot.upgrade import UpgradeOptions, find_upgrade
 def configure(parser: Parser) -> None:
     add_sysroot(parser)
     add_stateroot(parser)
+    add_progress(parser)
     parser.add_argument("--allow-downgrade", action="store_true", help="Take a commit that is older too")
     parser.add_argument("--override-commit", metavar="CHECKSUM", help="Take this commit, not the newest of the ref")
     parser.add_argument("--pull-only", action="store_true", help="Bring the new commit, deploy nothing")
@@ -37,8 +39,10 @@ def run(args: argparse.Namespace) -> None:
         source = find_source_of(args, sysroot)
         if os.environ.get("OSTREE_EX_STAGE_DEPLOYMENTS"):
             refuse_to_stage(sysroot)
-        target = find_upgrade(sysroot, source, UpgradeOptions(override, args.allow_downgrade, not args.deploy_only))
+        how = UpgradeOptions(override, args.allow_downgrade, not args.deploy_only)
+        with progress_of(args) as progress:
+            target = find_upgrade(sysroot, source, how, progress=progress)
         if target is None:
             print("No update available.")
         elif not args.pull_only:
-            deploy_target(sysroot, source, target)
+            deploy_target(sysroot, source, target, args)
