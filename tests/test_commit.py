@@ -312,6 +312,36 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, damage: object, compress: 
     assert "archive" in fails(f"--repo={repo}", "commit", "-b", "x", f"--tree=tar={tmp_path}/bad")
 
 
+def extended(records: bytes, kind: bytes = tarfile.XHDTYPE) -> bytes:
+    """A header that says more of what follows."""
+    header = tarfile.TarInfo("more")
+    header.type, header.size = kind, len(records)
+    return header.tobuf(tarfile.USTAR_FORMAT) + records + bytes(-len(records) % tarfile.BLOCKSIZE)
+
+
+BAD_HEADERS = {
+    "a length beyond all": extended(b"9" * 25 + b" path=x\n"),
+    "a length of thousands of digits": extended(b"9" * 5000 + b" path=x\n"),
+    "no length": extended(b"0 path=x\n"),
+    "headers of headers": extended(b"11 path=xx\n") * 400,
+    "long names of long names": extended(b"name\0", tarfile.GNUTYPE_LONGNAME) * 400,
+    "headers for all that follows": extended(b"11 path=xx\n", tarfile.XGLTYPE) * 400,
+    "a size below nothing": extended(b"11 size=-5\n"),
+    "a map of holes that is none": extended(b"25 GNU.sparse.map=a,b,cc\n"),
+    "holes without a map": extended(b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"),
+}
+
+
+@pytest.mark.parametrize("what", BAD_HEADERS)
+def test_extended_headers_that_are_refused(tmp_path: Path, what: str) -> None:
+    repo = tmp_path / "repo"
+    ostree(repo, "init", "--mode=bare-user")
+    (tmp_path / "bad.tar").write_bytes(BAD_HEADERS[what] + tarfile.TarInfo("a").tobuf() + bytes(1024))
+    words = [f"--repo={repo}", "commit", "-b", "x", "--tar-autocreate-parents", f"--tree=tar={tmp_path}/bad.tar"]
+    assert fails(*words).startswith("error: Reading the archive: ")
+    assert run_c(*words, check=False).returncode != 0
+
+
 @pytest.mark.parametrize(
     "command", [["tar", "c"], ["tar", "cz"], ["tar", "cJ"], ["tar", "cj"], ["cpio", "-oH", "newc"]], ids=str
 )

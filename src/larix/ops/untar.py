@@ -198,11 +198,34 @@ def _members(stream: io.BufferedReader) -> Iterator[_Member]:
     if start.startswith(MAGICS):
         yield from _cpio_members(stream)
     elif start:
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as tar:
-            while (info := tar.next()) is not None:
+        with _open_tar(stream) as tar:
+            while (info := _next(tar)) is not None:
                 yield _tar_member(tar, info)
                 # Kept for lookups by name, which nobody makes.
                 tar.members = []  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _malformed() -> Iterator[None]:
+    """Numbers in extended headers, or headers of headers, that nobody writes; tarfile does not look."""
+    try:
+        yield
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise Corrupt(f"Reading the archive: malformed extended header: {error}") from None
+
+
+def _open_tar(stream: io.BufferedReader) -> tarfile.TarFile:
+    # The first header is read at once.
+    with _malformed():
+        return tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header)
+
+
+def _next(tar: tarfile.TarFile) -> tarfile.TarInfo | None:
+    with _malformed():
+        info = tar.next()
+    if info is not None and info.size < 0:
+        raise Corrupt(f"Reading the archive: {info.name[:80]!r} has a size below zero")
+    return info
 
 
 class _Header(tarfile.TarInfo):
