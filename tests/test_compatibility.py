@@ -1,13 +1,15 @@
 """docs/compatibility.md, held against the parser; and the parser against what the C tool's --help lists."""
 
 import re
+import shlex
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from larix.cli.main import COMMANDS, GROUPS, VERSION
+from larix.cli.examples import EXAMPLES
+from larix.cli.main import COMMANDS, GROUPS, VERSION, main
 from larix.cli.options import Parser, is_missing
 from tests.judge import run_c
 
@@ -50,6 +52,19 @@ def test_the_table_lists_the_options_of_the_parser(name: str) -> None:
 def test_the_table_lists_no_command_that_is_not_there() -> None:
     rows = re.findall(r"^\| `([a-z- ]+)` \| .* \| .* \| .* \|$", TABLE, re.MULTILINE)
     assert sorted(rows) == sorted(COMMANDS)
+
+
+def test_every_command_has_an_example_that_it_understands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert EXAMPLES.keys() == COMMANDS.keys()
+    for name, examples in EXAMPLES.items():
+        for example in examples:
+            program, *words = shlex.split(example)
+            assert program == "larix"
+            assert words[: len(name.split())] == name.split()
+            parser_of(name).parse(words[len(name.split()) :])
+        with pytest.raises(SystemExit):
+            main([*name.split(), "--help"], "ostree")
+        assert capsys.readouterr().out.endswith(f"  {examples[-1].replace('larix', 'ostree', 1)}\n")
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

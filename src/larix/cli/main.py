@@ -182,6 +182,10 @@ def run_command(program: str, name: str, args: Sequence[str]) -> int:
     module = import_module(f"larix.cli.{module_name}")
     parser = Parser(f"{program} {name}", about, VERSION)
     module.configure(parser)
+    if "--help" in args or "-h" in args:
+        from larix.cli.examples import EXAMPLES
+
+        parser.show_examples([example.replace("larix", program, 1) for example in EXAMPLES[name]])
     module.run(parser.parse(args))
     return 0
 

@@ -13,6 +13,10 @@ SYSTEM_REPO = "/ostree/repo"
 
 
 class _Formatter(argparse.HelpFormatter):
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        # Examples keep their lines.
+        return text if "\n" in text else super()._fill_text(text, width, indent)
+
     def _format_usage(
         self,
         usage: str | None,
@@ -54,6 +58,9 @@ class Parser(argparse.ArgumentParser):
         if words != message:
             message = f"unknown option {words}" if words.startswith("-") else f"too many arguments given: {words}"
         raise Invalid(f"{message[:1].upper()}{message[1:]}; see {self.prog} --help")
+
+    def show_examples(self, examples: Sequence[str]) -> None:
+        self.epilog = "\n".join([f"Example{'s' * (len(examples) > 1)}:", *(f"  {example}" for example in examples)])
 
     def parse(self, args: Sequence[str]) -> argparse.Namespace:
         return self.parse_intermixed_args(args)
