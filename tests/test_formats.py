@@ -335,6 +335,13 @@ def test_any_bytes_as_cpio(what: bytes | tuple[int, bytes]) -> None:
             assert sum(map(len, member.content)) == member.size
 
 
+@pytest.mark.parametrize("number", [b"-00081A4", b"+00081A4", b" 00081A4", b"000_81A4", b"0x0081A4"])
+def test_numbers_in_cpio_are_digits_alone(number: bytes) -> None:
+    """As the mode, which stands behind magic and inode."""
+    with pytest.raises(Corrupt, match="header with"):
+        list(cpio.read_cpio(io.BytesIO(CPIO[:14] + number + CPIO[22:] + b"a\0" + b"abc\0").read))
+
+
 @given(st.integers(0, 1 << 63), st.integers(0, 1 << 63), st.sampled_from([None, *ObjectType]))
 def test_sizes_come_back(packed: int, unpacked: int, kind: ObjectType | None) -> None:
     size = sizes.Size(A, packed, unpacked, kind)

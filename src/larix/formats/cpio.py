@@ -4,6 +4,7 @@ A member is a header of 110 characters, 13 numbers of eight hexadecimal digits a
 Name and content are padded to four bytes. The member `TRAILER!!!` is the end.
 """
 
+import binascii
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -54,8 +55,8 @@ def read_cpio(read: Callable[[int], bytes]) -> Iterator[CpioMember]:
 
 def _numbers(text: bytes) -> list[int]:
     try:
-        return [int(text[at : at + 8].decode("ascii"), 16) for at in range(0, len(text), 8)]
-    except ValueError:
+        return [int.from_bytes(binascii.unhexlify(text[at : at + 8]), "big") for at in range(0, len(text), 8)]
+    except binascii.Error:
         raise Corrupt(f"cpio archive: a header with {text!r}") from None
 
 
