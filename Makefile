@@ -4,6 +4,7 @@
 # make bench  the C tool and larix side by side, in a long while; see bench/__main__.py
 # make conformance  the installed tests of the C tool, run with larix
 # make fuzz   each parser of foreign bytes under atheris, three minutes long
+# make deb    a Debian package, for the release that has this Python, in dist/
 # make lint   ruff and mypy alone
 # Each target makes .venv itself, and installs the Debian packages it needs when run by root.
 
@@ -15,7 +16,7 @@ BIN := $(VENV)/bin
 DEBIAN_SETUP := python3-venv
 DEBIAN_TEST := $(DEBIAN_SETUP) ostree python3-gi nginx-light attr cpio
 
-.PHONY: demo test test-slow bench conformance fuzz lint setup test-setup clean
+.PHONY: demo test test-slow bench conformance fuzz deb lint setup test-setup clean
 
 # mmdebstrap makes better releases for the demo, but is not needed; ostree is asked when it is there.
 demo: setup
@@ -42,9 +43,12 @@ fuzz: test-setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz --seconds=180
 
+deb: setup
+	sh tools/make-deb $(VENV)
+
 lint: setup
-	$(BIN)/ruff check src tests demo bench
-	$(BIN)/ruff format --check src tests demo bench
+	$(BIN)/ruff check src tests demo bench tools
+	$(BIN)/ruff format --check src tests demo bench tools
 	$(BIN)/mypy
 
 setup: $(VENV)/.made

@@ -384,7 +384,7 @@ def test_a_killed_pull_fetches_nothing_again_that_it_had_verified(origin: Path, 
     with hostile(origin, noting) as url:
         whole, outcome = pull("undisturbed", 0)
         verified = []
-        for at in range(5, outcome.changes + 1, 50):
+        for at in range(5, outcome.changes + 1, 80):
             ours, _ = pull(f"killed{at}", at)
             found = [*ours.glob("objects/*/*"), *ours.glob("tmp/staging-*/objects/??/*")]
             there = {f"{path.parent.name}{path.name}": path for path in found}

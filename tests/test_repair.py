@@ -189,7 +189,7 @@ def test_killed(c_repos: dict[str, Path], tmp_path: Path, url: str, mode: str) -
     subprocess.run(["cp", "-a", repo, tmp_path / "bad"], check=True)
     changes = run_until(0, 0, f"--repo={repo}", "fsck", "--repair").changes
     check_whole(repo, before)
-    for at in range(1, changes + 1, 10):
+    for at in range(1, changes + 1, 20):
         shutil.rmtree(repo)
         subprocess.run(["cp", "-a", tmp_path / "bad", repo], check=True)
         run_until(KILL, at, f"--repo={repo}", "fsck", "--repair")

@@ -162,13 +162,18 @@ def dispatch(args: Sequence[str], program: str) -> int:
 
 def usage(program: str, group: str) -> str:
     """The text of --help for all commands, or for those of one group."""
+    about = GROUPS.get(group, f"{program} keeps whole bootable file system trees in a content-addressed store.")
+    quoted = f'"{group}" ' if group else ""
+    commands = listed(name_commands(group))
+    return USAGE.format(program=f"{program} {group}".strip(), about=about, group=quoted, commands=commands)
+
+
+def name_commands(group: str) -> dict[str, str]:
+    """Each word that can follow a group's (none: the program's) name -> what it does."""
     start = f"{group} " if group else ""
     everything = GROUPS | {name: about for name, (_, about) in COMMANDS.items()}
     below = {name.removeprefix(start): about for name, about in everything.items() if name.startswith(start)}
-    commands = {name: about for name, about in below.items() if " " not in name}
-    about = GROUPS.get(group, f"{program} keeps whole bootable file system trees in a content-addressed store.")
-    quoted = f'"{group}" ' if group else ""
-    return USAGE.format(program=f"{program} {group}".strip(), about=about, group=quoted, commands=listed(commands))
+    return {name: about for name, about in below.items() if " " not in name}
 
 
 def listed(commands: Mapping[str, str]) -> str:

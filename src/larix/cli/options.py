@@ -141,7 +141,8 @@ def open_repo(args: argparse.Namespace) -> Repo:
 
 def configure_repo(repo: Repo) -> None:
     """What tests of the C tool set in the environment."""
-    repo.boot_id = os.environ.get("OSTREE_BOOTID", repo.boot_id)
+    if "OSTREE_BOOTID" in os.environ:
+        repo.boot_id = os.environ["OSTREE_BOOTID"]
     repo.fails_before_commit = os.environ.get("OSTREE_REPO_TEST_ERROR") == "pre-commit"
 
 

@@ -13,6 +13,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from types import TracebackType
 from typing import Self
 
@@ -73,8 +74,6 @@ class Repo:
         self.remotes_dir = SYSTEM_REMOTES if os.path.realpath(path) in SYSTEM_REPOS else None
         # Whether new ones go there, where the config says nothing of it.
         self.adds_to_remotes_dir = self.remotes_dir is not None
-        # Names the time between two starts of the machine; nothing that was written without a sync outlives it.
-        self.boot_id = files.read_whole(BOOT_ID).decode("ascii").strip()
         # A transaction stops when all is written and nothing is placed, as if killed: for tests of what comes after.
         self.fails_before_commit = False
         self._dirmetas: dict[Checksum, DirMeta] = {}
@@ -149,6 +148,12 @@ class Repo:
         repo.remotes_dir = os.path.join(path, REMOTES)
         repo.adds_to_remotes_dir = os.access(os.path.join(path, "sysroot/ostree"), os.F_OK)
         return repo
+
+    @cached_property
+    def boot_id(self) -> str:
+        """Names the time between two starts of the machine; nothing that was written without a sync outlives it."""
+        with files.doing("Asking when the machine was started (is /proc mounted?)"):
+            return files.read_whole(BOOT_ID).decode("ascii").strip()
 
     def close(self) -> None:
         """May be called twice."""
