@@ -94,6 +94,12 @@ def test_a_type_that_unfolds(kind: str) -> None:
     assert gvariant.decode(kind, gvariant.encode(kind, few)) == few
 
 
+@pytest.mark.parametrize("text", ["'%s'", '"%s"', "b'%s'", "'%s", "%s", "@%s", "[%s]"])
+@pytest.mark.parametrize("part", ["9", "\\n", "a\\n", "\\001", "\\u00e9", "é"])
+def test_a_long_text(text: str, part: str) -> None:
+    PARSERS["GVariant text"].check((text % (part * (200_000 // len(part)))).encode())
+
+
 def test_what_unfolds_too_far_is_refused() -> None:
     kind = "a((((((((((y))))))))))"
     with pytest.raises(Corrupt, match="20 times"):

@@ -23,6 +23,7 @@ from larix.ops.untar import ArchiveOptions, lay_archive
 from larix.ops.usage import Amount, RefUsage, Usage, measure_usage
 from larix.ops.walk import Entry, children, find_path, find_root, walk
 from larix.progress import NO_PROGRESS, Counting, Progress, Step
+from larix.remote.measure import Cost
 from larix.remote.pull import PullOptions, pull
 from larix.remote.pull_remote import pull_remote
 from larix.remote.repo_source import RepoSource
@@ -37,6 +38,7 @@ from larix.sysroot.deploy import DeployOptions, find_source
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.etcmerge import plan_commit
 from larix.sysroot.etcplan import EtcPlan
+from larix.sysroot.forecast import Forecast, forecast_upgrade
 from larix.sysroot.install import Installed, install
 from larix.sysroot.origin import origin_of
 from larix.sysroot.plan import KeepOptions
@@ -128,6 +130,7 @@ __all__ = [  # noqa: RUF022
     "pull",
     "pull_remote",
     "Pulled",
+    "Cost",
     "Source",
     "RepoSource",
     # A machine
@@ -141,6 +144,8 @@ __all__ = [  # noqa: RUF022
     "UpgradeOptions",
     "find_switch",
     "find_upgrade",
+    "Forecast",
+    "forecast_upgrade",
     "DeployOptions",
     "find_source",
     "KeepOptions",

@@ -18,7 +18,7 @@ EXAMPLES = {
     "admin status": ["larix admin status", "larix admin status --json"],
     "admin switch": ["larix admin switch os/testing", "larix admin switch other:os/stable"],
     "admin undeploy": ["larix admin undeploy 1"],
-    "admin upgrade": ["larix admin upgrade", "larix admin upgrade --os=debian --pull-only"],
+    "admin upgrade": ["larix admin upgrade", "larix admin upgrade --os=debian --check"],
     "cat": ["larix cat --repo=repo os/stable /usr/lib/os-release"],
     "checksum": ["larix checksum /usr/bin/env"],
     "checkout": [

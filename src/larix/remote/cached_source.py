@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from larix.formats.checksum import Checksum
 from larix.formats.objects import ObjectName, ObjectType
+from larix.formats.sizes import Size
 from larix.remote.repo_source import RepoSource
 from larix.remote.source import Pulled, Source
 from larix.repo.transaction import Transaction
@@ -65,6 +66,16 @@ class CachedSource:
     def link(self, name: ObjectName, transaction: Transaction) -> bool:
         source = self._arrived_from.pop(name, self._source)
         return source.link(name, transaction)
+
+    def measure(self, checksums: list[Checksum]) -> list[Size]:
+        """What is near costs nothing on its way."""
+        far, near = [], []
+        for checksum in checksums:
+            if cache := self._cache(ObjectName(checksum, ObjectType.FILE)):
+                near += [size._replace(packed=0) for size in cache.measure([checksum])]
+            else:
+                far.append(checksum)
+        return self._source.measure(far) + near
 
     def bring(self, checksums: list[Checksum], transaction: Transaction) -> Pulled:
         pulled = Pulled()

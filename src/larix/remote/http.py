@@ -85,18 +85,26 @@ FindLimit = Callable[[bytes], int]
 class Body:
     """What a request brought. First written by curl, then read once, from the start; close it."""
 
-    def __init__(self, limit: int | None, find_limit: FindLimit | None, spill: Spill) -> None:
-        self._limit = limit
-        self._find_limit = find_limit
+    def __init__(self, request: "Request", spill: Spill) -> None:
+        self._limit = request.limit
+        self._find_limit = request.find_limit
+        self._first = request.first
         self._spill = spill
         self._memory = io.BytesIO()
         # An object, so that what is dropped half way is closed too.
         self._file: io.FileIO | None = None
         self.size = 0
+        # Of all of it, where only its first bytes were asked for and the server said so.
+        self.total: int | None = None
         self.problem: Error | None = None
 
     def write(self, data: bytes) -> int:
         """For curl: any answer other than the length ends the transfer."""
+        if self._first and self.size + len(data) > self._first:
+            # From a server that sends all of it.
+            self._memory.write(data[: self._first - self.size])
+            self.size = self._first
+            return -1
         self.size += len(data)
         if self._limit is not None and self.size > self._limit:
             self.problem = FetchFailed(f"longer than the {self._limit} bytes that are allowed")
@@ -121,6 +129,18 @@ class Body:
             return -1
         return len(data)
 
+    def note_header(self, line: bytes) -> None:
+        """For curl: `Content-Range: bytes 0-15/TOTAL`, or `Content-Length: TOTAL` of a server that knows no ranges."""
+        name, _, value = line.decode("latin-1").partition(":")
+        if name.startswith("HTTP/"):
+            # What came before was a redirect.
+            self.total = None
+        if name.lower() == "content-range":
+            value = value.rpartition("/")[2]
+        elif name.lower() != "content-length" or self.total is not None:
+            return
+        self.total = int(value) if value.strip().isdecimal() else None
+
     def rewind(self) -> None:
         (self._file or self._memory).seek(0)
 
@@ -141,13 +161,15 @@ class Body:
 @dataclass(slots=True)
 class Request:
     """`limit` is the most bytes its body may have; `find_limit` tells it where the body is large. `key` is for whoever
-    asked. One that is `resumable` names what does not change."""
+    asked. One that is `resumable` names what does not change. With `first`, only so many bytes are wanted, and how long
+    all of it is."""
 
     url: str
     key: Any = None
     limit: int | None = None
     find_limit: FindLimit | None = None
     resumable: bool = False
+    first: int = 0
     attempts: int = 0
     # What came so far, and when the server says that it was made; where these are not to go on, None.
     body: Body | None = None
@@ -252,7 +274,7 @@ class Http:
 
     def _start(self, handle: pycurl.Curl, request: Request) -> None:
         if request.body is None:
-            request.body = Body(request.limit, request.find_limit, self._spill)
+            request.body = Body(request, self._spill)
         request.attempts += 1
         start = request.body.size
         handle.setopt(pycurl.URL, request.url)
@@ -261,6 +283,9 @@ class Http:
             handle.setopt(pycurl.RESUME_FROM_LARGE, start)
             condition = f"If-Range: {formatdate(request.modified, usegmt=True)}"
             handle.setopt(pycurl.HTTPHEADER, [*self._options.headers, condition])
+        if request.first:
+            handle.setopt(pycurl.RANGE, f"0-{request.first - 1}")
+            handle.setopt(pycurl.HEADERFUNCTION, request.body.note_header)
         self._running[handle] = request, start
         self._multi.add_handle(handle)
 
@@ -277,6 +302,12 @@ class Http:
             handle.setopt(pycurl.HTTPHEADER, list(self._options.headers))
         body = request.body
         assert body is not None
+        if request.first:
+            handle.unsetopt(pycurl.RANGE)
+            handle.unsetopt(pycurl.HEADERFUNCTION)
+            if code == pycurl.E_WRITE_ERROR:
+                # It has all that was asked for, and ended the transfer.
+                code = 0
         self.transferred += body.size - start
         if not code:
             request.body = None

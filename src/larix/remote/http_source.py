@@ -4,16 +4,17 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from urllib.parse import quote
 
-from larix.errors import Corrupt, Invalid, NotFound
+from larix.errors import Corrupt, FetchFailed, Invalid, NotFound
 from larix.formats.checksum import Checksum, is_checksum
 from larix.formats.keyfile import KeyFile
 from larix.formats.objects import MAX_METADATA_SIZE, ObjectName, ObjectType
+from larix.formats.sizes import Size
 from larix.formats.summary import Summary, decode_summary
 from larix.linux import files
 from larix.remote.http import DEFAULTS, Http, HttpOptions, Request, Spill, required
 from larix.remote.source import Pulled
 from larix.repo import refs
-from larix.repo.archive import longest
+from larix.repo.archive import BEGINNING, find_size, longest
 from larix.repo.layout import object_path
 from larix.repo.repo import MAX_CONFIG_SIZE, Repo
 from larix.repo.space import Space
@@ -48,6 +49,8 @@ class HttpSource:
 
     def close(self) -> None:
         self._http.close()
+        if self._worker is not None:
+            self._worker.close()
 
     @property
     def transferred(self) -> int:
@@ -114,11 +117,14 @@ class HttpSource:
     def link(self, name: ObjectName, transaction: Transaction) -> bool:
         return False
 
-    def bring(self, checksums: list[Checksum], transaction: Transaction) -> Pulled:
-        # A worker's connections are its own, and stay open for what it is asked next.
+    def _own_connections(self) -> Http:
+        """Of a worker; they stay open for what it is asked next."""
         if self._worker is None:
             self._worker = self._connect()
-        http = self._worker
+        return self._worker
+
+    def bring(self, checksums: list[Checksum], transaction: Transaction) -> Pulled:
+        http = self._own_connections()
         before = http.transferred
         for checksum in checksums:
             name = ObjectName(checksum, ObjectType.FILE)
@@ -134,3 +140,23 @@ class HttpSource:
             finally:
                 body.close()
         return Pulled(content=len(checksums), content_size=size, transferred=http.transferred - before)
+
+    def measure(self, checksums: list[Checksum]) -> list[Size]:
+        http = self._own_connections()
+        for checksum in checksums:
+            name = ObjectName(checksum, ObjectType.FILE)
+            http.request(Request(self.locate(name), name, first=BEGINNING))
+        sizes = []
+        for request, body in http.completed():
+            if body is None:
+                raise NotFound(f"Object {request.key} is missing: no {request.url}")
+            try:
+                unpacked = find_size(body.read_all())
+            except Corrupt as error:
+                raise Corrupt(f"{request.url}: {error}") from None
+            finally:
+                body.close()
+            if body.total is None:
+                raise FetchFailed(f"Fetching {request.url}: the server does not say how long it is")
+            sizes.append(Size(request.key.checksum, body.total, unpacked, ObjectType.FILE))
+        return sizes

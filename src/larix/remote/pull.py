@@ -70,7 +70,9 @@ class Asked(NamedTuple):
     oldest: int
 
 
-class _Pull:
+class Puller:
+    """Brings what commits reach into a transaction; whoever has begun that ends it."""
+
     def __init__(self, source: Source, transaction: Transaction, options: PullOptions, progress: Progress) -> None:
         self._source = source
         self._transaction = transaction
@@ -279,15 +281,15 @@ def pull(
             commits.setdefault(Checksum(name), [])
             continue
         commit = targets[mirrored, name] = given or source.find_ref(name)
-        oldest = _timestamp(repo, remote, mirrored, name)
+        oldest = age_here(repo, remote, mirrored, name)
         commits.setdefault(commit, []).append(Asked(name, options.collection, oldest))
     for (collection, name), commit in (mirrors or {}).items():
         targets[collection, name] = commit
-        oldest = _timestamp(repo, remote, collection, name)
+        oldest = age_here(repo, remote, collection, name)
         commits.setdefault(commit, []).append(Asked(name, collection, oldest))
     with Transaction(repo, resumable=True) as transaction:
         transaction.plain_files = options.plain_files
-        pulled = _Pull(source, transaction, options, progress).run(commits)
+        pulled = Puller(source, transaction, options, progress).run(commits)
         for (kept_by, name), commit in targets.items():
             if kept_by is None:
                 transaction.set_ref(remote, name, commit)
@@ -298,7 +300,7 @@ def pull(
     return pulled
 
 
-def _timestamp(repo: Repo, remote: str | None, collection: str | None, ref: str) -> int:
+def age_here(repo: Repo, remote: str | None, collection: str | None, ref: str) -> int:
     """Of what the ref has here, in seconds since 1970; 0 where there is nothing that could be read."""
     if collection is not None:
         found = repo.collection_refs().get((collection, ref))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from larix.errors import Corrupt, NotFound
 from larix.formats.checksum import Checksum
 from larix.formats.objects import MAX_METADATA_SIZE, ObjectName, ObjectType
+from larix.formats.sizes import Size
 from larix.linux import files
 from larix.ops.fsck import check_file
 from larix.remote.source import Pulled
@@ -89,6 +90,13 @@ class RepoSource:
                 transaction.add_file(stored.header, stored.size, stored.content, checksum)
                 size += stored.size
         return Pulled(content=len(checksums), content_size=size)
+
+    def measure(self, checksums: list[Checksum]) -> list[Size]:
+        sizes = []
+        for checksum in checksums:
+            packed = self._repo.stored_size(ObjectName(checksum, ObjectType.FILE))
+            sizes.append(Size(checksum, packed, self._repo.look_at_file(checksum)[1], ObjectType.FILE))
+        return sizes
 
     def _check(self, name: ObjectName) -> None:
         try:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from larix.formats.checksum import Checksum
 from larix.formats.objects import ObjectName
+from larix.formats.sizes import Size
 from larix.repo.transaction import Transaction
 
 
@@ -79,6 +80,13 @@ class Source(Protocol):
 
     def bring(self, checksums: list[Checksum], transaction: Transaction) -> Pulled:
         """In a forked worker: check these file objects and add them. Raises NotFound, Corrupt, FetchFailed."""
+        ...
+
+    def measure(self, checksums: list[Checksum]) -> list[Size]:
+        """In a forked worker: how many bytes these file objects would be on their way, and are unpacked.
+
+        Raises NotFound, Corrupt, FetchFailed.
+        """
         ...
 
     def close(self) -> None: ...

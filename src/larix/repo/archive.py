@@ -110,6 +110,18 @@ def longest(begun: bytes) -> int:
     return end + size + size // 8 + PIECE
 
 
+# What `find_size` needs of a `.filez`.
+BEGINNING = format.PREFIX_SIZE + format.SIZE_SIZE
+
+
+def find_size(beginning: bytes) -> int:
+    """Bytes of the content of a `.filez` that begins so. Raises Corrupt."""
+    format.header_size(beginning[: format.PREFIX_SIZE])
+    if len(beginning) < BEGINNING:
+        raise Corrupt("not a file object: it ends in its header")
+    return int.from_bytes(beginning[format.PREFIX_SIZE :], "big")
+
+
 def unpack_bytes(packed: bytes) -> StoredFile:
     """As `unpack`, of a `.filez` in memory; its content is one piece, however large."""
     end = format.PREFIX_SIZE + format.header_size(packed[: format.PREFIX_SIZE])

@@ -19,11 +19,11 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from larix.errors import Invalid, NoSpace
 from larix.linux import files
-from larix.sysroot.trees import DiskTree, Tree
+from larix.sysroot.trees import DiskTree, Names, Tree
 
 MODULES = "usr/lib/modules"
 OLDER_PLACES = ("usr/lib/ostree-boot", "boot")
@@ -31,6 +31,7 @@ OLDER_NAME = re.compile(r"(vmlinuz|initramfs|devicetree)(-.*)?-([0-9a-f]{64})")
 KEYS = {"vmlinuz": "linux", "initramfs": "initrd", "devicetree": "devicetree"}
 # The order in which the C tool writes them.
 ORDER = ("devicetree", "linux", "initrd", "fdtdir")
+HMAC = ".vmlinuz.hmac"
 OVERLAYS = "ostree/initramfs-overlays"
 # What else a deployment may need of /boot: directories, entries, the variables of a boot loader. In bytes.
 SLACK = 64 << 10
@@ -38,7 +39,8 @@ SLACK = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """`entry`: the key of a boot entry -> name in the directory in /boot. `files`: name there -> path in the tree."""
+    """`entry`: the key of a boot entry -> name in the directory in /boot. `files`: name there -> path in the tree.
+    `bootcsum` is empty where it was found alone and not read."""
 
     bootcsum: str
     entry: dict[str, str]
@@ -47,8 +49,21 @@ class Kernel:
 
 def load_kernel(tree: Tree, name: str, *, with_dtb: bool = True) -> Kernel:
     """Raises Invalid for a tree that has none, or several; `name` is the tree's then."""
+    found = find_kernel(tree, name, with_dtb=with_dtb)
+    if found.bootcsum:
+        return found
+    digest = hashlib.sha256()
+    for path in found.files.values():
+        if os.path.basename(path) != HMAC:
+            for piece in tree.pieces(path):
+                digest.update(piece)
+    return replace(found, bootcsum=digest.hexdigest())
+
+
+def find_kernel(tree: Names, name: str, *, with_dtb: bool = True) -> Kernel:
+    """As `load_kernel`, of a tree whose content is not here."""
     for directory in OLDER_PLACES:
-        if found := _load_older(directory, tree, name):
+        if found := _find_older(directory, tree, name):
             return found
     versions = [version for version in tree.list(MODULES) if tree.is_file(f"{MODULES}/{version}/vmlinuz")]
     if len(versions) != 1:
@@ -65,16 +80,12 @@ def load_kernel(tree: Tree, name: str, *, with_dtb: bool = True) -> Kernel:
     if "devicetree" not in entry and with_dtb and (blobs := list(_walk("dtb", directory, tree))):
         entry["fdtdir"] = "dtb"
         paths |= {path: f"{directory}/{path}" for path in blobs}
-    digest = hashlib.sha256()
-    for path in paths.values():
-        for piece in tree.pieces(path):
-            digest.update(piece)
-    if tree.is_file(f"{directory}/.vmlinuz.hmac"):
-        paths[f".vmlinuz-{version}.hmac"] = f"{directory}/.vmlinuz.hmac"
-    return Kernel(digest.hexdigest(), {key: entry[key] for key in ORDER if key in entry}, paths)
+    if tree.is_file(f"{directory}/{HMAC}"):
+        paths[f".vmlinuz-{version}.hmac"] = f"{directory}/{HMAC}"
+    return Kernel("", {key: entry[key] for key in ORDER if key in entry}, paths)
 
 
-def _load_older(directory: str, tree: Tree, name: str) -> Kernel | None:
+def _find_older(directory: str, tree: Names, name: str) -> Kernel | None:
     found: dict[str, list[re.Match[str]]] = {kind: [] for kind in KEYS}
     for file in tree.list(directory):
         if match := OLDER_NAME.fullmatch(file):
@@ -96,7 +107,7 @@ def _load_older(directory: str, tree: Tree, name: str) -> Kernel | None:
     return Kernel(bootcsum, {key: entry[key] for key in ORDER if key in entry}, paths)
 
 
-def _walk(name: str, directory: str, tree: Tree) -> Iterator[str]:
+def _walk(name: str, directory: str, tree: Names) -> Iterator[str]:
     """The files below, the names of each directory in order: their paths from `directory`."""
     for below in tree.list(f"{directory}/{name}"):
         path = f"{name}/{below}"
@@ -118,17 +129,22 @@ def check_space(kernel: Kernel, tree: Tree, directory: str, overlays: Sequence[s
     """
     if os.fstat(boot_fd).st_dev == os.fstat(top_fd).st_dev:
         return
-    system = os.fstatvfs(boot_fd)
-    unit = system.f_frsize
+    unit = os.fstatvfs(boot_fd).f_frsize
     missing = [path for name, path in kernel.files.items() if not _is_there(f"{directory}/{name}", boot_fd)]
     sizes = [tree.size(path) for path in missing] + [os.stat(path).st_size for path in overlays]
     needed = sum(-(-size // unit) * unit for size in sizes) + SLACK
-    free = unit * (system.f_bavail if os.geteuid() else system.f_bfree)
+    free = free_bytes(boot_fd)
     if sizes and needed > free:
         raise NoSpace(
             f"Not enough space in /boot: {needed >> 10} KiB are needed for the kernel, {free >> 10} KiB are free; "
             "remove a deployment with another kernel (`larix admin undeploy`), or what else is in /boot"
         )
+
+
+def free_bytes(fd: int) -> int:
+    """In the file system of an open file, for whoever runs this."""
+    system = os.fstatvfs(fd)
+    return system.f_frsize * (system.f_bavail if os.geteuid() else system.f_bfree)
 
 
 def _is_there(name: str, dir_fd: int) -> bool:

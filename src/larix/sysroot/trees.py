@@ -11,13 +11,17 @@ from larix.ops.walk import Entry, children, find_child, find_path, find_root
 from larix.repo.repo import Repo
 
 
-class Tree(Protocol):
-    """Symlinks are not followed. `pieces` and `size` are for what `is_file` says is a regular file."""
+class Names(Protocol):
+    """Symlinks are not followed."""
 
     def list(self, path: str) -> list[str]:
         """The names in a directory, in order; none where it is missing."""
 
     def is_file(self, path: str) -> bool: ...
+
+
+class Tree(Names, Protocol):
+    """`pieces` and `size` are for what `is_file` says is a regular file."""
 
     def size(self, path: str) -> int:
         """In bytes."""

@@ -1,5 +1,7 @@
 """Following an origin: is there a newer commit, or another branch to switch to; and bring it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from larix.errors import Invalid, NotFound
@@ -43,8 +45,14 @@ def find_upgrade(
     Raises TooOld for what is older than the deployment: that guards against a server that offers an old release, with
     holes that were mended since.
     """
-    try:
+    with guarding_age():
         return _find_upgrade(sysroot, source, options, progress)
+
+
+@contextmanager
+def guarding_age() -> Iterator[None]:
+    try:
+        yield
     except TooOld as error:
         raise TooOld(f"{error}; --allow-downgrade takes it all the same") from None
 
