@@ -16,7 +16,8 @@ from larix.ops.reach import list_inside, reach
 from larix.progress import NO_PROGRESS, Progress
 from larix.repo.config import set_option
 from larix.repo.exclusive import Exclusive
-from larix.repo.repo import Repo, differing
+from larix.repo.object_errors import differing
+from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
 from larix.repo.workers import Workers
 

@@ -18,7 +18,8 @@ from larix.ops.bindings import check_bindings
 from larix.ops.walk import MAX_DEPTH
 from larix.progress import NO_PROGRESS, Progress
 from larix.remote.source import Pulled, Source
-from larix.repo.repo import Repo, differing
+from larix.repo.object_errors import differing
+from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
 from larix.repo.workers import Workers
 

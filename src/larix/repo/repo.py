@@ -12,7 +12,6 @@ tmp/          staging directories of transactions, their locks
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from types import TracebackType
 from typing import Self
@@ -33,6 +32,7 @@ from larix.repo.bare_split_xattrs import BareSplitXattrs
 from larix.repo.bare_user import BareUser
 from larix.repo.bare_user_only import BareUserOnly
 from larix.repo.layout import Layout, StoredFile, object_path
+from larix.repo.object_errors import about, differing, explained, read_about
 from larix.repo.staging import temporary_path
 
 LAYOUTS: dict[str, Layout] = {
@@ -54,8 +54,6 @@ SYSTEM_REMOTES = f"/{REMOTES}"
 SYSTEM_REPOS = ("/ostree/repo", "/sysroot/ostree/repo")
 # In the file that marks a commit as partial.
 DAMAGED = b"f"
-# What a disk or file system answers that has lost an object, or has something else in its place.
-UNREADABLE = (errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.EISDIR, errno.ENOTDIR, errno.ELOOP)
 # Of dirmetas kept in memory: a tree has few different ones.
 MAX_DIRMETAS = 4096
 
@@ -200,14 +198,14 @@ class Repo:
         try:
             data = files.read(repo.object_path(name), repo.objects_fd, objects.MAX_METADATA_SIZE)
         except OSError as error:
-            raise _explained(name, error) from None
+            raise explained(name, error) from None
         if name.type != ObjectType.COMMIT_META and objects.checksum_of(data) != name.checksum:
             raise differing(name, objects.checksum_of(data))
         return data
 
     def load_commit(self, checksum: Checksum) -> Commit:
         name = ObjectName(checksum, ObjectType.COMMIT)
-        with _about(name):
+        with about(name):
             return objects.decode_commit(self.load(name))
 
     def load_detached_metadata(self, commit: Checksum) -> Metadata:
@@ -215,19 +213,19 @@ class Repo:
         name = ObjectName(commit, ObjectType.COMMIT_META)
         if not self.has(name):
             return Metadata()
-        with _about(name):
+        with about(name):
             return Metadata(decode(objects.DETACHED_TYPE, self.load(name)))
 
     def load_dirtree(self, checksum: Checksum) -> DirTree:
         name = ObjectName(checksum, ObjectType.DIR_TREE)
-        with _about(name):
+        with about(name):
             return objects.decode_dirtree(self.load(name))
 
     def load_dirmeta(self, checksum: Checksum) -> DirMeta:
         if (known := self._dirmetas.get(checksum)) is not None:
             return known
         name = ObjectName(checksum, ObjectType.DIR_META)
-        with _about(name):
+        with about(name):
             meta = objects.decode_dirmeta(self.load(name))
         if not meta.xattrs and len(self._dirmetas) < MAX_DIRMETAS:
             self._dirmetas[checksum] = meta
@@ -240,8 +238,8 @@ class Repo:
         try:
             stored = repo.layout.read(repo.object_path(name), repo.objects_fd)
         except (OSError, Corrupt) as error:
-            raise _explained(name, error) from None
-        stored.content = _read_about(name, stored.content)
+            raise explained(name, error) from None
+        stored.content = read_about(name, stored.content)
         return stored
 
     def look_at_file(self, checksum: Checksum) -> tuple[FileHeader, int]:
@@ -254,7 +252,7 @@ class Repo:
         try:
             return repo.layout.look(repo.object_path(name), repo.objects_fd)
         except (OSError, Corrupt) as error:
-            raise _explained(name, error) from None
+            raise explained(name, error) from None
 
     def stored_size(self, name: ObjectName) -> int:
         """Bytes of the object as it lies there. Raises NotFound."""
@@ -262,7 +260,7 @@ class Repo:
         try:
             return os.stat(repo.object_path(name), dir_fd=repo.objects_fd, follow_symlinks=False).st_size
         except OSError as error:
-            raise _explained(name, error) from None
+            raise explained(name, error) from None
 
     def is_partial(self, commit: Checksum) -> bool:
         """Whether a pull took this commit without everything that it reaches."""
@@ -379,12 +377,6 @@ class Repo:
         return checksums.parse_checksum(commits[0]) if commits else None
 
 
-def differing(name: ObjectName, actual: Checksum) -> Corrupt:
-    """What to say of an object whose bytes are not those that its name promises."""
-    kind = name.type.extension
-    return Corrupt(f"Corrupted {kind} object; checksum expected='{name.checksum}' actual='{actual}'")
-
-
 def _make_tmp(repo_fd: int) -> None:
     """What is below tmp/ may always be removed, and people remove it as a whole."""
     try:
@@ -397,30 +389,3 @@ def _make_tmp(repo_fd: int) -> None:
 
 def partial_path(commit: Checksum) -> str:
     return f"state/{commit}.commitpartial"
-
-
-@contextmanager
-def _about(name: ObjectName) -> Iterator[None]:
-    """Let a Corrupt from inside an object say which object it was."""
-    try:
-        yield
-    except Corrupt as error:
-        raise _explained(name, error) from None
-
-
-def _read_about(name: ObjectName, content: Iterator[bytes]) -> Iterator[bytes]:
-    try:
-        yield from content
-    except (OSError, Corrupt) as error:
-        raise _explained(name, error) from None
-
-
-def _explained(name: ObjectName, error: OSError | Corrupt) -> Error:
-    if isinstance(error, Corrupt):
-        return error if name.checksum in str(error) else Corrupt(f"Corrupted object {name}: {error}")
-    if isinstance(error, FileNotFoundError):
-        kind = "file" if name.type == ObjectType.FILE else "metadata"
-        return NotFound(f"No such {kind} object {name}")
-    if error.errno in UNREADABLE:
-        return Corrupt(f"Corrupted object {name}: it cannot be read: {error.strerror}")
-    return files.explained(f"Reading object {name}", error)

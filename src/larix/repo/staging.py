@@ -13,8 +13,8 @@ is why only directories of this boot are taken over.
 import os
 import re
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 
 from larix.errors import Busy
@@ -80,19 +80,50 @@ class Staging:
 
     def path(self, path: str) -> str:
         """Where the object lies that shall have this path below objects/; the directory is made."""
+        if path.endswith(".commit"):
+            return _commit_path(path)
         if path[:2] not in self._prefixes:
             with files.doing(self._doing):
                 files.make_directory(path[:2], self.fd)
             self._prefixes.add(path[:2])
         return path
 
-    def forget_directories(self) -> None:
-        """They were moved away."""
-        self._prefixes.clear()
+    @contextmanager
+    def temporary(self) -> Iterator[str]:
+        """The name of a file for an object that is not whole yet; it goes where it comes to nothing."""
+        path = f"new-{os.getpid()}-{next(self._count)}"
+        try:
+            yield path
+        except BaseException:
+            with suppress(FileNotFoundError):
+                files.remove(path, self.fd)
+            raise
 
-    def temporary(self) -> str:
-        """The name of a file that is not whole yet."""
-        return f"new-{os.getpid()}-{next(self._count)}"
+    def place(self, paths: Iterable[str], objects_fd: int, *, durable: bool) -> None:
+        """Move the objects that shall have these paths to objects/."""
+        prefixes: dict[str, list[str]] = {}
+        for path in paths:
+            prefixes.setdefault(path[:2], []).append(path)
+        for prefix, inside in prefixes.items():
+            # A directory that is not there yet, or empty, comes as a whole.
+            if not any(path.endswith(".commit") for path in inside) and files.rename_directory(
+                prefix, self.fd, prefix, objects_fd
+            ):
+                continue
+            files.make_directory(prefix, objects_fd)
+            for path in inside:
+                files.rename(self.path(path), self.fd, path, objects_fd)
+        # What is added from now on finds its directories gone.
+        self._prefixes.clear()
+        if not prefixes or not durable:
+            return
+        for prefix in prefixes:
+            fd = files.open_directory(prefix, objects_fd)
+            try:
+                files.sync(fd)
+            finally:
+                os.close(fd)
+        files.sync(objects_fd)
 
     def has_left(self, path: str) -> bool:
         """Whether an earlier transaction left an object that shall have this path; asked once."""
@@ -124,7 +155,7 @@ def _set_aside(staging: str, repo_fd: int) -> None:
     files.make_directory(f"{staging}/objects", repo_fd, 0o775)
 
 
-def commit_path(path: str) -> str:
+def _commit_path(path: str) -> str:
     """Where a commit waits: apart from the rest, which may be moved by whole directories."""
     return path.replace("/", "")
 

@@ -10,7 +10,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -24,9 +24,10 @@ from larix.repo.archive import keep, read_all, unpack, unpack_bytes
 from larix.repo.bare_user_only import check_mode
 from larix.repo.layout import INFLATED_WHOLE, WHOLE, Read, StoredFile
 from larix.repo.locking import lock_repo
-from larix.repo.repo import DAMAGED, Repo, differing, partial_path
+from larix.repo.object_errors import differing
+from larix.repo.repo import DAMAGED, Repo, partial_path
 from larix.repo.space import Space
-from larix.repo.staging import EXPIRY, Staging, commit_path, temporary_path
+from larix.repo.staging import EXPIRY, Staging, temporary_path
 from larix.repo.summary import write_summary
 
 # An object of these kinds is what its checksum says, or it is damaged.
@@ -280,8 +281,9 @@ class Transaction:
                     files.sync_file_system(self._fd)
             # A commit is looked at as a promise that what it reaches is there, so it comes last.
             commits = {name for name in self.added if name.type == ObjectType.COMMIT}
-            self._place(self.added - commits)
-            self._place(commits)
+            for names in self.added - commits, commits:
+                paths = map(repo.object_path, names)
+                self._staging.place(paths, repo.objects_fd, durable=repo.fsync)
             for path, checksum in self._refs.items():
                 if checksum is None:
                     refs.delete(repo.fd, path)
@@ -303,35 +305,8 @@ class Transaction:
         self._aliases.clear()
         self._partial.clear()
 
-    def _place(self, names: set[ObjectName]) -> None:
-        repo = self.repo
-        prefixes: dict[str, list[ObjectName]] = {}
-        for name in names:
-            prefixes.setdefault(name.checksum[:2], []).append(name)
-        for prefix, inside in prefixes.items():
-            # A directory that is not there yet, or empty, comes as a whole.
-            if all(name.type != ObjectType.COMMIT for name in inside) and files.rename_directory(
-                prefix, self._fd, prefix, repo.objects_fd
-            ):
-                continue
-            files.make_directory(prefix, repo.objects_fd)
-            for name in inside:
-                files.rename(self._staging_path(name), self._fd, repo.object_path(name), repo.objects_fd)
-        # What is added from now on finds its directories gone.
-        self._staging.forget_directories()
-        if not names or not repo.fsync:
-            return
-        for prefix in prefixes:
-            fd = files.open_directory(prefix, repo.objects_fd)
-            try:
-                files.sync(fd)
-            finally:
-                os.close(fd)
-        files.sync(repo.objects_fd)
-
     def _add_bytes(self, name: ObjectName, data: bytes) -> None:
-        temporary = self._staging.temporary()
-        with files.doing(f"Writing an object to repo {self.repo.path}"):
+        with files.doing(f"Writing an object to repo {self.repo.path}"), self._staging.temporary() as temporary:
             fd = files.create(temporary, self._fd)
             try:
                 files.write_all(fd, data)
@@ -374,7 +349,7 @@ class Transaction:
                 digest.update(piece)
                 yield piece
 
-        with files.doing(f"Writing an object to repo {self.repo.path}"), self._temporary() as temporary:
+        with files.doing(f"Writing an object to repo {self.repo.path}"), self._staging.temporary() as temporary:
             self._space.check(size)
             self.repo.layout.write(temporary, self._fd, header, size, hashed())
             checksum = Checksum(digest.hexdigest())
@@ -408,28 +383,16 @@ class Transaction:
                 kept.clear()
             yield from kept
 
-        with files.doing(f"Writing an object to repo {self.repo.path}"), self._temporary() as temporary:
+        with files.doing(f"Writing an object to repo {self.repo.path}"), self._staging.temporary() as temporary:
             self._space.check(packed_size)
             keep(temporary, self._fd, packed())
             self._compare(Checksum(digest.hexdigest()), expected)
             self._stage(temporary, ObjectName(expected, ObjectType.FILE))
         return stored.size
 
-    @contextmanager
-    def _temporary(self) -> Iterator[str]:
-        """The name of a file in staging, for an object that is not whole yet; it goes where it comes to nothing."""
-        path = self._staging.temporary()
-        try:
-            yield path
-        except BaseException:
-            with suppress(FileNotFoundError):
-                files.remove(path, self._fd)
-            raise
-
     def _stage(self, temporary: str, name: ObjectName) -> None:
         files.rename(temporary, self._fd, self._staging_path(name), self._fd)
         self.added.add(name)
 
     def _staging_path(self, name: ObjectName) -> str:
-        path = self.repo.object_path(name)
-        return commit_path(path) if name.type == ObjectType.COMMIT else self._staging.path(path)
+        return self._staging.path(self.repo.object_path(name))
