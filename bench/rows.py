@@ -68,51 +68,20 @@ class Fixtures:
 
 def rows(fixtures: Fixtures, url: str) -> list[Row]:
     """`url` is where a web server has the archive."""
-    a = fixtures.trees[0]
+    return [*store_rows(fixtures), *pull_rows(fixtures, url), *upkeep_rows(fixtures), *machine_rows(fixtures, url)]
+
+
+def store_rows(fixtures: Fixtures) -> list[Row]:
     archive, bare, bare_user = (fixtures.repos[mode] for mode in ("archive", "bare", "bare-user"))
-
-    def init(mode: str) -> Callable[[Path], None]:
-        def prepare(work: Path) -> None:
-            ostree("init", f"--repo={work}/repo", f"--mode={mode}")
-            ostree("remote", f"--repo={work}/repo", "add", "--no-gpg-verify", "origin", url)
-
-        return prepare
-
-    def copy(repo: Path) -> Callable[[Path], None]:
-        return lambda work: clone(repo, work / "repo")
-
-    def with_release_a(work: Path) -> None:
-        init("bare")(work)
-        ostree("pull-local", f"--repo={work}/repo", "--remote=origin", bare, "os/a")
-
-    def sysroot(work: Path) -> None:
-        (work / "root").mkdir()
-        ostree("admin", "init-fs", work / "root")
-        ostree("admin", f"--sysroot={work}/root", "os-init", "test")
-        repo = f"--repo={work}/root/ostree/repo"
-        ostree("remote", repo, "add", "--no-gpg-verify", "origin", url)
-        ostree("pull-local", repo, "--remote=origin", bare, "os/a")
-
-    def deployed(work: Path) -> None:
-        sysroot(work)
-        ostree("admin", f"--sysroot={work}/root", "deploy", "--os=test", "origin:os/a")
-
-    def at(repo: str | Path, *words: str | Path) -> Callable[[Path], Command]:
-        return lambda work: [words[0], f"--repo={work / repo}", *[str(word).format(work=work) for word in words[1:]]]
-
-    def admin(*words: str) -> Callable[[Path], Command]:
-        return lambda work: ["admin", *words, f"--sysroot={work}/root"]
-
-    commit = ["commit", "-b", "os/a", WHEN, f"--tree=dir={a}"]
-    pull = ["pull", "origin"]
+    commit = at("repo", "commit", "-b", "os/a", WHEN, f"--tree=dir={fixtures.trees[0]}")
     out = "{work}/out"
     return [
         Row("start-up (`rev-parse`)", at(archive, "rev-parse", "os/a")),
-        Row("commit to archive", at("repo", *commit), init("archive"), commits_and_size),
-        Row("commit to bare", at("repo", *commit), init("bare"), commits),
-        Row("commit to bare-user", at("repo", *commit), init("bare-user"), commits),
-        Row("commit again, unchanged, to bare", at("repo", *commit), copy(bare), commits),
-        Row("commit again, unchanged, to archive", at("repo", *commit), copy(archive), commits),
+        Row("commit to archive", commit, init("archive"), commits_and_size),
+        Row("commit to bare", commit, init("bare"), commits),
+        Row("commit to bare-user", commit, init("bare-user"), commits),
+        Row("commit again, unchanged, to bare", commit, copy(bare), commits),
+        Row("commit again, unchanged, to archive", commit, copy(archive), commits),
         Row("checkout from archive", at(archive, "checkout", "os/a", out), check=tree),
         Row("checkout -H from bare", at(bare, "checkout", "-H", "os/a", out), check=tree),
         Row("checkout -U from bare-user", at(bare_user, "checkout", "-U", "os/a", out), check=tree),
@@ -120,18 +89,76 @@ def rows(fixtures: Fixtures, url: str) -> list[Row]:
         Row("fsck, archive", at(archive, "fsck")),
         Row("diff", at(bare, "diff", "os/a", "os/b")),
         Row("ls -R", at(bare, "ls", "-R", "os/a")),
+    ]
+
+
+def pull_rows(fixtures: Fixtures, url: str) -> list[Row]:
+    archive, bare = fixtures.repos["archive"], fixtures.repos["bare"]
+    pull = ["pull", "origin"]
+
+    def with_release_a(work: Path) -> None:
+        init("bare", url)(work)
+        ostree("pull-local", f"--repo={work}/repo", "--remote=origin", bare, "os/a")
+
+    return [
         Row("pull-local, archive to bare", at("repo", "pull-local", archive, "os/a"), init("bare"), commits),
         Row("pull-local, bare to bare", at("repo", "pull-local", bare, "os/a"), init("bare"), commits),
-        Row("pull over HTTP, all of a release", at("repo", *pull, "os/a"), init("bare"), commits),
+        Row("pull over HTTP, all of a release", at("repo", *pull, "os/a"), init("bare", url), commits),
         Row("pull over HTTP, an upgrade", at("repo", *pull, "os/b"), with_release_a, commits),
-        Row("mirror over HTTP", at("repo", *pull, "--mirror", "os/a"), init("archive"), commits_and_size),
+        Row("mirror over HTTP", at("repo", *pull, "--mirror", "os/a"), init("archive", url), commits_and_size),
+    ]
+
+
+def upkeep_rows(fixtures: Fixtures) -> list[Row]:
+    archive, bare = fixtures.repos["archive"], fixtures.repos["bare"]
+    return [
         Row("prune, nothing to do", at("repo", "prune", "--refs-only"), copy(bare), commits),
         Row("prune, one release dropped", at("repo", "prune", "--refs-only"), without_b(bare), commits),
-        Row("export to tar", at(bare, "export", "os/a", f"--output={out}.tar")),
+        Row("export to tar", at(bare, "export", "os/a", "--output={work}/out.tar")),
         Row("summary -u", at("repo", "summary", "-u"), copy(archive)),
+    ]
+
+
+def machine_rows(fixtures: Fixtures, url: str) -> list[Row]:
+    def sysroot(work: Path) -> None:
+        (work / "root").mkdir()
+        ostree("admin", "init-fs", work / "root")
+        ostree("admin", f"--sysroot={work}/root", "os-init", "test")
+        repo = f"--repo={work}/root/ostree/repo"
+        ostree("remote", repo, "add", "--no-gpg-verify", "origin", url)
+        ostree("pull-local", repo, "--remote=origin", fixtures.repos["bare"], "os/a")
+
+    def deployed(work: Path) -> None:
+        sysroot(work)
+        ostree("admin", f"--sysroot={work}/root", "deploy", "--os=test", "origin:os/a")
+
+    return [
         Row("deploy", admin("deploy", "--os=test", "origin:os/a"), sysroot),
         Row("upgrade, nothing new", admin("upgrade", "--os=test"), deployed),
     ]
+
+
+def at(repo: str | Path, *words: str | Path) -> Callable[[Path], Command]:
+    return lambda work: [words[0], f"--repo={work / repo}", *[str(word).format(work=work) for word in words[1:]]]
+
+
+def admin(*words: str) -> Callable[[Path], Command]:
+    return lambda work: ["admin", *words, f"--sysroot={work}/root"]
+
+
+def init(mode: str, url: str | None = None) -> Callable[[Path], None]:
+    """An empty repo, with a remote where an URL is given."""
+
+    def prepare(work: Path) -> None:
+        ostree("init", f"--repo={work}/repo", f"--mode={mode}")
+        if url is not None:
+            ostree("remote", f"--repo={work}/repo", "add", "--no-gpg-verify", "origin", url)
+
+    return prepare
+
+
+def copy(repo: Path) -> Callable[[Path], None]:
+    return lambda work: clone(repo, work / "repo")
 
 
 def without_b(repo: Path) -> Callable[[Path], None]:

@@ -1,8 +1,11 @@
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.judge import make_os_tree, make_tree, ostree
+from tests.servers import nginx
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +39,61 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
             words = ["-b", branch, f"--tree=dir={tree}", f"--add-metadata-string=version={version}.0"]
             ostree(repo, "commit", *words, "--owner-uid=0", "--owner-gid=0")
     return repo
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory: pytest.TempPathFactory, tree: Path) -> Path:
+    """An archive repo that the C tool made: two branches, three commits of one, a large file, a summary."""
+    repo = tmp_path_factory.mktemp("origin") / "repo"
+    ostree(repo, "init", "--mode=archive")
+    common = ["commit", f"--tree=dir={tree}", "--timestamp=2026-01-02 03:04:05 +0000"]
+    for version in "1", "2":
+        ostree(repo, *common, "-b", "os/stable", "-s", version, f"--add-metadata-string=version={version}")
+    extra = tmp_path_factory.mktemp("extra")
+    (extra / "random").write_bytes(os.urandom(3 << 20))
+    (extra / "changed").write_text("changed")
+    ostree(repo, *common, f"--tree=dir={extra}", "-b", "os/stable", "-s", "3")
+    ostree(repo, "commit", f"--tree=dir={extra}", "-b", "other", "-s", "other")
+    ostree(repo, "summary", "-u")
+    return repo
+
+
+@pytest.fixture(scope="module")
+def behind_nginx(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with nginx(origin, tmp_path_factory.mktemp("nginx") / "work") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the trees `a` and `b` and lists for them, which becomes the current one."""
+    top = tmp_path_factory.mktemp("trees")
+    for name in "a/sub/deep", "b/sub", "a/bin":
+        (top / name).mkdir(parents=True)
+    for name in "a/one", "a/sub/two", "a/sub/deep/three", "b/sub/two", "b/four":
+        (top / name).write_text(f"content of {name}")
+    (top / "a/bin/tool").write_text("run")
+    (top / "a/bin/tool").chmod(0o775)
+    (top / "a/link").symlink_to("sub/two")
+    os.setxattr(top / "a/one", "user.note", b"kept")
+    kernel = top / "os/usr/lib/modules/6.1"
+    kernel.mkdir(parents=True)
+    (kernel / "vmlinuz").write_text("kernel")
+    (top / "overrides").write_text("2048 /bin/tool\n+2 /sub/two\n\n=420 /one\n=448 /sub\n=1 /not-there\n")
+    (top / "skipped").write_text("/sub/deep\n/one\n")
+    (top / "skipped-file").write_text("/sub/deep/three\n")
+    (top / "body").write_text("line one\n\nline two\n")
+    return top
+
+
+@pytest.fixture(params=["archive", "bare", "bare-user", "bare-user-only"])
+def pair(request: pytest.FixtureRequest, tmp_path: Path, trees: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """An empty repo for each tool."""
+    if request.param == "bare" and os.geteuid() != 0:
+        pytest.skip("only root may give files to others")
+    repos = [tmp_path / "c", tmp_path / "larix"]
+    for repo in repos:
+        ostree(repo, "init", f"--mode={request.param}")
+    monkeypatch.chdir(trees)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1234567890")
+    return repos

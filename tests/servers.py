@@ -110,6 +110,35 @@ class Cutter:
                 yield source, data
 
 
+class Quiet(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class Left(ThreadingHTTPServer):
+    """Whose clients may go at any time, when they have had enough; what they say is what is tested."""
+
+    daemon_threads = True
+
+    def handle_error(self, *about: object) -> None:
+        pass
+
+
+@contextmanager
+def listening(server: socketserver.TCPServer) -> Iterator[str]:
+    with server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 @contextmanager
 def cutting(server: str, size: int, times: int) -> Iterator[tuple[str, Cutter]]:
     cutter = Cutter(server, size, times)
@@ -121,14 +150,8 @@ def cutting(server: str, size: int, times: int) -> Iterator[tuple[str, Cutter]]:
     class Line(socketserver.ThreadingTCPServer):
         daemon_threads = True
 
-    with Line(("127.0.0.1", 0), Handler) as line:
-        thread = threading.Thread(target=line.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{line.server_address[1]}", cutter
-        finally:
-            line.shutdown()
-            thread.join()
+    with listening(Line(("127.0.0.1", 0), Handler)) as url:
+        yield url, cutter
 
 
 # Path and content of a file -> what is sent of it, and how long it is said to be; or an HTTP status.
@@ -137,13 +160,7 @@ Damage = Callable[[str, bytes], "tuple[bytes, int] | int"]
 
 @contextmanager
 def hostile(repo: Path, damage: Damage) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
+    class Handler(Quiet):
         def do_GET(self) -> None:
             try:
                 found = damage(self.path, (repo / self.path.lstrip("/")).read_bytes())
@@ -156,15 +173,5 @@ def hostile(repo: Path, damage: Damage) -> Iterator[str]:
             self.wfile.write(body)
             self.close_connection = len(body) != length
 
-    class Server(ThreadingHTTPServer):
-        def handle_error(self, *about: object) -> None:
-            """The client may go at any time; what it says is what is tested."""
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(Left(("127.0.0.1", 0), Handler)) as url:
+        yield url

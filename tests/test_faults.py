@@ -14,7 +14,7 @@ import pytest
 from tests.faults import KILL, KILL_WORKER, Outcome, run_until
 from tests.judge import admin, by_c, c_admin, everything, ostree, run_c
 from tests.servers import serve
-from tests.test_sysroot import edit_etc
+from tests.sysroots import edit_etc
 
 # In `make test`, every so manieth change is the last one, and a quarter as many fail; all in `make test-slow`.
 STRIDE = 20

@@ -11,7 +11,7 @@ import pytest
 from tests.judge import admin, c_admin, fails, ostree, picture
 from tests.namespaces import in_namespace, mount
 from tests.servers import hostile, nginx, serve
-from tests.test_sysroot import as_root
+from tests.sysroots import as_root
 
 KINDS = "nginx", "larix serve", "a server without ranges", "a directory", "a bare repo", "stated sizes"
 

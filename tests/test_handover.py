@@ -10,7 +10,7 @@ import pytest
 from larix.sysroot.sysroot import Sysroot
 from tests.judge import admin, by_c, c_admin, fails, larix, ostree, picture, run_larix
 from tests.namespaces import in_namespace
-from tests.test_sysroot import as_root, booting, edit_etc, options_of, refs_of
+from tests.sysroots import as_root, booting, edit_etc, options_of, refs_of
 
 # What happens, one after the other. `release REF FROM` is done upstream, `edit` by an administrator in /etc, `write`
 # by the machine in /var of both stateroots.

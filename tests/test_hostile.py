@@ -9,7 +9,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -18,8 +18,8 @@ from larix import gvariant
 from larix.formats.content import FileHeader
 from larix.formats.objects import DIRTREE_TYPE
 from tests.judge import fails, larix, ostree, run_larix
-from tests.servers import serve
-from tests.test_pull import everything
+from tests.pulls import contents
+from tests.servers import Left, Quiet, listening, serve
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -28,12 +28,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 def evil(repo: Path, end: str, answer: Answer) -> Iterator[str]:
     """Serves a repo, but for what ends so."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
+    class Handler(Quiet):
         def do_GET(self) -> None:
             if self.path.endswith(end):
                 self.close_connection = True
@@ -46,20 +41,8 @@ def evil(repo: Path, end: str, answer: Answer) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body or b"")
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *about: object) -> None:
-            """The client goes when it has had enough."""
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(Left(("127.0.0.1", 0), Handler)) as url:
+        yield url
 
 
 def head(handler: BaseHTTPRequestHandler, *headers: tuple[str, str], status: int = 200) -> None:
@@ -161,7 +144,7 @@ def test_answers(c_repos: dict[str, Path], tmp_path: Path, what: str, mode: str)
             found = os.statvfs(repo)
             free = (found.f_bavail if os.geteuid() else found.f_bfree) * found.f_frsize
             larix(repo, "config", "set", "core.min-free-space-size", f"{(free >> 20) - 200}MB")
-        before = everything(repo)
+        before = contents(repo)
         slow = ["--low-speed-limit-bytes=1000", f"--low-speed-time-seconds={1 if 'slow' in said else 20}"]
         command = [sys.executable, "-m", "larix", f"--repo={repo}", "pull", "--network-retries=0", *slow, "origin"]
         done = subprocess.run(
@@ -175,7 +158,7 @@ def test_answers(c_repos: dict[str, Path], tmp_path: Path, what: str, mode: str)
     assert done.stderr.startswith("error: "), done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     assert said in done.stderr
-    assert everything(repo) == before
+    assert contents(repo) == before
     # What was kept for the next try is small, and so was what came before it was enough.
     assert sum(path.stat().st_blocks for path in repo.glob("tmp/**/*")) * 512 < 64 << 20
     assert sent[0] < 400 << 20
@@ -215,10 +198,10 @@ def test_ten_thousand_levels(deep: Path, tmp_path: Path) -> None:
         ostree(repo, "init", f"--mode={mode}")
         with serve(deep) as url:
             ostree(repo, "remote", "add", "--no-gpg-verify", "origin", url)
-            before = everything(repo)
+            before = contents(repo)
             assert "nested more than 500" in fails(f"--repo={repo}", "pull", "origin", "deep")
         assert "nested more than 500" in fails(f"--repo={repo}", "pull-local", deep)
-        assert everything(repo) == before
+        assert contents(repo) == before
     # And where it is there already.
     top = tmp_path / "top"
     for words in (
@@ -252,10 +235,10 @@ def test_refs_that_escape(c_repos: dict[str, Path], tmp_path: Path, name: str) -
     with serve(source) as url:
         ostree(repo, "init", "--mode=archive")
         ostree(repo, "remote", "add", "--no-gpg-verify", "origin", url)
-        before = everything(tmp_path / "repo")
+        before = contents(tmp_path / "repo")
         fails(f"--repo={repo}", "pull", "--mirror", "origin")
         fails(f"--repo={repo}", "pull", "origin", name)
-    assert everything(tmp_path / "repo") == before
+    assert contents(tmp_path / "repo") == before
 
 
 def test_an_old_summary(c_repos: dict[str, Path], tmp_path: Path) -> None:
@@ -274,6 +257,6 @@ def test_an_old_summary(c_repos: dict[str, Path], tmp_path: Path) -> None:
         ostree(repo, "remote", "add", "--no-gpg-verify", "origin", url)
         larix(repo, "pull", "origin", "main")
         (source / "summary").write_bytes(old)
-        before = everything(repo)
+        before = contents(repo)
         assert "chronologically older" in fails(f"--repo={repo}", "pull", "-T", "origin", "main")
-        assert everything(repo) == before
+        assert contents(repo) == before

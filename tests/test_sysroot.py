@@ -1,9 +1,7 @@
 """Sysroots, beside the C tool: each lists, changes and boots what the other has deployed."""
 
 import json
-import os
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,13 +9,7 @@ import pytest
 from larix.formats.bootentry import BootEntry
 from larix.formats.kargs import KernelArgs
 from tests.judge import admin, by_c, c_admin, fails, larix, make_os_tree, ostree, picture, run_larix
-
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="the C tool deploys only as root")
-
-
-def skeleton(sysroot: Path) -> dict[str, object]:
-    """A sysroot without what is in its repo."""
-    return {path: found for path, found in picture(sysroot).items() if not path.startswith("ostree/repo/")}
+from tests.sysroots import as_root, booting, edit_etc, options_of, refs_of, skeleton
 
 
 @as_root
@@ -53,35 +45,6 @@ def test_status_of_what_the_c_tool_deployed(tmp_path: Path, releases: Path) -> N
         ("second", "3.0", None, False),
         ("test", "1.0", "origin:os/1", False),
     ]
-
-
-def edit_etc(sysroot: Path) -> None:
-    """What an administrator does, in the deployment that boots first."""
-    lines = next(iter(sorted((sysroot / "boot/loader/entries").glob("*.conf"), reverse=True))).read_text()
-    target = next(word for word in lines.split() if word.startswith("ostree=")).removeprefix("ostree=/")
-    etc = (sysroot / target).resolve() / "etc"
-    (etc / "changed").write_text("by admin")
-    (etc / "sub/removed").unlink(missing_ok=True)
-    (etc / "own/deep").mkdir(parents=True, exist_ok=True)
-    (etc / "own").chmod(0o700)
-    (etc / "own/deep/file").write_text("own")
-    (etc / "own/link").unlink(missing_ok=True)
-    (etc / "own/link").symlink_to("nowhere")
-    (etc / "same").chmod(0o600)
-    if os.geteuid() == 0:
-        os.chown(etc / "own/deep/file", 12, 34)
-        os.setxattr(etc / "own/deep/file", "user.key", b"value")
-
-
-def booting(sysroot: Path) -> dict[str, object]:
-    """All that boots, but for what the C tool marks for SELinux; and the names of the objects."""
-    objects = {name for name in picture(sysroot / "ostree/repo/objects") if "/" in name}
-    found = {
-        path: value
-        for path, value in skeleton(sysroot).items()
-        if not path.endswith((".ostree-selabeled", "ostree/lock", "ostree/boot"))
-    }
-    return {**found, "objects": objects}
 
 
 STEPS: list[list[str]] = [
@@ -224,12 +187,6 @@ def test_kernels_of_all_spellings(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "init=" not in options_of(ours)[0]
 
 
-def options_of(sysroot: Path) -> list[str]:
-    """Of the entries, as they boot."""
-    texts = [path.read_text() for path in sorted((sysroot / "boot/loader/entries").iterdir(), reverse=True)]
-    return [next(line for line in text.splitlines() if line.startswith("options")) for text in texts]
-
-
 @as_root
 def test_kernel_arguments_of_all_deployments(tmp_path: Path, releases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The C tool writes into the entries that boot; larix swaps them, so only what they say is compared."""
@@ -313,54 +270,6 @@ def test_boot_loaders_that_are_missing_are_refused(tmp_path: Path, releases: Pat
     finally:
         while refs_of(tmp_path):
             admin(tmp_path, "undeploy", "0")
-
-
-def test_upgrade_and_rollback(tmp_path: Path, releases: Path) -> None:
-    """As anybody; as root with the immutable bit."""
-    upstream, sysroot = tmp_path / "upstream", tmp_path / "sysroot"
-    ostree(upstream, "init", "--mode=archive")
-    ostree(upstream, "pull-local", releases)
-    sysroot.mkdir()
-    admin(sysroot, "init-fs", sysroot)
-    admin(sysroot, "os-init", "test")
-    repo = sysroot / "ostree/repo"
-    larix(repo, "remote", "add", "--no-gpg-verify", "origin", f"file://{upstream}")
-    larix(repo, "pull", "origin", "os/stable")
-    try:
-        admin(sysroot, "deploy", "--os=test", "--karg=rw", "origin:os/stable")
-        assert admin(sysroot, "upgrade", "--os=test") == "No update available."
-        edit_etc(sysroot)
-        (sysroot / "ostree/deploy/test/var/state").write_text("kept")
-        old = refs_of(sysroot)
-        ostree(upstream, "commit", "--tree=ref=os/3", "-b", "os/stable", "--add-metadata-string=version=3.0")
-        assert admin(sysroot, "upgrade", "--os=test", "--pull-only") == ""
-        assert refs_of(sysroot) == old
-        assert "2 modified, 1 removed, 4 added" in admin(sysroot, "upgrade", "--os=test", "--deploy-only")
-        new, before = (sysroot / "ostree/deploy/test/deploy" / name for name in refs_of(sysroot))
-        assert (new / "etc/changed").read_text() == "by admin"
-        assert (new / "etc/new").read_text() == "default 3"
-        assert (before / "etc/new").read_text() == "default 1"
-        assert not (new / "etc/sub/removed").exists()
-        assert (sysroot / "ostree/deploy/test/var/state").read_text() == "kept"
-        if os.geteuid() == 0:
-            with pytest.raises(PermissionError):
-                (new / "x").touch()
-        admin(sysroot, "set-default", "1")
-        assert refs_of(sysroot) == [before.name, new.name]
-        ostree(upstream, "commit", "--tree=ref=os/2", "-b", "os/stable", "--timestamp=2001-01-01 00:00:00 +0000")
-        assert "--allow-downgrade" in fails("admin", "upgrade", "--os=test", f"--sysroot={sysroot}")
-        assert refs_of(sysroot) == [before.name, new.name]
-        admin(sysroot, "upgrade", "--os=test", "--allow-downgrade")
-        assert len(refs_of(sysroot)) == 2
-    finally:
-        while refs_of(sysroot):
-            admin(sysroot, "undeploy", "0")
-
-
-def refs_of(sysroot: Path) -> list[str]:
-    """The names of the deployments, as they boot."""
-    found = json.loads(admin(sysroot, "status", "--json"))["deployments"]
-    return [f"{one['checksum']}.{one['serial']}" for one in found]
 
 
 def test_a_deploy_that_fails_changes_nothing_that_boots(tmp_path: Path, releases: Path) -> None:
@@ -457,139 +366,3 @@ def test_boot_entries_keep_what_they_do_not_know() -> None:
     assert entry.set("initrd", "/i").pairs[-1] == ("initrd", "/i")
     assert BootEntry.parse("options ostree=/ostree/boot.2/os/abc/0\n").target is None
     assert BootEntry.parse("version x\n").version == 0
-
-
-@pytest.fixture
-def followed(tmp_path: Path, releases: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path, Path]:
-    """An upstream, and two sysroots that follow os/1 of its remote `origin`."""
-    monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
-    monkeypatch.setenv("OSTREE_SYSROOT_OPTS", "bootloader-naming-1")
-    upstream = tmp_path / "upstream"
-    ostree(upstream, "init", "--mode=archive")
-    ostree(upstream, "pull-local", releases)
-    sysroots = [by_c(tmp_path / name, upstream) for name in ("ours", "theirs")]
-    for sysroot in sysroots:
-        c_admin(sysroot, "deploy", "--os=test", "--karg=rw", "origin:os/1")
-    return upstream, sysroots[0], sysroots[1]
-
-
-def both(sysroots: Sequence[Path], *words: str) -> str:
-    """Both tools say the same, and leave the same, in a sysroot each."""
-    ours, theirs = sysroots
-    said = admin(ours, *words, "--os=test")
-    # A size of GLib has a space that does not break.
-    assert said == c_admin(theirs, *words, "--os=test").replace("\xa0", " "), words
-    assert booting(ours) == booting(theirs), words
-    assert larix(ours / "ostree/repo", "refs", "--list") == larix(theirs / "ostree/repo", "refs", "--list"), words
-    assert admin(ours, "status") == c_admin(theirs, "status"), words
-    return said
-
-
-@as_root
-def test_switch(followed: tuple[Path, Path, Path]) -> None:
-    upstream, *sysroots = followed
-    for sysroot in sysroots:
-        ostree(sysroot / "ostree/repo", "remote", "add", "--no-gpg-verify", "other", f"file://{upstream}")
-    for words in ["origin:os/2"], ["os/3"], ["other:"], ["other:os/4"]:
-        assert "Deleting ref" in both(sysroots, "switch", *words)
-    for words, said in (
-        (["other:os/4"], "Old and new refs are equal"),
-        (["os/4"], "Old and new refs are equal"),
-        (["none:os/4"], '"none" not found'),
-        (["os/none"], "os/none"),
-    ):
-        assert said in fails("admin", "switch", f"--sysroot={sysroots[0]}", "--os=test", *words)
-    assert "second" in fails("admin", "switch", f"--sysroot={sysroots[0]}", "--os=second", "os/1")
-    assert booting(sysroots[0]) == booting(sysroots[1])
-
-
-@as_root
-def test_upgrade_follows_a_branch_that_goes_on_elsewhere(followed: tuple[Path, Path, Path]) -> None:
-    upstream, *sysroots = followed
-    (upstream / "../empty").mkdir()
-    words = ["--add-metadata-string=ostree.endoflife=gone", "--add-metadata-string=ostree.endoflife-rebase=os/3"]
-    ostree(upstream, "commit", "-b", "os/1", f"--tree=dir={upstream / '../empty'}", *words)
-    both(sysroots, "upgrade", "--pull-only")
-    both(sysroots, "upgrade", "--deploy-only")
-    assert "origin refspec: origin:os/3" in admin(sysroots[0], "status")
-    assert both(sysroots, "upgrade") == "No update available."
-
-
-@as_root
-def test_upgrade_to_one_commit(followed: tuple[Path, Path, Path]) -> None:
-    upstream, *sysroots = followed
-    for when in "@4000000000", "@4000000100":
-        title = f"--add-metadata-string=ostree.source-title=of {when}"
-        ostree(upstream, "commit", "-b", "os/1", "--tree=ref=os/3", f"--timestamp={when}", title)
-    older = ostree(upstream, "rev-parse", "os/1^")
-    both(sysroots, "upgrade", f"--override-commit={older}")
-    assert "`- of @4000000000" in admin(sysroots[0], "status")
-    both(sysroots, "upgrade")
-    before = booting(sysroots[0])
-    asked = ["admin", "upgrade", f"--sysroot={sysroots[0]}", "--os=test", f"--override-commit={older}"]
-    assert "chronologically older" in fails(*asked)
-    assert booting(sysroots[0]) == before
-    both(sysroots, "upgrade", f"--override-commit={older}", "--allow-downgrade")
-
-
-@as_root
-def test_an_origin_without_refspec(followed: tuple[Path, Path, Path]) -> None:
-    _, ours, _ = followed
-    origin = ours / "../o"
-    origin.write_text("[origin]\nunconfigured-state=Register first\n")
-    admin(ours, "deploy", "--os=test", f"--origin-file={origin}", "origin:os/2")
-    assert "Register first" in fails("admin", "upgrade", "--os=test", f"--sysroot={ours}")
-    assert "set-origin" in fails("admin", "switch", "--os=test", f"--sysroot={ours}", "os/3")
-    assert "follows no ref" in fails("admin", "set-origin", "--index=0", f"--sysroot={ours}", "new", "http://x")
-    assert "--index" in fails("admin", "set-origin", f"--sysroot={ours}", "new", "http://x")
-    admin(ours, "set-origin", "--index=0", "new", "http://x", "os/1")
-    assert "origin refspec: new:os/1" in admin(ours, "status")
-
-
-@as_root
-def test_changes_of_etc(followed: tuple[Path, Path, Path]) -> None:
-    _, ours, theirs = followed
-    assert admin(ours, "config-diff", "--os=test") == c_admin(theirs, "config-diff", "--os=test") == ""
-    for sysroot in ours, theirs:
-        edit_etc(sysroot)
-        (next((sysroot / "ostree/deploy/test/deploy").glob("*.0")) / "etc/os-release").unlink()
-        os.mkfifo(next((sysroot / "ostree/deploy/test/deploy").glob("*.0")) / "etc/fifo")
-    said = admin(ours, "config-diff", "--os=test")
-    assert sorted(said.splitlines()) == sorted(c_admin(theirs, "config-diff", "--os=test").splitlines())
-    found = json.loads(admin(ours, "config-diff", "--os=test", "--json"))
-    assert found["removed"] == ["os-release", "sub/removed"]
-    assert "fifo" in found["added"]
-    both((ours, theirs), "deploy", "origin:os/2")
-
-
-@as_root
-def test_the_guard_is_set_again_after_a_copy(
-    followed: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _, ours, _ = followed
-    root = next((ours / "ostree/deploy/test/deploy").glob("*.0"))
-    assert admin(ours, "--print-current-dir") == c_admin(ours, "--print-current-dir") == str(root)
-    (root / "made").touch()
-    monkeypatch.delenv("OSTREE_SYSROOT_DEBUG")
-    try:
-        admin(ours, "post-copy")
-        with pytest.raises(PermissionError):
-            (root / "made").unlink()
-    finally:
-        admin(ours, "undeploy", "0")
-    assert "deployment" in fails("admin", "--print-current-dir", f"--sysroot={ours}")
-    for name in "kargs edit-in-place", "instutil set-kargs":
-        assert "deployment" in fails("admin", *name.split(), f"--sysroot={ours}")
-
-
-@as_root
-def test_what_systemd_remembers_of_an_update(followed: tuple[Path, Path, Path]) -> None:
-    _, *sysroots = followed
-    for sysroot in sysroots:
-        for path in (
-            next((sysroot / "ostree/deploy/test/deploy").glob("*.0")) / "etc",
-            sysroot / "ostree/deploy/test/var",
-        ):
-            (path / ".updated").touch()
-    both(sysroots, "deploy", "origin:os/2")
-    assert len(list((sysroots[0] / "ostree/deploy/test/deploy").glob("*/etc/.updated"))) == 1

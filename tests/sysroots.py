@@ -1,0 +1,57 @@
+"""What tests of sysroots share."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.judge import admin, picture
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="the C tool deploys only as root")
+
+
+def skeleton(sysroot: Path) -> dict[str, object]:
+    """A sysroot without what is in its repo."""
+    return {path: found for path, found in picture(sysroot).items() if not path.startswith("ostree/repo/")}
+
+
+def edit_etc(sysroot: Path) -> None:
+    """What an administrator does, in the deployment that boots first."""
+    lines = next(iter(sorted((sysroot / "boot/loader/entries").glob("*.conf"), reverse=True))).read_text()
+    target = next(word for word in lines.split() if word.startswith("ostree=")).removeprefix("ostree=/")
+    etc = (sysroot / target).resolve() / "etc"
+    (etc / "changed").write_text("by admin")
+    (etc / "sub/removed").unlink(missing_ok=True)
+    (etc / "own/deep").mkdir(parents=True, exist_ok=True)
+    (etc / "own").chmod(0o700)
+    (etc / "own/deep/file").write_text("own")
+    (etc / "own/link").unlink(missing_ok=True)
+    (etc / "own/link").symlink_to("nowhere")
+    (etc / "same").chmod(0o600)
+    if os.geteuid() == 0:
+        os.chown(etc / "own/deep/file", 12, 34)
+        os.setxattr(etc / "own/deep/file", "user.key", b"value")
+
+
+def booting(sysroot: Path) -> dict[str, object]:
+    """All that boots, but for what the C tool marks for SELinux; and the names of the objects."""
+    objects = {name for name in picture(sysroot / "ostree/repo/objects") if "/" in name}
+    found = {
+        path: value
+        for path, value in skeleton(sysroot).items()
+        if not path.endswith((".ostree-selabeled", "ostree/lock", "ostree/boot"))
+    }
+    return {**found, "objects": objects}
+
+
+def options_of(sysroot: Path) -> list[str]:
+    """Of the entries, as they boot."""
+    texts = [path.read_text() for path in sorted((sysroot / "boot/loader/entries").iterdir(), reverse=True)]
+    return [next(line for line in text.splitlines() if line.startswith("options")) for text in texts]
+
+
+def refs_of(sysroot: Path) -> list[str]:
+    """The names of the deployments, as they boot."""
+    found = json.loads(admin(sysroot, "status", "--json"))["deployments"]
+    return [f"{one['checksum']}.{one['serial']}" for one in found]
