@@ -141,12 +141,11 @@ def run(args: argparse.Namespace) -> None:
 
 
 def consume(path: str) -> None:
-    with files.doing(f"Removing {path}"):
-        fd = files.open_directory(os.path.dirname(os.path.abspath(path)))
-        try:
-            files.remove_tree(os.path.basename(os.path.abspath(path)), fd)
-        finally:
-            os.close(fd)
+    with (
+        files.doing(f"Removing {path}"),
+        files.closing(files.open_directory(os.path.dirname(os.path.abspath(path)))) as fd,
+    ):
+        files.remove_tree(os.path.basename(os.path.abspath(path)), fd)
 
 
 def parse_trees(args: argparse.Namespace) -> list[tuple[str, str]]:

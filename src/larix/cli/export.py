@@ -1,7 +1,6 @@
 """larix export"""
 
 import argparse
-import os
 
 from larix.cli.options import Parser, add_repo, open_repo
 from larix.cli.output import write_bytes
@@ -34,11 +33,7 @@ def run(args: argparse.Namespace) -> None:
             return
         # Nothing that is there goes before the tree has been found.
         first = next(pieces)
-        with files.doing(f"Writing {args.output}"):
-            fd = files.open_output(args.output)
-            try:
-                files.write_all(fd, first)
-                for piece in pieces:
-                    files.write_all(fd, piece)
-            finally:
-                os.close(fd)
+        with files.doing(f"Writing {args.output}"), files.closing(files.open_output(args.output)) as fd:
+            files.write_all(fd, first)
+            for piece in pieces:
+                files.write_all(fd, piece)

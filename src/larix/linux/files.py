@@ -50,14 +50,41 @@ def open_directory(name: str, dir_fd: int | None = None, *, follow: bool = True)
     return os.open(name, DIRECTORY | (0 if follow else os.O_NOFOLLOW), dir_fd=dir_fd)
 
 
+@contextmanager
+def closing(fd: int) -> Iterator[int]:
+    """Close the descriptor at the end of the block."""
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def names(directory: str, dir_fd: int) -> list[str]:
+    """What is in a directory, sorted; nothing where it is missing."""
+    try:
+        fd = open_directory(directory, dir_fd)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    with closing(fd):
+        return sorted(os.listdir(fd))
+
+
+def open_file(name: str, dir_fd: int) -> int | None:
+    """For reading; None for a symlink."""
+    try:
+        return os.open(name, READ, dir_fd=dir_fd)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return None
+
+
 def open_below(fd: int, path: str) -> int:
     """The directory `path`, of any length, below an open one; symlinks are not followed."""
     found = os.dup(fd)
     for part in path.split("/") if path else ():
-        try:
+        with closing(found):
             below = open_directory(part, found, follow=False)
-        finally:
-            os.close(found)
         found = below
     return found
 
@@ -346,8 +373,7 @@ def read_whole(path: str) -> bytes:
 
 def read(name: str, dir_fd: int, limit: int) -> bytes:
     """The whole content. Raises Error when it is longer than `limit` bytes."""
-    fd = os.open(name, READ, dir_fd=dir_fd)
-    try:
+    with closing(os.open(name, READ, dir_fd=dir_fd)) as fd:
         size = os.fstat(fd).st_size
         if size > limit:
             raise Error(f"{name}: {size} bytes; at most {limit} are allowed")
@@ -355,5 +381,3 @@ def read(name: str, dir_fd: int, limit: int) -> bytes:
         while len(data) < size and (more := os.read(fd, size - len(data))):
             data += more
         return data
-    finally:
-        os.close(fd)

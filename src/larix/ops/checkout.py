@@ -56,14 +56,11 @@ def checkout(
         made = files.make_directory(path, mode=0o700)
         if not made and not is_file and options.overwrite is Overwrite.REFUSE:
             raise FileExistsError(errno.EEXIST, "File exists", os.path.basename(path.rstrip("/")))
-        fd = files.open_directory(path, follow=not made)
-        try:
+        with files.closing(files.open_directory(path, follow=not made)) as fd:
             with closing(Placer(repo, options)) as placer:
                 _Checkout(repo, fd, options, placer, progress).run(entry, made=made)
             if options.fsync:
                 files.sync_file_system(fd)
-        finally:
-            os.close(fd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +107,8 @@ class _Checkout:
             directories = self._fill_all(entry, made=made)
         # From the innermost on: a directory's mode may keep its owner out.
         for below, dirmeta in reversed(directories):
-            fd = self._open(below)
-            try:
+            with files.closing(self._open(below)) as fd:
                 self._set_directory(fd, self._repo.load_dirmeta(dirmeta))
-            finally:
-                os.close(fd)
 
     def _fill_all(self, top: Entry, *, made: bool) -> list[tuple[str, Checksum]]:
         """Path and dirmeta of each new directory, each before what is in it. What is copied is not there yet."""
@@ -126,14 +120,11 @@ class _Checkout:
             if depth > MAX_DEPTH:
                 raise Invalid(f"{below[:80]}…: nested more than {MAX_DEPTH} directories")
             tree = self._without_skipped(below, self._repo.load_dirtree(dirtree))
-            fd = self._open(below)
-            try:
+            with files.closing(self._open(below)) as fd:
                 if self._options.whiteouts:
                     made = self._white_out(fd, tree, made=made)
                 copies = [entry for entry in tree.files.items() if not self._placer.link(entry[1], entry[0], fd)]
                 subdirectories = [(name, *both, self._make_directory(name, fd)) for name, both in tree.dirs.items()]
-            finally:
-                os.close(fd)
             self._progress.advance(len(tree.files) - len(copies))
             if made:
                 new.append((below, dirmeta))
@@ -183,12 +174,9 @@ class _Checkout:
 
     def _copy_batch(self, batch: _Batch) -> int:
         """In a worker: how many were copied."""
-        fd = self._open(batch.below)
-        try:
+        with files.closing(self._open(batch.below)) as fd:
             for name, checksum in batch.files:
                 self._placer.copy(checksum, name, fd)
-        finally:
-            os.close(fd)
         return len(batch.files)
 
     def _set_directory(self, fd: int, meta: DirMeta) -> None:

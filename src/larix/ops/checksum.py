@@ -8,7 +8,8 @@ from larix.formats.content import FileHeader, content_checksum
 from larix.formats.objects import DirTree, ObjectType, checksum_of, decode_dirtree
 from larix.linux import files
 from larix.ops.modify import Modifier
-from larix.ops.scan import open_entry, read_dirmeta
+from larix.ops.scan import open_entry
+from larix.repo.on_disk import read_dirmeta
 
 
 class Checksums:
@@ -43,17 +44,10 @@ def checksum_path(path: str, *, xattrs: bool = True) -> Checksum:
     """
     modifier = Modifier(xattrs=xattrs)
     if os.path.isdir(path) and not os.path.islink(path):
-        with files.doing(f"Reading {path}"):
-            fd = files.open_directory(path)
-            try:
-                return checksum_of(modifier.directory("/", read_dirmeta(fd)).encode())
-            finally:
-                os.close(fd)
+        with files.doing(f"Reading {path}"), files.closing(files.open_directory(path)) as fd:
+            return checksum_of(modifier.directory("/", read_dirmeta(fd)).encode())
     parent, name = os.path.split(path)
     with files.doing(f"Reading {path}"):
         fd = files.open_directory(parent or ".")
-    try:
-        with open_entry(name, fd, path) as entry:
-            return content_checksum(modifier.file("/", entry.header), entry.content)
-    finally:
-        os.close(fd)
+    with files.closing(fd), open_entry(name, fd, path) as entry:
+        return content_checksum(modifier.file("/", entry.header), entry.content)

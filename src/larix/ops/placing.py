@@ -195,13 +195,10 @@ class Placer:
                 for key, value in header.xattrs:
                     xattr.set_on_link(name, dir_fd, key, value)
             return
-        fd = files.create(name, dir_fd)
-        try:
+        with files.closing(files.create(name, dir_fd)) as fd:
             for piece in stored.content:
                 files.write_all(fd, piece)
             self._set_metadata(fd, header)
-        finally:
-            os.close(fd)
 
     def _set_metadata(self, fd: int, header: FileHeader) -> None:
         if self._user_mode:

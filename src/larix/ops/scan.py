@@ -5,18 +5,19 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from larix.errors import Error
-from larix.formats import xattrs as xattr_format
 from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader
-from larix.formats.objects import DirMeta, ObjectType
-from larix.linux import files, xattr
+from larix.formats.objects import ObjectType
+from larix.linux import files
 from larix.ops.modify import Modifier
 from larix.ops.tree import Directory
 from larix.progress import NO_PROGRESS, Progress
 from larix.repo.layout import PIECE, WHOLE, StoredFile
+from larix.repo.on_disk import open_file, read_dirmeta
 from larix.repo.repo import Repo
 from larix.repo.workers import Workers
 
@@ -62,11 +63,9 @@ def lay_directory(
     """
     with files.doing(f"Reading {path}"):
         fd = files.open_directory(path)
-    try:
+    with files.closing(fd):
         reader = _Reader(sink, repo, fd, path, modifier or Modifier(), links or {}, adopt, progress)
         return reader.read_into(under)
-    finally:
-        os.close(fd)
 
 
 def find_links(repo: Repo) -> Links:
@@ -166,10 +165,8 @@ class _Reader:
         for name in dirs:
             with files.doing(f"Reading {path}/{name}"):
                 sub_fd = files.open_directory(name, fd, follow=False)
-            try:
+            with files.closing(sub_fd):
                 self._read(sub_fd, f"{below}/{name}" if below else name, into.enter(name, self._repo))
-            finally:
-                os.close(sub_fd)
 
     def _expect(self, fd: int, below: str) -> None:
         """All that `_read` will come to."""
@@ -181,11 +178,8 @@ class _Reader:
                 if not entry.is_dir(follow_symlinks=False):
                     self._progress.expect(1, entry.stat(follow_symlinks=False).st_size)
                     continue
-                sub_fd = files.open_directory(entry.name, fd, follow=False)
-                try:
+                with files.closing(files.open_directory(entry.name, fd, follow=False)) as sub_fd:
                     self._expect(sub_fd, path)
-                finally:
-                    os.close(sub_fd)
 
     def _path_of(self, below: str) -> str:
         return f"{self._path}/{below}" if below else self._path
@@ -196,15 +190,13 @@ class _Reader:
         inside = f"/{batch.below}/" if batch.below else "/"
         with files.doing(f"Reading {path}"):
             fd = files.open_below(self._fd, batch.below)
-        try:
+        with files.closing(fd):
             found = {}
             for name in batch.names:
                 with open_entry(name, fd, f"{path}/{name}") as entry:
                     header = self._modifier.file(inside + name, entry.header)
                     checksum = self._adopt(header, entry, name, fd) if self._adopt is not None else None
                     found[name] = checksum or self._sink.add_file(header, entry.size, entry.content)
-        finally:
-            os.close(fd)
         return _Added(batch.below, found, self._sink.hand_over(), batch.size)
 
     def _take(self, added: _Added) -> None:
@@ -219,37 +211,16 @@ def open_entry(name: str, dir_fd: int, path: str) -> StoredFile:
     """A file or symlink of an open directory, as a file object; `path` is for messages. Raises Error for all else."""
     with files.doing(f"Reading {path}"):
         try:
-            fd = os.open(name, files.READ, dir_fd=dir_fd)
+            entry = open_file(name, dir_fd, partial(_pieces, path=path))
         except OSError as error:
-            if error.errno == errno.ELOOP:
-                return _read_symlink(name, dir_fd)
             # What opening a socket, or a device without a driver, says.
             if error.errno == errno.ENXIO:
                 raise _unfit(path) from None
             raise
-        try:
-            found = os.fstat(fd)
-            if not stat.S_ISREG(found.st_mode):
-                raise _unfit(path)
-            pairs = xattr_format.canonical(xattr.get_all(fd))
-            header = FileHeader(found.st_uid, found.st_gid, found.st_mode, "", pairs)
-            return StoredFile(header, found.st_size, _pieces(fd, found.st_size, path), fd)
-        except BaseException:
-            os.close(fd)
-            raise
-
-
-def _read_symlink(name: str, dir_fd: int) -> StoredFile:
-    found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-    target = os.readlink(name, dir_fd=dir_fd)
-    pairs = xattr_format.canonical(xattr.get_all_of_link(name, dir_fd))
-    return StoredFile(FileHeader(found.st_uid, found.st_gid, found.st_mode, target, pairs), 0, iter(()))
-
-
-def read_dirmeta(fd: int) -> DirMeta:
-    """Of an open directory."""
-    found = os.fstat(fd)
-    return DirMeta(found.st_uid, found.st_gid, found.st_mode, xattr_format.canonical(xattr.get_all(fd)))
+    if not (entry.header.is_symlink or stat.S_ISREG(entry.header.mode)):
+        entry.close()
+        raise _unfit(path)
+    return entry
 
 
 def _unfit(path: str) -> Error:

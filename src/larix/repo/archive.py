@@ -61,16 +61,13 @@ class Archive:
 
 def keep(name: str, dir_fd: int, packed: Iterable[bytes | bytearray]) -> None:
     """Make the new file `name` hold a `.filez` that comes in pieces; those of a list go in one call."""
-    fd = files.create(name, dir_fd, 0o644)
-    try:
+    with files.closing(files.create(name, dir_fd, 0o644)) as fd:
         if isinstance(packed, list):
             files.write_parts(fd, packed)
         else:
             for piece in packed:
                 files.write_all(fd, piece)
         files.set_mode(fd, 0o644)
-    finally:
-        os.close(fd)
 
 
 def _stream(head: bytes, content: Iterable[bytes]) -> Iterator[bytes]:

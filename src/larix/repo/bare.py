@@ -1,14 +1,13 @@
 """Layout of mode `bare`: the object is the file itself, with its owner, mode and extended attributes. Needs root."""
 
-import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-from larix.formats import xattrs as xattr_format
 from larix.formats.content import FileHeader
 from larix.linux import files, xattr
-from larix.repo.layout import PIECE, StoredFile
+from larix.repo.layout import StoredFile
+from larix.repo.on_disk import open_file
 
 
 class Bare:
@@ -25,8 +24,7 @@ class Bare:
             for key, value in header.xattrs:
                 xattr.set_on_link(name, dir_fd, key, value)
             return
-        fd = files.create(name, dir_fd)
-        try:
+        with files.closing(files.create(name, dir_fd)) as fd:
             for piece in content:
                 files.write_all(fd, piece)
             # The owner first: to change it takes the set-uid bit and the capabilities away.
@@ -35,24 +33,9 @@ class Bare:
                 xattr.set_on(fd, key, value)
             files.set_mode(fd, stat.S_IMODE(header.mode))
             files.set_mtime(fd, 0)
-        finally:
-            os.close(fd)
 
     def read(self, name: str, dir_fd: int) -> StoredFile:
-        try:
-            fd = os.open(name, files.READ, dir_fd=dir_fd)
-        except OSError as error:
-            if error.errno != errno.ELOOP:
-                raise
-            return _read_symlink(name, dir_fd)
-        try:
-            found = os.fstat(fd)
-            pairs = xattr_format.canonical(xattr.get_all(fd))
-        except BaseException:
-            os.close(fd)
-            raise
-        header = FileHeader(found.st_uid, found.st_gid, found.st_mode, "", pairs)
-        return StoredFile(header, found.st_size, read_content(fd, found.st_size), fd)
+        return open_file(name, dir_fd)
 
     def look(self, name: str, dir_fd: int) -> tuple[FileHeader, int]:
         found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
@@ -66,17 +49,3 @@ class Bare:
 
     def adopts(self, header: FileHeader, found: FileHeader) -> bool:
         return header == found and not header.is_symlink
-
-
-def _read_symlink(name: str, dir_fd: int) -> StoredFile:
-    found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-    target = os.readlink(name, dir_fd=dir_fd)
-    pairs = xattr_format.canonical(xattr.get_all_of_link(name, dir_fd))
-    return StoredFile(FileHeader(found.st_uid, found.st_gid, found.st_mode, target, pairs), 0, iter(()))
-
-
-def read_content(fd: int, size: int) -> Iterator[bytes]:
-    """What is in an open file that had `size` bytes a moment ago."""
-    while piece := os.read(fd, min(size, PIECE)):
-        size -= len(piece)
-        yield piece

@@ -16,8 +16,8 @@ from larix.formats.content import CACHED, FileHeader
 from larix.formats.objects import DIRMETA_TYPE, swap32
 from larix.formats.xattrs import Xattrs
 from larix.linux import files, xattr
-from larix.repo.bare import read_content
 from larix.repo.layout import StoredFile
+from larix.repo.on_disk import read_content
 
 KEY = b"user.ostreemeta"
 MAX_TARGET = 4096
@@ -31,8 +31,7 @@ class BareUser:
     writable = True
 
     def write(self, name: str, dir_fd: int, header: FileHeader, size: int, content: Iterable[bytes]) -> None:
-        fd = files.create(name, dir_fd)
-        try:
+        with files.closing(files.create(name, dir_fd)) as fd:
             if header.is_symlink:
                 files.write_all(fd, header.target.encode() + b"\0")
                 mode = 0o644
@@ -45,8 +44,6 @@ class BareUser:
             xattr.set_on(fd, KEY, value)
             files.set_mode(fd, mode)
             files.set_mtime(fd, 0)
-        finally:
-            os.close(fd)
 
     def read(self, name: str, dir_fd: int) -> StoredFile:
         fd = os.open(name, files.READ, dir_fd=dir_fd)

@@ -4,7 +4,6 @@ Nothing else of a file's metadata is kept, so only files of root without extende
 with no mode bits but those of 0775. Anyone may have one, and check out of it by hard links.
 """
 
-import errno
 import os
 import stat
 from collections.abc import Iterable
@@ -12,8 +11,8 @@ from collections.abc import Iterable
 from larix.errors import Invalid
 from larix.formats.content import FileHeader
 from larix.linux import files
-from larix.repo.bare import read_content
 from larix.repo.layout import StoredFile
+from larix.repo.on_disk import read_content
 
 PLAIN_BITS = 0o775
 
@@ -33,21 +32,15 @@ class BareUserOnly:
         if header.is_symlink:
             files.symlink(header.target, name, dir_fd)
             return
-        fd = files.create(name, dir_fd)
-        try:
+        with files.closing(files.create(name, dir_fd)) as fd:
             for piece in content:
                 files.write_all(fd, piece)
             files.set_mode(fd, stat.S_IMODE(header.mode))
             files.set_mtime(fd, 0)
-        finally:
-            os.close(fd)
 
     def read(self, name: str, dir_fd: int) -> StoredFile:
-        try:
-            fd = os.open(name, files.READ, dir_fd=dir_fd)
-        except OSError as error:
-            if error.errno != errno.ELOOP:
-                raise
+        fd = files.open_file(name, dir_fd)
+        if fd is None:
             header, size = self.look(name, dir_fd)
             return StoredFile(header, size, iter(()))
         found = os.fstat(fd)

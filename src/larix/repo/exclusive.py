@@ -83,11 +83,8 @@ class Exclusive:
             files.remove(partial_path(name.checksum), repo.fd)
 
     def _sync(self, prefix: str) -> None:
-        fd = files.open_directory(prefix, self.repo.objects_fd)
-        try:
+        with files.closing(files.open_directory(prefix, self.repo.objects_fd)) as fd:
             files.sync(fd)
-        finally:
-            os.close(fd)
 
 
 def _tombstone(commit: Checksum) -> bytes:

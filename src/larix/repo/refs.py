@@ -110,11 +110,8 @@ def _walk(repo_fd: int, top: str, below: str = "") -> Iterator[str]:
             raise
         # Removed in between.
         return
-    try:
-        with os.scandir(fd) as entries:
-            found = list(entries)
-    finally:
-        os.close(fd)
+    with files.closing(fd), os.scandir(fd) as entries:
+        found = list(entries)
     for entry in found:
         # Temporary files begin with a dot, refs do not.
         if entry.name.startswith("."):

@@ -117,11 +117,9 @@ def _more_configs(repo: Repo) -> Iterator[tuple[str, KeyFile]]:
             fd = files.open_directory(repo.remotes_dir)
         except FileNotFoundError:
             return
-        try:
+        with files.closing(fd):
             for name in sorted(name for name in os.listdir(fd) if name.endswith(SUFFIX)):
                 yield name, KeyFile.decode(files.read(name, fd, MAX_CONFIG_SIZE), f"{repo.remotes_dir}/{name}")
-        finally:
-            os.close(fd)
 
 
 def _find_file(repo: Repo, group: str) -> tuple[str, KeyFile] | None:
@@ -136,11 +134,8 @@ def _write(repo: Repo, name: str | None, config: KeyFile) -> None:
     assert repo.remotes_dir is not None
     with files.doing(f"Writing {repo.remotes_dir}/{name}"):
         files.make_all(repo.remotes_dir)
-        fd = files.open_directory(repo.remotes_dir)
-        try:
+        with files.closing(files.open_directory(repo.remotes_dir)) as fd:
             if config.groups():
                 files.replace(name, str(config).encode(), fd, temporary=f".{os.urandom(6).hex()}")
             else:
                 files.remove(name, fd)
-        finally:
-            os.close(fd)

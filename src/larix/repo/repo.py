@@ -122,8 +122,7 @@ class Repo:
             raise Invalid(f"Unknown mode {mode!r}; known are {', '.join(LAYOUTS)}")
         with files.doing(f"Making repo {path}"):
             files.make_all(path)
-            fd = files.open_directory(path)
-            try:
+            with files.closing(files.open_directory(path)) as fd:
                 for name in DIRECTORIES:
                     files.make_directory(name, fd)
                 # Last: a directory with a config is a repo.
@@ -134,8 +133,6 @@ class Repo:
                     if collection_id is not None:
                         config.set("core", "collection-id", collection_id)
                     files.replace("config", str(config).encode(), fd, temporary=temporary_path())
-            finally:
-                os.close(fd)
         return cls(path)
 
     @classmethod
@@ -278,12 +275,7 @@ class Repo:
         for prefix in os.listdir(self.objects_fd):
             if len(prefix) != 2:
                 continue
-            fd = files.open_directory(prefix, self.objects_fd)
-            try:
-                found = os.listdir(fd)
-            finally:
-                os.close(fd)
-            for end in found:
+            for end in files.names(prefix, self.objects_fd):
                 rest, _, extension = end.partition(".")
                 kind = ObjectType.FILE if extension == self.layout.extension else objects.TYPES.get(extension)
                 if kind is not None and is_checksum(prefix + rest):
@@ -364,11 +356,7 @@ class Repo:
     def _find_beginning(self, text: str) -> Checksum | None:
         if not 2 <= len(text) < 64 or text.strip("0123456789abcdef"):
             return None
-        try:
-            found = os.listdir(fd := files.open_directory(text[:2], self.objects_fd))
-            os.close(fd)
-        except FileNotFoundError:
-            found = []
+        found = files.names(text[:2], self.objects_fd)
         commits = [text[:2] + end[:-7] for end in found if end.startswith(text[2:]) and end.endswith(".commit")]
         if len(commits) > 1:
             raise Invalid(f"Refspec {text} is not unique: {len(commits)} commits begin with it")

@@ -50,7 +50,7 @@ class Staging:
             self._held = held.pop_all()
 
     def _open(self, held: ExitStack, repo_fd: int, boot_id: str) -> None:
-        for name in _names("tmp", repo_fd):
+        for name in files.names("tmp", repo_fd):
             if name.startswith(f"staging-{boot_id}-") and not name.endswith("-lock"):
                 with suppress(Busy, PermissionError):
                     lock = lock_file(f"tmp/{name}-lock", repo_fd, exclusive=True, mode=0o600)
@@ -118,11 +118,8 @@ class Staging:
         if not prefixes or not durable:
             return
         for prefix in prefixes:
-            fd = files.open_directory(prefix, objects_fd)
-            try:
+            with files.closing(files.open_directory(prefix, objects_fd)) as fd:
                 files.sync(fd)
-            finally:
-                os.close(fd)
         files.sync(objects_fd)
 
     def has_left(self, path: str) -> bool:
@@ -162,29 +159,17 @@ def _commit_path(path: str) -> str:
 
 def _objects(repo_fd: int, directory: str) -> Iterator[tuple[str, str]]:
     """What lies in a directory laid out like objects/, but for commits: where, and the path that it shall have."""
-    for prefix in _names(directory, repo_fd):
+    for prefix in files.names(directory, repo_fd):
         if len(prefix) == 2:
-            yield from [(path := f"{prefix}/{name}", path) for name in _names(f"{directory}/{prefix}", repo_fd)]
+            yield from [(path := f"{prefix}/{name}", path) for name in files.names(f"{directory}/{prefix}", repo_fd)]
         elif COMMIT.fullmatch(prefix):
             yield prefix, f"{prefix[:2]}/{prefix[2:]}"
-
-
-def _names(directory: str, repo_fd: int) -> list[str]:
-    """What is in a directory; nothing when it is not there."""
-    try:
-        fd = files.open_directory(directory, repo_fd)
-    except FileNotFoundError:
-        return []
-    try:
-        return os.listdir(fd)
-    finally:
-        os.close(fd)
 
 
 def _clean(repo_fd: int, boot_id: str, expiry: int) -> None:
     """Remove from tmp/ what processes left behind: staging directories of other boots, their locks without a directory,
     the rest when it is old."""
-    found = _names("tmp", repo_fd)
+    found = files.names("tmp", repo_fd)
     for name in set(found) - {"cache"}:
         path = f"tmp/{name}"
         with suppress(FileNotFoundError, PermissionError, Busy):
@@ -198,9 +183,6 @@ def _clean(repo_fd: int, boot_id: str, expiry: int) -> None:
 
 def _remove_staging(path: str, repo_fd: int) -> None:
     """Raises Busy where it is used: on a file system that machines share, another boot may be one of today."""
-    lock = lock_file(f"{path}-lock", repo_fd, exclusive=True, mode=0o600)
-    try:
+    with files.closing(lock_file(f"{path}-lock", repo_fd, exclusive=True, mode=0o600)):
         files.remove_tree(path, repo_fd)
         files.remove(f"{path}-lock", repo_fd)
-    finally:
-        os.close(lock)

@@ -307,12 +307,9 @@ class Transaction:
 
     def _add_bytes(self, name: ObjectName, data: bytes) -> None:
         with files.doing(f"Writing an object to repo {self.repo.path}"), self._staging.temporary() as temporary:
-            fd = files.create(temporary, self._fd)
-            try:
+            with files.closing(files.create(temporary, self._fd)) as fd:
                 files.write_all(fd, data)
                 files.set_mode(fd, 0o644)
-            finally:
-                os.close(fd)
             self._stage(temporary, name)
 
     def _compare(self, found: Checksum, expected: Checksum | None) -> None:

@@ -34,34 +34,33 @@ class Swap:
 
 def write_deployments(sysroot: Sysroot, deployments: Sequence[Deployment]) -> Swap:
     """Make this the list of deployments, the first the default. Kernels and trees must not be removed before."""
-    with files.doing(f"Writing the boot configuration of {sysroot.path}"):
-        boot_fd = files.open_directory("boot", sysroot.fd)
-        try:
-            bootloader = find_bootloader(sysroot, boot_fd)
-            bootversion, subbootversion = sysroot.bootversion, 1 - sysroot.subbootversion
+    with (
+        files.doing(f"Writing the boot configuration of {sysroot.path}"),
+        files.closing(files.open_directory("boot", sysroot.fd)) as boot_fd,
+    ):
+        bootloader = find_bootloader(sysroot, boot_fd)
+        bootversion, subbootversion = sysroot.bootversion, 1 - sysroot.subbootversion
+        planned = plan_entries(sysroot, deployments, bootversion)
+        with_config = not planned or not _same_entries(planned, sysroot.deployments)
+        if with_config:
+            bootversion, subbootversion = 1 - bootversion, 1
             planned = plan_entries(sysroot, deployments, bootversion)
-            with_config = not planned or not _same_entries(planned, sysroot.deployments)
-            if with_config:
-                bootversion, subbootversion = 1 - bootversion, 1
-                planned = plan_entries(sysroot, deployments, bootversion)
-                for deployment in planned:
-                    _install(sysroot, deployment, boot_fd)
-            links = _write_links(sysroot, planned, bootversion, subbootversion)
-            if with_config:
-                _use_links(sysroot, bootversion, links)
-                config = _write_config(sysroot, planned, bootversion, bootloader, boot_fd)
+            for deployment in planned:
+                _install(sysroot, deployment, boot_fd)
+        links = _write_links(sysroot, planned, bootversion, subbootversion)
+        if with_config:
+            _use_links(sysroot, bootversion, links)
+            config = _write_config(sysroot, planned, bootversion, bootloader, boot_fd)
+        files.sync_file_system(boot_fd)
+        bring_journal_home(boot_fd, aborting=sysroot.options.aborting_freeze)
+        if with_config:
+            files.replace_link("loader", config, boot_fd)
+            files.sync(boot_fd)
             files.sync_file_system(boot_fd)
-            bring_journal_home(boot_fd, aborting=sysroot.options.aborting_freeze)
-            if with_config:
-                files.replace_link("loader", config, boot_fd)
-                files.sync(boot_fd)
-                files.sync_file_system(boot_fd)
-            else:
-                _use_links(sysroot, bootversion, links)
-            # By this others see that the list has changed.
-            files.touch("ostree/deploy", sysroot.fd)
-        finally:
-            os.close(boot_fd)
+        else:
+            _use_links(sysroot, bootversion, links)
+        # By this others see that the list has changed.
+        files.touch("ostree/deploy", sysroot.fd)
     sysroot.bootversion, sysroot.subbootversion, sysroot.deployments = bootversion, subbootversion, planned
     return Swap(not isinstance(bootloader, NoBootLoader), with_config)
 
@@ -75,12 +74,9 @@ def _install(sysroot: Sysroot, deployment: Deployment, boot_fd: int) -> None:
     paths = [value for key, value in deployment.entry.pairs if key in keys]
     if all(os.access(path.lstrip("/"), os.F_OK, dir_fd=boot_fd) for path in paths):
         return
-    root_fd = files.open_directory(deployment.path, sysroot.fd)
-    try:
+    with files.closing(files.open_directory(deployment.path, sysroot.fd)) as root_fd:
         kernel = load_kernel(DiskTree(root_fd), deployment.name, with_dtb=sysroot.options.with_dtb)
         install_kernel(kernel, root_fd, kernel_directory(deployment.stateroot, deployment.bootcsum), boot_fd)
-    finally:
-        os.close(root_fd)
 
 
 def _write_links(sysroot: Sysroot, deployments: Sequence[Deployment], bootversion: int, subbootversion: int) -> str:

@@ -1,6 +1,5 @@
 """Removing what no deployment needs: unlisted trees, kernels, and the boot configuration that is not in use."""
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,16 +56,16 @@ def _remove_unused_configuration(sysroot: Sysroot) -> None:
     used = sysroot.bootversion
     current = f"boot.{used}.{sysroot.subbootversion}"
     files.remove_tree(f"boot/loader.{1 - used}", sysroot.fd)
-    for name in _list("ostree", sysroot.fd):
+    for name in files.names("ostree", sysroot.fd):
         if re.fullmatch(r"boot\.[01](\.[01])?", name) and name not in (f"boot.{used}", current):
             files.remove_tree(f"ostree/{name}", sysroot.fd)
 
 
 def _remove_unlisted(sysroot: Sysroot) -> None:
     listed = {deployment.path for deployment in sysroot.deployments}
-    for stateroot in _list("ostree/deploy", sysroot.fd):
+    for stateroot in files.names("ostree/deploy", sysroot.fd):
         directory = deploy_path(stateroot)
-        for name in _list(directory, sysroot.fd):
+        for name in files.names(directory, sysroot.fd):
             path = f"{directory}/{name}"
             if NAME.fullmatch(name.removesuffix(".origin")) and path.removesuffix(".origin") not in listed:
                 if not name.endswith(".origin"):
@@ -76,21 +75,18 @@ def _remove_unlisted(sysroot: Sysroot) -> None:
 
 
 def _remove_tree(path: str, dir_fd: int) -> None:
-    fd = files.open_directory(path, dir_fd, follow=False)
-    try:
+    with files.closing(files.open_directory(path, dir_fd, follow=False)) as fd:
         files.set_immutable(fd, False)
-    finally:
-        os.close(fd)
     files.remove_tree(path, dir_fd)
 
 
 def _remove_unused_kernels(sysroot: Sysroot) -> None:
     used = {kernel_directory(deployment.stateroot, deployment.bootcsum) for deployment in sysroot.deployments}
-    for name in _list("boot/ostree", sysroot.fd):
+    for name in files.names("boot/ostree", sysroot.fd):
         if KERNEL.fullmatch(name) and f"ostree/{name}" not in used:
             files.remove_tree(f"boot/ostree/{name}", sysroot.fd)
     booted = {value for deployment in sysroot.deployments for key, value in deployment.entry.pairs if key == "initrd"}
-    for name in _list(f"boot/{OVERLAYS}", sysroot.fd):
+    for name in files.names(f"boot/{OVERLAYS}", sysroot.fd):
         if f"/{OVERLAYS}/{name}" not in booted:
             files.remove(f"boot/{OVERLAYS}/{name}", sysroot.fd)
 
@@ -116,15 +112,3 @@ def _set_refs(sysroot: Sysroot) -> None:
     with files.doing(f"Cleaning up {sysroot.path}"):
         for bootversion, subbootversion in product("01", "01"):
             remove_empty(sysroot.repo.fd, f"refs/heads/ostree/{bootversion}/{subbootversion}")
-
-
-def _list(path: str, dir_fd: int) -> list[str]:
-    """The names in a directory, sorted; none where it is missing."""
-    try:
-        fd = files.open_directory(path, dir_fd)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    try:
-        return sorted(os.listdir(fd))
-    finally:
-        os.close(fd)

@@ -67,12 +67,9 @@ def deploy(
         options_of_tree = CheckoutOptions(user_mode=not is_root, passed_whiteouts=is_root)
         kernel = _find_kernel(sysroot, stateroot, commit, how.overlays)
         checkout(sysroot.repo, commit, Path(sysroot.path, path), options_of_tree, progress=progress)
-        root_fd = files.open_directory(path, sysroot.fd, follow=False)
-        try:
+        with files.closing(files.open_directory(path, sysroot.fd, follow=False)) as root_fd:
             plan = _make_etc(sysroot, root_fd, str(commit), how.source)
             files.replace(f"{path}.origin", str(origin).encode(), sysroot.fd)
-        finally:
-            os.close(root_fd)
     entry = BootEntry().set("options", str(options))
     for key, name in kernel.entry.items():
         entry = entry.set(key, f"/{kernel_directory(stateroot, kernel.bootcsum)}/{name}")
@@ -87,11 +84,8 @@ def _find_kernel(sysroot: Sysroot, stateroot: str, commit: Checksum, overlays: S
     """That of the commit, for which there must be room in /boot."""
     tree = CommitTree(sysroot.repo, commit)
     kernel = load_kernel(tree, str(commit), with_dtb=sysroot.options.with_dtb)
-    fd = files.open_directory("boot", sysroot.fd)
-    try:
+    with files.closing(files.open_directory("boot", sysroot.fd)) as fd:
         check_space(kernel, tree, kernel_directory(stateroot, kernel.bootcsum), overlays, fd, sysroot.fd)
-    finally:
-        os.close(fd)
     return kernel
 
 
@@ -99,28 +93,20 @@ def guard(sysroot: Sysroot, deployment: Deployment) -> None:
     """Set the immutable bit on the root of its tree, so that nothing is made beside usr, etc and the others."""
     if sysroot.options.mutable:
         return
-    with files.doing(f"Guarding {sysroot.path}/{deployment.path}"):
-        fd = files.open_directory(deployment.path, sysroot.fd, follow=False)
-        try:
-            files.set_immutable(fd, True)
-        finally:
-            os.close(fd)
+    with (
+        files.doing(f"Guarding {sysroot.path}/{deployment.path}"),
+        files.closing(files.open_directory(deployment.path, sysroot.fd, follow=False)) as fd,
+    ):
+        files.set_immutable(fd, True)
 
 
 def _install_overlays(sysroot: Sysroot, paths: Sequence[str]) -> list[str]:
-    fd = files.open_directory("boot", sysroot.fd)
-    try:
+    with files.closing(files.open_directory("boot", sysroot.fd)) as fd:
         return [install_overlay(path, fd) for path in paths]
-    finally:
-        os.close(fd)
 
 
 def _next_serial(sysroot: Sysroot, directory: str, commit: Checksum) -> int:
-    fd = files.open_directory(directory, sysroot.fd)
-    try:
-        found = [NAME.fullmatch(name) for name in os.listdir(fd)]
-    finally:
-        os.close(fd)
+    found = [NAME.fullmatch(name) for name in files.names(directory, sysroot.fd)]
     return max((int(one[2]) + 1 for one in found if one and one[1] == commit), default=0)
 
 
@@ -133,20 +119,23 @@ def _make_etc(sysroot: Sysroot, root_fd: int, tree: str, source: Deployment | No
     elif not has_defaults:
         raise Invalid(f"{tree} has no /usr/etc, which holds the defaults of /etc")
     files.make_directory("etc", root_fd, 0o700)
-    fds = [files.open_directory(name, root_fd, follow=False) for name in ("usr/etc", "etc")]
-    if source is not None:
-        fds += [files.open_directory(f"{source.path}/{name}", sysroot.fd) for name in ("usr/etc", "etc")]
-    try:
-        plan = EtcPlan() if source is None else plan_merge(*(read_tree(fd) for fd in (fds[2], fds[3], fds[0])))
-        check_plan(plan)
-        copy_defaults(fds[0], fds[1])
-        if source is not None:
-            merge(plan, fds[3], fds[1])
-            _forget_update(sysroot, fds[1], source.stateroot)
+    with (
+        files.closing(files.open_directory("usr/etc", root_fd, follow=False)) as defaults_fd,
+        files.closing(files.open_directory("etc", root_fd, follow=False)) as etc_fd,
+    ):
+        if source is None:
+            copy_defaults(defaults_fd, etc_fd)
+            return EtcPlan()
+        with (
+            files.closing(files.open_directory(f"{source.path}/usr/etc", sysroot.fd)) as old_defaults_fd,
+            files.closing(files.open_directory(f"{source.path}/etc", sysroot.fd)) as old_fd,
+        ):
+            plan = plan_merge(read_tree(old_defaults_fd), read_tree(old_fd), read_tree(defaults_fd))
+            check_plan(plan)
+            copy_defaults(defaults_fd, etc_fd)
+            merge(plan, old_fd, etc_fd)
+        _forget_update(sysroot, etc_fd, source.stateroot)
         return plan
-    finally:
-        for fd in fds:
-            os.close(fd)
 
 
 def _forget_update(sysroot: Sysroot, etc_fd: int, stateroot: str) -> None:

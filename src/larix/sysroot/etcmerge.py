@@ -54,12 +54,11 @@ def check_plan(plan: EtcPlan) -> None:
 
 
 def _read_of(sysroot: Sysroot, deployment: Deployment, name: str) -> Items:
-    with files.doing(f"Reading /{name} of {deployment.name}"):
-        fd = files.open_directory(f"{deployment.path}/{name}", sysroot.fd)
-        try:
-            return read_tree(fd)
-        finally:
-            os.close(fd)
+    with (
+        files.doing(f"Reading /{name} of {deployment.name}"),
+        files.closing(files.open_directory(f"{deployment.path}/{name}", sysroot.fd)) as fd,
+    ):
+        return read_tree(fd)
 
 
 def read_tree(fd: int) -> Items:
@@ -78,19 +77,13 @@ def _read_directory(dir_fd: int, below: str, found: dict[str, Item]) -> None:
             pairs = _without_label(xattr.get_all_of_link(name, dir_fd))
             found[path] = Item(*owner, pairs, os.fsencode(os.readlink(name, dir_fd=dir_fd)))
         elif stat.S_ISDIR(about.st_mode):
-            fd = files.open_directory(name, dir_fd, follow=False)
-            try:
+            with files.closing(files.open_directory(name, dir_fd, follow=False)) as fd:
                 found[path] = Item(*owner, _without_label(xattr.get_all(fd)))
                 _read_directory(fd, f"{path}/", found)
-            finally:
-                os.close(fd)
         elif stat.S_ISREG(about.st_mode):
-            fd = os.open(name, files.READ, dir_fd=dir_fd)
-            try:
+            with files.closing(os.open(name, files.READ, dir_fd=dir_fd)) as fd:
                 content = _digest(files.pieces(fd))
                 found[path] = Item(*owner, _without_label(xattr.get_all(fd)), content)
-            finally:
-                os.close(fd)
         else:
             found[path] = Item(*owner)
 

@@ -115,14 +115,11 @@ def _forecast(
 ) -> Forecast | None:
     if checksum == source.checksum:
         return None
-    fd = files.open_directory("boot", sysroot.fd)
-    try:
+    with files.closing(files.open_directory("boot", sysroot.fd)) as fd:
         free, boot_free = free_bytes(sysroot.fd), free_bytes(fd)
         boot = 0
         if os.fstat(fd).st_dev != os.fstat(sysroot.fd).st_dev:
             boot = _kernel_size(sysroot, source.stateroot, checksum, contents, os.fstatvfs(fd).f_frsize)
-    finally:
-        os.close(fd)
     return Forecast(ref, checksum, commit, cost, free, boot, boot_free)
 
 

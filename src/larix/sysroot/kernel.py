@@ -176,7 +176,7 @@ def install_overlay(path: str, boot_fd: int) -> str:
     """Copy a file that is to be unpacked over the initramfs; its name, relative to /boot, is by its content."""
     with files.doing(f"Reading {path}"):
         fd = files.open_directory(os.path.dirname(path) or ".")
-    try:
+    with files.closing(fd):
         digest = hashlib.sha256()
         with files.doing(f"Reading {path}"):
             for piece in DiskTree(fd).pieces(os.path.basename(path)):
@@ -185,6 +185,4 @@ def install_overlay(path: str, boot_fd: int) -> str:
         files.make_parents(target, boot_fd)
         if not _is_there(target, boot_fd):
             files.copy(os.path.basename(path), fd, target, boot_fd, metadata=False)
-    finally:
-        os.close(fd)
     return target

@@ -30,13 +30,9 @@ def init_sysroot(path: str, *, epoch: int = 0) -> None:
     names = {**({} if epoch else CUSTOMARY), **NEEDED}
     if epoch == 2:
         names["ostree"] = 0o700
-    with files.doing(f"Making sysroot {path}"):
-        fd = files.open_directory(path)
-        try:
-            for name, mode in names.items():
-                _make(name, mode, fd)
-        finally:
-            os.close(fd)
+    with files.doing(f"Making sysroot {path}"), files.closing(files.open_directory(path)) as fd:
+        for name, mode in names.items():
+            _make(name, mode, fd)
     Repo.init(os.path.join(path, REPO), "bare" if os.geteuid() == 0 else "bare-user").close()
 
 
@@ -56,8 +52,5 @@ def init_stateroot(sysroot: Sysroot, name: str) -> None:
 def _make(name: str, mode: int, dir_fd: int) -> None:
     if files.make_directory(name, dir_fd):
         # Not what the umask leaves of it.
-        fd = files.open_directory(name, dir_fd, follow=False)
-        try:
+        with files.closing(files.open_directory(name, dir_fd, follow=False)) as fd:
             files.set_mode(fd, mode)
-        finally:
-            os.close(fd)

@@ -86,12 +86,10 @@ class Sysroot:
         how = self.options
         with files.doing(f"Locking sysroot {self.path}"):
             fd = lock_file("ostree/lock", self.fd, exclusive=True, timeout=how.lock_timeout, tell=how.tell_holder)
-        try:
+        with files.closing(fd):
             # Another may have changed it since it was opened.
             self.load()
             yield
-        finally:
-            os.close(fd)
 
     def close(self) -> None:
         """May be called twice."""

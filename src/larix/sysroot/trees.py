@@ -36,14 +36,7 @@ class DiskTree:
         self._root_fd = root_fd
 
     def list(self, path: str) -> list[str]:
-        try:
-            fd = files.open_directory(path, self._root_fd)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        try:
-            return sorted(os.listdir(fd))
-        finally:
-            os.close(fd)
+        return files.names(path, self._root_fd)
 
     def is_file(self, path: str) -> bool:
         try:
@@ -55,11 +48,8 @@ class DiskTree:
         return os.stat(path, dir_fd=self._root_fd, follow_symlinks=False).st_size
 
     def pieces(self, path: str) -> Iterator[bytes]:
-        fd = os.open(path, files.READ, dir_fd=self._root_fd)
-        try:
+        with files.closing(os.open(path, files.READ, dir_fd=self._root_fd)) as fd:
             yield from files.pieces(fd)
-        finally:
-            os.close(fd)
 
 
 class CommitTree:
