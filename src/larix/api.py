@@ -34,12 +34,11 @@ from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
 from larix.sysroot.bootswap import write_deployments
 from larix.sysroot.cleanup import cleanup
-from larix.sysroot.deploy import DeployOptions, find_source
+from larix.sysroot.deploy import Deployed, DeployOptions, deploy, find_source
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.etcmerge import plan_commit
 from larix.sysroot.etcplan import EtcPlan
 from larix.sysroot.forecast import Forecast, forecast_upgrade
-from larix.sysroot.install import Installed, install
 from larix.sysroot.origin import origin_of
 from larix.sysroot.plan import KeepOptions
 from larix.sysroot.stateroot import init_stateroot, init_sysroot
@@ -149,8 +148,8 @@ __all__ = [  # noqa: RUF022
     "DeployOptions",
     "find_source",
     "KeepOptions",
-    "Installed",
-    "install",
+    "Deployed",
+    "deploy",
     "write_deployments",
     "cleanup",
     "EtcPlan",

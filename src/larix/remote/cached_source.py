@@ -6,27 +6,20 @@ from larix.formats.checksum import Checksum
 from larix.formats.objects import ObjectName, ObjectType
 from larix.formats.sizes import Size
 from larix.remote.repo_source import RepoSource
-from larix.remote.source import Pulled, Source
+from larix.remote.source import InFront, Pulled, Source
 from larix.repo.transaction import Transaction
 
 
-class CachedSource:
+class CachedSource(InFront):
     """Refs, summary and detached metadata are those of `source`; any other object may come out of a cache."""
 
     def __init__(self, source: Source, caches: Sequence[RepoSource]) -> None:
         """Closes them all."""
-        self._source = source
+        super().__init__(source)
         self._caches = caches
         self._arrived_from: dict[ObjectName, RepoSource] = {}
         # How many metadata objects came from caches.
         self.near = 0
-        self.remote = source.remote
-        self.collection = source.collection
-        self.find_ref = source.find_ref
-        self.refs = source.refs
-        self.mirrors = source.mirrors
-        self.summary = source.summary
-        self.locate = source.locate
 
     @property
     def transferred(self) -> int:

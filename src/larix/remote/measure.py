@@ -11,7 +11,7 @@ from larix.formats.objects import Commit, ObjectName, ObjectType, decode_commit
 from larix.formats.sizes import KEY, TYPE, Size, decode_size
 from larix.progress import NO_PROGRESS, Progress
 from larix.remote.pull import Asked, Puller, PullOptions, age_here
-from larix.remote.source import Pulled, Source
+from larix.remote.source import InFront, Pulled, Source
 from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
 
@@ -71,25 +71,18 @@ def measuring(
         yield Measured(commit, Cost(objects, fetched, stored), transaction, measure)
 
 
-class _Measure:
+class _Measure(InFront):
     """A source that brings metadata, and in place of files only their sizes: here `content_size` is what is stored."""
 
     transferred = 0
 
     def __init__(self, source: Source, repo: Repo) -> None:
-        self._source = source
+        super().__init__(source)
         self._packs = repo.layout.keeps_packed
         self._unit = os.fstatvfs(repo.fd).f_frsize
         # Filled as commits arrive, which is before a worker is asked for their files, or forked at all.
         self._stated: dict[Checksum, Size] = {}
         self.metadata_size = self.metadata_stored = 0
-        self.remote = source.remote
-        self.collection = source.collection
-        self.find_ref = source.find_ref
-        self.refs = source.refs
-        self.mirrors = source.mirrors
-        self.locate = source.locate
-        self.summary = source.summary
         self.request = source.request
         self.close = source.close
 

@@ -90,3 +90,17 @@ class Source(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class InFront:
+    """What a source takes over from another that it stands in front of."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.remote = source.remote
+        self.collection = source.collection
+        self.find_ref = source.find_ref
+        self.refs = source.refs
+        self.mirrors = source.mirrors
+        self.locate = source.locate
+        self.summary = source.summary

@@ -46,7 +46,7 @@ def write_deployments(sysroot: Sysroot, deployments: Sequence[Deployment]) -> Sw
             bootversion, subbootversion = 1 - bootversion, 1
             planned = plan_entries(sysroot, deployments, bootversion)
             for deployment in planned:
-                _install(sysroot, deployment, boot_fd)
+                _bring_kernel(sysroot, deployment, boot_fd)
         links = _write_links(sysroot, planned, bootversion, subbootversion)
         if with_config:
             _use_links(sysroot, bootversion, links)
@@ -69,7 +69,7 @@ def _same_entries(new: Sequence[Deployment], old: Sequence[Deployment]) -> bool:
     return [deployment.entry for deployment in new] == [deployment.entry for deployment in old]
 
 
-def _install(sysroot: Sysroot, deployment: Deployment, boot_fd: int) -> None:
+def _bring_kernel(sysroot: Sysroot, deployment: Deployment, boot_fd: int) -> None:
     keys = ("linux", "initrd", "devicetree", "fdtdir")
     paths = [value for key, value in deployment.entry.pairs if key in keys]
     if all(os.access(path.lstrip("/"), os.F_OK, dir_fd=boot_fd) for path in paths):

@@ -5,24 +5,22 @@ import argparse
 from larix.cli.admin.options import (
     add_stateroot,
     add_sysroot,
-    clean,
+    deploy_and_tell,
     open_sysroot,
-    print_plan,
-    print_swap,
     refuse_to_stage,
     running_kernel_args,
     stateroot_of,
 )
 from larix.cli.options import Parser, add_missing, read_text
-from larix.cli.progress import add_progress, progress_of
+from larix.cli.progress import add_progress
 from larix.errors import Invalid
 from larix.formats.kargs import KernelArgs
 from larix.formats.keyfile import KeyFile
 from larix.sysroot.deploy import DeployOptions, find_source
 from larix.sysroot.deployment import Deployment
-from larix.sysroot.install import install
 from larix.sysroot.origin import origin_of
 from larix.sysroot.plan import KeepOptions
+from larix.sysroot.upgrade import Target
 
 
 def configure(parser: Parser) -> None:
@@ -62,14 +60,8 @@ def run(args: argparse.Namespace) -> None:
             refuse_to_stage(sysroot)
         how = DeployOptions(source, args.overlay_initrd)
         keep = KeepOptions(args.retain, args.retain_pending, args.retain_rollback, args.not_as_default)
-        before = len(sysroot.deployments)
-        options = _kernel_args(args, source)
-        with progress_of(args) as progress:
-            installed = install(sysroot, stateroot, commit, origin, options, how, keep, progress=progress)
-        if source is not None:
-            print_plan(installed.plan)
-        print_swap(sysroot, installed.swap, before)
-        clean(sysroot, prune=not args.no_prune)
+        target, kargs = Target(commit, origin), _kernel_args(args, source)
+        deploy_and_tell(sysroot, stateroot, target, kargs, how, args, keep, prune=not args.no_prune)
 
 
 def _read_origin(path: str) -> KeyFile:

@@ -13,10 +13,10 @@ from larix.formats.kargs import KernelArgs
 from larix.linux import files
 from larix.sysroot.bootswap import Swap, write_deployments
 from larix.sysroot.cleanup import cleanup
-from larix.sysroot.deploy import DeployOptions, find_source
+from larix.sysroot.deploy import DeployOptions, deploy, find_source
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.etcplan import Conflict, EtcPlan, Reason
-from larix.sysroot.install import install
+from larix.sysroot.plan import KeepOptions
 from larix.sysroot.sysroot import Sysroot, SysrootOptions
 from larix.sysroot.upgrade import Target
 
@@ -134,15 +134,29 @@ def clean(sysroot: Sysroot, *, prune: bool = True) -> None:
 
 
 def deploy_target(sysroot: Sysroot, source: Deployment, target: Target, args: argparse.Namespace) -> None:
-    """Deploy in the stateroot of `source`, with its /etc and kernel arguments, and make it the default."""
+    """In the stateroot of `source`, with its /etc and kernel arguments, as the default."""
+    deploy_and_tell(sysroot, source.stateroot, target, source.entry.options, DeployOptions(source), args)
+
+
+def deploy_and_tell(
+    sysroot: Sysroot,
+    stateroot: str,
+    target: Target,
+    kargs: KernelArgs,
+    how: DeployOptions,
+    args: argparse.Namespace,
+    keep: KeepOptions | None = None,
+    *,
+    prune: bool = True,
+) -> None:
+    """Deploy, say what became of it, and clean up after it."""
     before = len(sysroot.deployments)
-    options = source.entry.options
-    how = DeployOptions(source)
     with progress_of(args) as progress:
-        installed = install(sysroot, source.stateroot, target.commit, target.origin, options, how, progress=progress)
-    print_plan(installed.plan)
-    print_swap(sysroot, installed.swap, before)
-    clean(sysroot)
+        made = deploy(sysroot, stateroot, target.commit, target.origin, kargs, how, keep, progress=progress)
+    if how.source is not None:
+        print_plan(made.plan)
+    print_swap(sysroot, made.swap, before)
+    clean(sysroot, prune=prune)
 
 
 def add_restart(parser: Parser) -> None:

@@ -4,7 +4,7 @@ import argparse
 
 from larix.cli.admin.options import add_sysroot, open_sysroot
 from larix.cli.options import Parser
-from larix.sysroot.deploy import guard
+from larix.sysroot.make import guard
 
 
 def configure(parser: Parser) -> None:

@@ -1,0 +1,128 @@
+"""Making the tree of a deployment: a checkout of its commit, with an /etc of its own."""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from larix.errors import Invalid, NotFound
+from larix.formats.bootentry import BootEntry
+from larix.formats.checksum import Checksum
+from larix.formats.kargs import KernelArgs
+from larix.formats.keyfile import KeyFile
+from larix.linux import files
+from larix.ops.checkout import checkout
+from larix.ops.placing import CheckoutOptions
+from larix.progress import Progress
+from larix.sysroot.deployment import Deployment, deploy_path, stateroot_path
+from larix.sysroot.etcmerge import check_plan, copy_defaults, merge, read_tree
+from larix.sysroot.etcplan import EtcPlan, plan_merge
+from larix.sysroot.kernel import Kernel, check_space, install_overlay, kernel_directory, load_kernel
+from larix.sysroot.sysroot import NAME, Sysroot
+from larix.sysroot.trees import CommitTree
+
+
+def make_deployment(
+    sysroot: Sysroot,
+    stateroot: str,
+    commit: Checksum,
+    origin: KeyFile,
+    kargs: KernelArgs,
+    source: Deployment | None,
+    overlays: Sequence[str],
+    progress: Progress,
+) -> tuple[Deployment, EtcPlan]:
+    """A new deployment, which is not listed yet, and the plan by which its /etc was made of that of `source`.
+
+    Raises NotFound for a stateroot that is not there, Invalid for a tree that cannot boot; what was made then is left
+    for the next cleanup.
+    """
+    if not os.access(f"{stateroot_path(stateroot)}/var", os.F_OK, dir_fd=sysroot.fd):
+        raise NotFound(f"No stateroot {stateroot} in {sysroot.path}; `larix admin os-init {stateroot}` makes one")
+    directory = deploy_path(stateroot)
+    with files.doing(f"Deploying {commit} in {sysroot.path}"):
+        files.make_directory(directory, sysroot.fd, 0o755)
+        serial = _next_serial(sysroot, directory, commit)
+        path = f"{directory}/{commit}.{serial}"
+        is_root = os.geteuid() == 0
+        options = CheckoutOptions(user_mode=not is_root, passed_whiteouts=is_root)
+        kernel = _find_kernel(sysroot, stateroot, commit, overlays)
+        checkout(sysroot.repo, commit, Path(sysroot.path, path), options, progress=progress)
+        with files.closing(files.open_directory(path, sysroot.fd, follow=False)) as root_fd:
+            plan = _make_etc(sysroot, root_fd, str(commit), source)
+            files.replace(f"{path}.origin", str(origin).encode(), sysroot.fd)
+    entry = BootEntry().set("options", str(kargs))
+    for key, name in kernel.entry.items():
+        entry = entry.set(key, f"/{kernel_directory(stateroot, kernel.bootcsum)}/{name}")
+    for name in _install_overlays(sysroot, overlays):
+        entry = replace(entry, pairs=(*entry.pairs, ("initrd", f"/{name}")))
+    made = Deployment(stateroot, commit, serial, kernel.bootcsum, 0, entry, origin)
+    guard(sysroot, made)
+    return made, plan
+
+
+def _find_kernel(sysroot: Sysroot, stateroot: str, commit: Checksum, overlays: Sequence[str]) -> Kernel:
+    """That of the commit, for which there must be room in /boot."""
+    tree = CommitTree(sysroot.repo, commit)
+    kernel = load_kernel(tree, str(commit), with_dtb=sysroot.options.with_dtb)
+    with files.closing(files.open_directory("boot", sysroot.fd)) as fd:
+        check_space(kernel, tree, kernel_directory(stateroot, kernel.bootcsum), overlays, fd, sysroot.fd)
+    return kernel
+
+
+def guard(sysroot: Sysroot, deployment: Deployment) -> None:
+    """Set the immutable bit on the root of its tree, so that nothing is made beside usr, etc and the others."""
+    if sysroot.options.mutable:
+        return
+    with (
+        files.doing(f"Guarding {sysroot.path}/{deployment.path}"),
+        files.closing(files.open_directory(deployment.path, sysroot.fd, follow=False)) as fd,
+    ):
+        files.set_immutable(fd, True)
+
+
+def _install_overlays(sysroot: Sysroot, paths: Sequence[str]) -> list[str]:
+    with files.closing(files.open_directory("boot", sysroot.fd)) as fd:
+        return [install_overlay(path, fd) for path in paths]
+
+
+def _next_serial(sysroot: Sysroot, directory: str, commit: Checksum) -> int:
+    found = [NAME.fullmatch(name) for name in files.names(directory, sysroot.fd)]
+    return max((int(one[2]) + 1 for one in found if one and one[1] == commit), default=0)
+
+
+def _make_etc(sysroot: Sysroot, root_fd: int, tree: str, source: Deployment | None) -> EtcPlan:
+    has_etc, has_defaults = (os.access(name, os.F_OK, dir_fd=root_fd) for name in ("etc", "usr/etc"))
+    if has_etc and has_defaults:
+        raise Invalid(f"{tree} has both /etc and /usr/etc; a tree must have one, with the defaults")
+    if has_etc:
+        files.rename("etc", root_fd, "usr/etc", root_fd)
+    elif not has_defaults:
+        raise Invalid(f"{tree} has no /usr/etc, which holds the defaults of /etc")
+    files.make_directory("etc", root_fd, 0o700)
+    with (
+        files.closing(files.open_directory("usr/etc", root_fd, follow=False)) as defaults_fd,
+        files.closing(files.open_directory("etc", root_fd, follow=False)) as etc_fd,
+    ):
+        if source is None:
+            copy_defaults(defaults_fd, etc_fd)
+            return EtcPlan()
+        with (
+            files.closing(files.open_directory(f"{source.path}/usr/etc", sysroot.fd)) as old_defaults_fd,
+            files.closing(files.open_directory(f"{source.path}/etc", sysroot.fd)) as old_fd,
+        ):
+            plan = plan_merge(read_tree(old_defaults_fd), read_tree(old_fd), read_tree(defaults_fd))
+            check_plan(plan)
+            copy_defaults(defaults_fd, etc_fd)
+            merge(plan, old_fd, etc_fd)
+        _forget_update(sysroot, etc_fd, source.stateroot)
+        return plan
+
+
+def _forget_update(sysroot: Sysroot, etc_fd: int, stateroot: str) -> None:
+    """systemd runs units that want an update when these files are older than /usr, whose times never change here."""
+    with suppress(FileNotFoundError):
+        files.remove(".updated", etc_fd)
+    with suppress(FileNotFoundError):
+        files.remove(f"{stateroot_path(stateroot)}/var/.updated", sysroot.fd)
