@@ -232,13 +232,13 @@ class _Header(tarfile.TarInfo):
     """tarfile takes a damaged header for the end of the archive; here it is an error."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+    def fromtarfile(cls, tar: tarfile.TarFile) -> Self:
         try:
-            return super().frombuf(buf, encoding, errors)
-        except tarfile.HeaderError as error:
-            if any(buf):
-                raise Corrupt(f"Reading the archive: {error}") from None
+            return super().fromtarfile(tar)
+        except (tarfile.EmptyHeaderError, tarfile.EOFHeaderError):  # type: ignore[attr-defined]
             raise
+        except tarfile.HeaderError as error:
+            raise Corrupt(f"Reading the archive: {error}") from None
 
 
 def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
