@@ -1,7 +1,7 @@
 """From two trees to an upgraded machine and back, with larix alone: publish, serve, pull, deploy, upgrade, roll back.
 
 Everything happens in a folder below /var/tmp, which is removed at the end. Where the C `ostree` is installed it is
-asked too. The exit status is 1 if a check failed.
+asked too. `--quick` makes the trees of files of this machine at once. The exit status is 1 if a check failed.
 """
 
 import json
@@ -153,7 +153,9 @@ class Demo:
                 self.check(f"ostree fsck of {repo.name}", good=done.returncode == 0)
             command = ["ostree", "admin", "status", f"--sysroot={self.sysroot}"]
             theirs = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-            self.check("both list the same deployments", good=theirs == self.admin("status"))
+            # Of conflicts the C tool says nothing.
+            ours = [line for line in self.admin("status").splitlines() if "Conflicts in /etc" not in line]
+            self.check("both list the same deployments", good=theirs.splitlines() == ours)
             said.append("fsck of both repos, and the same status")
 
     def clean_up(self) -> None:
@@ -178,7 +180,8 @@ def main() -> int:
     demo = Demo(work)
     try:
         with demo.step("Make two releases") as said:
-            first, second, about = make_releases(work, as_root=os.geteuid() == 0)
+            why = "" if os.geteuid() == 0 else "only root can run mmdebstrap here"
+            first, second, about = make_releases(work, "as was asked" if "--quick" in sys.argv[1:] else why)
             print(about)
             said.append(about)
         demo.run(first, second)

@@ -15,14 +15,14 @@ MAX_FILES, MAX_SIZE = 400, 1 << 20
 EMPTY = ["boot", "dev", "home", "media", "mnt", "opt", "proc", "root", "run", "srv", "sys", "sysroot", "tmp", "var"]
 
 
-def make_releases(work: Path, *, as_root: bool) -> tuple[Path, Path, str]:
-    """The trees of release 1 and 2, and a sentence on what they are made of."""
+def make_releases(work: Path, why_no_debian: str) -> tuple[Path, Path, str]:
+    """The trees of release 1 and 2, and a sentence on what they are made of: Debian, or this machine for a reason."""
     first, second = work / "tree1", work / "tree2"
-    made = debian(first) if as_root else "only root can run mmdebstrap here"
-    if made:
+    why = why_no_debian or debian(first)
+    if why:
         shutil.rmtree(first, ignore_errors=True)
         machine(first)
-        about = f"files of this machine ({made})"
+        about = f"files of this machine ({why})"
     else:
         about = f"Debian {SUITE} minbase with a kernel, by mmdebstrap"
     arrange(first)

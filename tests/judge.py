@@ -1,7 +1,9 @@
 """The C `ostree`, which judges what we write and writes what we must read; and a tree with something of everything."""
 
+import functools
 import io
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -9,6 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from larix.cli.main import main
+
+# The oldest C tool that judges here; what newer ones do otherwise, and larix does not yet, is in docs/compatibility.md.
+OLDEST = (2022, 7)
+
+
+@functools.cache
+def release() -> tuple[int, ...]:
+    """Of the C tool, as (year, number)."""
+    return tuple(int(part) for part in re.findall(r"Version: '(\d+)\.(\d+)'", run_c("--version").stdout)[0])
 
 
 def run_c(*args: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -50,3 +50,6 @@ def mount(image: Path, size: int, at: Path) -> None:
     subprocess.run(["mkfs.ext4", "-q", "-b", "4096", "-m", "0", "-O", "^has_journal", image], check=True)
     at.mkdir(exist_ok=True)
     subprocess.run(["mount", "-o", "loop", image, at], check=True)
+
+
+needs_loop = pytest.mark.skipif(not os.path.exists("/dev/loop-control"), reason="no loop devices are to be had here")

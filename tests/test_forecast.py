@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.judge import admin, c_admin, fails, ostree, picture
-from tests.namespaces import in_namespace, mount
+from tests.namespaces import in_namespace, mount, needs_loop
 from tests.servers import hostile, nginx, serve
 from tests.sysroots import as_root
 
@@ -100,6 +100,7 @@ def test_it_costs_what_was_said(kind: str, tmp_path: Path, releases: Path, monke
 
 
 @as_root
+@needs_loop
 def test_a_boot_of_its_own(tmp_path: Path, releases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
     upstream = make_upstream(tmp_path / "upstream", releases)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.judge import admin, c_admin, fails, larix, ostree, picture, run_larix
-from tests.namespaces import in_namespace, mount
+from tests.namespaces import in_namespace, mount, needs_loop
 
 BLOCK = 4096
 
@@ -36,6 +36,7 @@ def fill(filler: Path, blocks: int) -> None:
         os.fsync(file.fileno())
 
 
+@needs_loop
 def test_full_disk(tmp_path: Path, releases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With ever more space, until it is enough: so each step of a deployment is met by the end of it."""
     monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
@@ -65,6 +66,7 @@ def test_full_disk(tmp_path: Path, releases: Path, monkeypatch: pytest.MonkeyPat
     in_namespace(work)
 
 
+@needs_loop
 def test_full_boot(tmp_path: Path, releases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
     sysroot, boot = tmp_path / "sysroot", tmp_path / "sysroot/boot"

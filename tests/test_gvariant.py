@@ -29,7 +29,7 @@ inf | nan | -inf | [1,'a'] | (1 | 1 2 |  | abc |   [ 1 , 2 ]  | [1,2,] | (1,2,) 
 'é' | b'é' | [{'a':1},{}] | {objectpath '/a': 1} | {'a':1, objectpath '/b':2} | @v <1> | @ay [1,2]
 @ay b'q' | @ai [] | ((1,2),<3>) | 18446744073709551615 | uint64 18446744073709551615 | 5e | 1e400 | [1.5,2]
 -0 | -0.0 | uint32 -1 | @(is) (1,'a') | @q 7 | [nothing, 1] | [1, just 2] | [@mi 1, 2] | [[nothing],['a']]
-[1,[2]] | [<1>,1] | [just 'a', 1] | [@i 1, nothing] | 1_0 | 0_1 | +inf | 1e5_0 | 0o7 | 0b1 | [true, false]
+[1,[2]] | [<1>,1] | [just 'a', 1] | [@i 1, nothing] | 1_0 | 0_1 | +inf | 1e5_0 | 0o7 | [true, false]
 infinity | - 5 | ٣""".replace("\n", " | ").split(" | ")
 
 

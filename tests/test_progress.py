@@ -14,7 +14,7 @@ import pytest
 
 from larix.cli.progress import describe
 from larix.progress import Counting, Step
-from tests.judge import by_c, ostree
+from tests.judge import by_c, everything, ostree
 
 Lines = dict[str, list[dict[str, Any]]]
 
@@ -45,7 +45,7 @@ def check_step(lines: list[dict[str, Any]]) -> None:
 
 
 def files_of(path: Path) -> list[Path]:
-    return [found for found in path.rglob("*") if not stat.S_ISDIR(found.lstat().st_mode)]
+    return [found for found in everything(path) if not stat.S_ISDIR(found.lstat().st_mode)]
 
 
 def test_commit_checkout_and_fsck(tmp_path: Path, tree: Path) -> None:

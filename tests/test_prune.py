@@ -22,7 +22,7 @@ from larix.ops.reach import reach
 from larix.repo.exclusive import Exclusive
 from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
-from tests.judge import everything, fails, larix, ostree, picture, run_c
+from tests.judge import OLDEST, everything, fails, larix, ostree, picture, release, run_c
 
 ROOT = os.geteuid() == 0
 
@@ -335,19 +335,25 @@ def export_both(repo: Path, folder: Path, *options: str) -> tuple[bytes, bytes]:
     return done[0], done[1]
 
 
+FILE_OR_LINK = ("type", "size", "linkname")
+
+
 def members(data: bytes) -> list[object]:
     found: list[object] = []
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         for member in archive:
-            content = archive.extractfile(member) if member.isreg() else None
-            found.append((member.get_info(), content.read() if content else b""))
+            # Newer C tools make the second file that is one object a hard link to the first.
+            is_file = member.isreg() or member.islnk()
+            content = archive.extractfile(member) if is_file else None
+            info = {key: value for key, value in member.get_info().items() if not is_file or key not in FILE_OR_LINK}
+            found.append((info, is_file, content.read() if content else b""))
     return found
 
 
 def test_export_is_that_of_the_c_tool(plain: Path, tmp_path: Path) -> None:
     for options in ["--subpath=/usr", "--prefix=/x"], ["--subpath=usr/share"]:
         ours, theirs = export_both(plain, tmp_path, "--no-xattrs", *options)
-        assert ours == theirs
+        assert (ours == theirs) if release() == OLDEST else (members(ours) == members(theirs))
     # A name that is too long for its field stands in one before it, of which libarchive writes more than is read.
     for options in [], ["--prefix=pre/"]:
         ours, theirs = export_both(plain, tmp_path, "--no-xattrs", *options)

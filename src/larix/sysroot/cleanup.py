@@ -10,7 +10,7 @@ from larix.ops.prune import PruneOptions
 from larix.ops.prune import prune as prune_repo
 from larix.repo.refs import remove_empty
 from larix.repo.transaction import Transaction
-from larix.sysroot.deployment import deploy_path
+from larix.sysroot.deployment import deploy_path, stateroot_path
 from larix.sysroot.kernel import OVERLAYS, kernel_directory
 from larix.sysroot.sysroot import NAME, Sysroot
 
@@ -72,6 +72,12 @@ def _remove_unlisted(sysroot: Sysroot) -> None:
                     _remove_tree(path, sysroot.fd)
                 else:
                     files.remove(path, sysroot.fd)
+
+        # Where a newer C tool keeps what is written to a transient root.
+        backing = f"{stateroot_path(stateroot)}/backing"
+        for name in files.names(backing, sysroot.fd):
+            if NAME.fullmatch(name) and f"{directory}/{name}" not in listed:
+                files.remove_tree(f"{backing}/{name}", sysroot.fd)
 
 
 def _remove_tree(path: str, dir_fd: int) -> None:
