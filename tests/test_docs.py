@@ -47,7 +47,7 @@ def test_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         repo = tmp_path / "disk/ostree/repo"
         ostree(repo, "fsck")
         assert ostree(repo, "refs", "--list", "ostree").count("\n") == 1
-        assert sorted(ostree(tmp_path / "client", "refs").split()) == ["os/testing", "origin:os/stable"]
+        assert sorted(ostree(tmp_path / "client", "refs").split()) == ["origin:os/stable", "os/testing"]
         assert (tmp_path / "bin/tool").read_text() == (tmp_path / "tree/usr/bin/tool").read_text() == "tool 2"
         assert ostree(tmp_path / "repo", "show", "--print-metadata-key=version", "os/testing") == "'2.1'"
         listed = re.findall("^commit (.*)", ostree(tmp_path / "repo", "log", "os/testing"), re.MULTILINE)
