@@ -196,7 +196,7 @@ def test_a_tree_that_leaves_its_directory_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (None, "No such file or directory"),
+        (None, "is no repo: it has no config"),
         ("", "repo_version"),
         ("[core]\nrepo_version=2\nmode=bare\n", "repo_version must be 1"),
         ("[core]\nrepo_version=1\nmode=tar\n", "unknown core.mode 'tar'"),

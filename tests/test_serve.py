@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.judge import ostree
+from tests.judge import fails, ostree
 from tests.pulls import refs
 from tests.servers import serve
 
@@ -79,3 +79,9 @@ def test_the_server_waits_for_a_slow_client(tmp_path: Path) -> None:
                 assert other.getresponse().read() == (repo / "config").read_bytes()
             with slow.makefile("rb") as answer:
                 assert answer.read().partition(b"\r\n\r\n")[2] == data
+
+
+def test_no_port(tmp_path: Path) -> None:
+    ostree(tmp_path, "init", "--mode=archive")
+    for port in "-1", "65536", "http":
+        assert port in fails("serve", f"--repo={tmp_path}", f"--port={port}")

@@ -147,3 +147,18 @@ def test_a_remote_is_asked_what_it_has(repo: Path, tmp_path: Path) -> None:
     assert 'Remote "nothing" not found' in fails(f"--repo={client}", "remote", "refs", "nothing")
     larix(client, "config", "set", '--group=remote "here"', "gpg-verify-summary", "true")
     assert "demands signatures" in fails(f"--repo={client}", "remote", "summary", "here")
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    """With what there is to do about it."""
+    repo = tmp_path / "repo"
+    larix(repo, "init", "--mode=archive")
+    for words, what, help_ in (
+        (["summary", "--view"], f"{repo} has no summary", "`larix summary --update`"),
+        (["log", "nowhere"], f"'nowhere' not found in {repo}", "`larix refs`"),
+        (["pull", "nobody", "x"], 'Remote "nobody" not found', "`larix remote list`"),
+        (["refs", "--create=a//b", "x"], "'x' not found", "`larix refs`"),
+        (["log", "a//b"], "Invalid refspec 'a//b'", "joined by /"),
+    ):
+        line = fails(f"--repo={repo}", *words)
+        assert what in line and help_ in line, line

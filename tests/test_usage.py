@@ -78,7 +78,7 @@ def test_as_text(repo: Path) -> None:
     assert lines[-1].startswith("No ref leads to ")
     ostree(repo, "prune", "--refs-only")
     assert not larix(repo, "df", "history").splitlines()[-1].startswith("No ref")
-    assert fails(f"--repo={repo}", "df", "os/9") == "error: Refspec 'os/9' not found\n"
+    assert fails(f"--repo={repo}", "df", "os/9").startswith(f"error: Refspec 'os/9' not found in {repo};")
 
 
 def test_a_partial_commit(tmp_path: Path, c_repos: dict[str, Path]) -> None:

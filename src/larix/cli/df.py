@@ -6,8 +6,8 @@ from larix.cli.json import print_json
 from larix.cli.options import Parser, add_json, add_repo, open_repo
 from larix.cli.output import size
 from larix.cli.progress import add_progress, progress_of
-from larix.errors import NotFound
 from larix.ops.usage import Amount, RefUsage, Usage, measure_usage
+from larix.repo.refs import unknown
 
 TITLES = ("REF", "USED", "SHARED", "EXCLUSIVE")
 
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> None:
     known = {one.ref: one for one in usage.refs}
     for ref in args.refs:
         if ref not in known:
-            raise NotFound(f"Refspec '{ref}' not found")
+            raise unknown(ref, repo.path)
     chosen = [known[ref] for ref in args.refs] if args.refs else usage.refs
     if args.json:
         print_json(_json(usage, chosen))

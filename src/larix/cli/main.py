@@ -155,7 +155,7 @@ def dispatch(args: Sequence[str], program: str) -> int:
     if "--help" in args or "-h" in args:
         print(usage(program, group), end="")
         return 0
-    if options := [arg for arg in args if arg.startswith("-")]:
+    if options := [arg for arg in args if arg.startswith("-") and not arg.startswith("--repo")]:
         raise Invalid(f"Unknown option {options[0]}; see {program} --help")
     raise WrongCommand(f"No {quoted}command specified", usage(program, group))
 

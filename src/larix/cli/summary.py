@@ -54,7 +54,10 @@ def run(args: argparse.Namespace) -> None:
         if not (args.view or args.json or args.raw or args.list_metadata_keys or args.print_metadata_key):
             raise Invalid("No option specified; --update writes the summary, --view prints it")
         with files.doing(f"Reading the summary of {repo.path}"):
-            data = files.read(PATH, repo.fd, MAX_METADATA_SIZE)
+            try:
+                data = files.read(PATH, repo.fd, MAX_METADATA_SIZE)
+            except FileNotFoundError:
+                raise NotFound(f"{repo.path} has no summary; `larix summary --update` makes one") from None
     view(data, args)
 
 

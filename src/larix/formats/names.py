@@ -9,6 +9,7 @@ from larix.errors import Corrupt, Invalid
 
 # A ref is one or more of these, joined by slashes; a remote's name is one. \w holds letters of every language.
 FRAGMENT = r"\w[-.\w]*"
+RULE = "; a ref is one or more names joined by /, each of letters, digits and . _ -, beginning with a letter or digit"
 REF = re.compile(rf"{FRAGMENT}(/{FRAGMENT})*")
 REMOTE = re.compile(FRAGMENT)
 # As names of interfaces of D-Bus.
@@ -31,13 +32,16 @@ def is_ref(name: str) -> bool:
 
 def check_ref(name: str) -> str:
     if not is_ref(name):
-        raise Invalid(f"Invalid ref name {name!r}")
+        raise Invalid(f"Invalid ref name {name!r}{RULE}")
     return name
 
 
-def check_remote(name: str) -> str:
+def check_remote(name: str, what: str = "remote") -> str:
+    """`what` else may have such a name: for the message."""
     if not REMOTE.fullmatch(name):
-        raise Invalid(f"Invalid remote name {name!r}")
+        raise Invalid(
+            f"Invalid {what} name {name!r}; it is letters, digits and . _ -, beginning with one of the first two"
+        )
     return name
 
 
@@ -51,7 +55,7 @@ def parse_refspec(text: str) -> tuple[str | None, str]:
     """`REMOTE:REF` or `REF` -> (remote or None, ref). Raises Invalid."""
     remote, colon, ref = text.rpartition(":")
     if (colon and not REMOTE.fullmatch(remote)) or not is_ref(ref):
-        raise Invalid(f"Invalid refspec {text!r}")
+        raise Invalid(f"Invalid refspec {text!r}{RULE}")
     return (remote if colon else None), ref
 
 

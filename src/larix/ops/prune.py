@@ -17,6 +17,7 @@ from larix.ops.reach import history, reach
 from larix.repo.config import set_option
 from larix.repo.exclusive import Exclusive
 from larix.repo.locking import lock_repo
+from larix.repo.refs import unknown
 from larix.repo.repo import Repo
 
 # What `prune` deals with; detached metadata goes with its commit, and tombstones stay.
@@ -103,7 +104,7 @@ def delete_commit(exclusive: Exclusive, commit: Checksum) -> None:
     repo = exclusive.repo
     for refspec, checksum in repo.named_commits():
         if checksum == commit:
-            raise Invalid(f"Commit '{commit}' is referenced by '{refspec}'")
+            raise Invalid(f"Commit '{commit}' is referenced by '{refspec}'; delete that ref first")
     name = ObjectName(commit, ObjectType.COMMIT)
     if not repo.has(name):
         raise NotFound(f"No such commit {commit}; nothing was deleted")
@@ -116,7 +117,7 @@ def _kept_commits(repo: Repo, options: PruneOptions) -> set[Checksum]:
     known = {name for name, _ in named}
     for branch in options.only_branches:
         if branch not in known:
-            raise NotFound(f"Refspec '{branch}' not found")
+            raise unknown(branch, repo.path)
     kept: set[Checksum] = set()
     for name, head in named:
         if options.only_branches and name not in options.only_branches:

@@ -177,7 +177,7 @@ def _explained() -> Iterator[None]:
         # An OSError without a number is a decoder's.
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise Corrupt(f"Reading the archive: {error}") from None
+        raise Corrupt(f"Reading the archive: {error}; is it a tar or cpio archive, and whole?") from None
 
 
 @contextmanager

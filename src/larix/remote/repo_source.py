@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 
-from larix.errors import Corrupt, NotFound
+from larix.errors import Corrupt
 from larix.formats.checksum import Checksum
 from larix.formats.objects import MAX_METADATA_SIZE, ObjectName, ObjectType
 from larix.formats.sizes import Size
@@ -39,7 +39,7 @@ class RepoSource:
     def find_ref(self, ref: str) -> Checksum:
         found = refs.find_ref(self._repo.fd, None, ref)
         if found is None:
-            raise NotFound(f"Refspec '{ref}' not found in {self._repo.path}")
+            raise refs.unknown(ref, self._repo.path)
         return found
 
     def refs(self) -> dict[str, Checksum]:

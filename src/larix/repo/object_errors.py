@@ -40,7 +40,7 @@ def explained(name: ObjectName, error: OSError | Corrupt) -> Error:
         return error if name.checksum in str(error) else Corrupt(f"Corrupted object {name}: {error}")
     if isinstance(error, FileNotFoundError):
         kind = "file" if name.type == ObjectType.FILE else "metadata"
-        return NotFound(f"No such {kind} object {name}")
+        return NotFound(f"No such {kind} object {name}; `larix fsck` tells what else is missing")
     if error.errno in UNREADABLE:
         return Corrupt(f"Corrupted object {name}: it cannot be read: {error.strerror}")
     return files.explained(f"Reading object {name}", error)

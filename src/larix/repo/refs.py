@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 
-from larix.errors import Corrupt, Error, Invalid
+from larix.errors import Corrupt, Error, Invalid, NotFound
 from larix.formats.checksum import Checksum, is_checksum
 from larix.formats.names import check_collection, check_ref, check_remote
 from larix.linux import files
@@ -41,6 +41,10 @@ def find_ref(repo_fd: int, remote: str | None, ref: str) -> Checksum | None:
         return _read(repo_fd, ref_path(remote, ref), ref)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
+
+
+def unknown(text: str, repo_path: str) -> NotFound:
+    return NotFound(f"Refspec '{text}' not found in {repo_path}; `larix refs` lists what is there")
 
 
 def _read(repo_fd: int, path: str, name: str) -> Checksum:

@@ -73,8 +73,12 @@ def load_remote(repo: Repo, name: str) -> Remote:
     """Its settings, of the config or of a file of its own. Raises NotFound."""
     found = find_remote(repo, name)
     if found is None:
-        raise NotFound(f'Remote "{name}" not found')
+        raise unknown_remote(name)
     return found
+
+
+def unknown_remote(name: str) -> NotFound:
+    return NotFound(f'Remote "{name}" not found; `larix remote list` lists those that are there')
 
 
 def add_remote(repo: Repo, remote: Remote, *, replace: bool = False) -> None:

@@ -79,7 +79,10 @@ class Repo:
             self.fd = files.open_directory(path)
         try:
             with files.doing(f"Opening repo {path}"):
-                text = files.read("config", self.fd, MAX_CONFIG_SIZE)
+                try:
+                    text = files.read("config", self.fd, MAX_CONFIG_SIZE)
+                except FileNotFoundError:
+                    raise NotFound(f"{path} is no repo: it has no config; `larix init` makes one") from None
                 self.objects_fd = files.open_directory("objects", self.fd)
         except BaseException:
             os.close(self.fd)
@@ -89,10 +92,10 @@ class Repo:
                 _make_tmp(self.fd)
             self.config = KeyFile.decode(text, f"{path}/config")
             if self.config.find("core", "repo_version") != "1":
-                raise Corrupt(f"{path}/config: core.repo_version must be 1")
+                raise Corrupt(f"{path}/config: core.repo_version must be 1; other repos no OSTree can read")
             mode = self.config.find("core", "mode") or "bare"
             if mode not in LAYOUTS:
-                raise Invalid(f"{path}/config: unknown core.mode {mode!r}")
+                raise Invalid(f"{path}/config: unknown core.mode {mode!r}; known are {', '.join(LAYOUTS)}")
             self.layout = LAYOUTS[mode]
             self.fsync = self.config.find_bool("core", "fsync", True)
             # Seconds that others who use the repo are waited for; negative: for ever.
@@ -345,7 +348,7 @@ class Repo:
         else:
             # Raises Invalid where it is no refspec at all.
             names.parse_refspec(base)
-            raise NotFound(f"Refspec '{base}' not found")
+            raise refs.unknown(base, self.path)
         for _ in range(len(rev) - len(base)):
             parent = self.load_commit(checksum).parent
             if parent is None:

@@ -38,7 +38,7 @@ def init_sysroot(path: str, *, epoch: int = 0) -> None:
 
 def init_stateroot(sysroot: Sysroot, name: str) -> None:
     """Make a stateroot, with its var. Raises Invalid where it is there already."""
-    check_remote(name)
+    check_remote(name, "stateroot")
     path = stateroot_path(name)
     with files.doing(f"Making stateroot {name}"):
         if not files.make_directory(path, sysroot.fd, 0o755):

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from larix.errors import Invalid, NotFound
+from larix.errors import Invalid
 from larix.formats.checksum import Checksum
 from larix.formats.keyfile import KeyFile
 from larix.formats.names import check_ref, parse_refspec, refspec
 from larix.progress import NO_PROGRESS, Progress
 from larix.remote.pull import PullOptions, TooOld, check_age
 from larix.remote.pull_remote import pull_remote
+from larix.repo.refs import unknown
 from larix.repo.repo import Repo
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.origin import ORIGIN, OVERRIDE, check_configured, inherited, load_refspec, origin_of
@@ -115,5 +116,5 @@ def resolve_ref(repo: Repo, remote: str | None, ref: str) -> Checksum:
     text = refspec(remote, ref)
     found = repo.find_ref(text)
     if found is None:
-        raise NotFound(f"Refspec '{text}' not found in {repo.path}")
+        raise unknown(text, repo.path)
     return found

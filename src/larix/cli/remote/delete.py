@@ -3,8 +3,7 @@
 import argparse
 
 from larix.cli.options import Parser, add_repo, add_sysroot_of_repo, open_repo
-from larix.errors import NotFound
-from larix.repo.remotes import delete_remote
+from larix.repo.remotes import delete_remote, unknown_remote
 
 
 def configure(parser: Parser) -> None:
@@ -17,4 +16,4 @@ def configure(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     with open_repo(args) as repo:
         if not delete_remote(repo, args.name) and not args.if_exists:
-            raise NotFound(f'Remote "{args.name}" not found')
+            raise unknown_remote(args.name)
