@@ -157,7 +157,6 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         (["summary", "--view"], f"{repo} has no summary", "`larix summary --update`"),
         (["log", "nowhere"], f"'nowhere' not found in {repo}", "`larix refs`"),
         (["pull", "nobody", "x"], 'Remote "nobody" not found', "`larix remote list`"),
-        (["refs", "--create=a//b", "x"], "'x' not found", "`larix refs`"),
         (["log", "a//b"], "Invalid refspec 'a//b'", "joined by /"),
     ):
         line = fails(f"--repo={repo}", *words)
