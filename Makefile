@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 
 # ostree: the reference implementation, the judge of our formats; python3-gi: GLib's own GVariant; nginx: a real web server.
 DEBIAN_SETUP := python3-venv
-DEBIAN_TEST := $(DEBIAN_SETUP) ostree python3-gi nginx-light attr cpio xz-utils bzip2
+DEBIAN_TEST := $(DEBIAN_SETUP) ostree python3-gi nginx-light attr cpio xz-utils bzip2 e2fsprogs
 
 .PHONY: demo test test-slow bench conformance fuzz deb lint setup test-setup clean
 

@@ -19,6 +19,7 @@ from larix.sysroot.deployment import Deployment, deploy_path, stateroot_path
 from larix.sysroot.etcmerge import check_plan, copy_defaults, merge, read_tree
 from larix.sysroot.etcplan import EtcPlan, plan_merge
 from larix.sysroot.kernel import Kernel, check_space, install_overlay, kernel_directory, load_kernel
+from larix.sysroot.stateroot import fill_var
 from larix.sysroot.sysroot import NAME, Sysroot
 from larix.sysroot.trees import CommitTree
 
@@ -50,6 +51,8 @@ def make_deployment(
         kernel = _find_kernel(sysroot, stateroot, commit, overlays)
         checkout(sysroot.repo, commit, Path(sysroot.path, path), options, progress=progress)
         with files.closing(files.open_directory(path, sysroot.fd, follow=False)) as root_fd:
+            if os.access("var", os.F_OK, dir_fd=root_fd):
+                fill_var(sysroot, stateroot)
             plan = _make_etc(sysroot, root_fd, str(commit), source)
             files.replace(f"{path}.origin", str(origin).encode(), sysroot.fd)
     entry = BootEntry().set("options", str(kargs))

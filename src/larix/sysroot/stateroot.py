@@ -43,10 +43,19 @@ def init_stateroot(sysroot: Sysroot, name: str) -> None:
     with files.doing(f"Making stateroot {name}"):
         if not files.make_directory(path, sysroot.fd, 0o755):
             raise Invalid(f"Stateroot {name} is there already: {sysroot.path}/{path}")
-        for below, mode in VAR.items():
-            _make(f"{path}/var{below}", mode, sysroot.fd)
-        for below, target in VAR_LINKS.items():
-            files.symlink(target, f"{path}/var/{below}", sysroot.fd)
+        files.make_directory(f"{path}/var", sysroot.fd, 0o755)
+        fill_var(sysroot, name)
+
+
+def fill_var(sysroot: Sysroot, stateroot: str) -> None:
+    """What programs expect there, where nothing is there yet: newer C tools make a stateroot without it."""
+    path = f"{stateroot_path(stateroot)}/var"
+    if files.names(path, sysroot.fd):
+        return
+    for below, mode in VAR.items():
+        _make(f"{path}{below}", mode, sysroot.fd)
+    for below, target in VAR_LINKS.items():
+        files.symlink(target, f"{path}/{below}", sysroot.fd)
 
 
 def _make(name: str, mode: int, dir_fd: int) -> None:
