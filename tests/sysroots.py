@@ -21,15 +21,14 @@ def skeleton(sysroot: Path) -> dict[str, object]:
 
 def as_oldest(found: dict[str, object]) -> Iterator[tuple[str, object]]:
     """What a newer C tool made, as the oldest would have: without a place for what is written to a transient root,
-    without keys for Android's boot loader."""
+    without keys for Android's boot loader, without a space where there are no kernel arguments."""
     for path, value in found.items():
         if re.match(r"ostree/deploy/[^/]+/backing(/|$)", path):
             continue
-        if path.startswith("boot/loader.") and path.endswith(".conf"):
-            assert isinstance(value, tuple)
+        if path.startswith("boot/loader.") and isinstance(value, tuple) and isinstance(value[-1], bytes):
             *about, data = value
             kept = [line for line in data.splitlines(keepends=True) if not line.startswith((b"aboot ", b"abootcfg "))]
-            yield path, (*about, b"".join(kept))
+            yield path, (*about, re.sub(rb"(bootargs\d*=| ) ostree=", rb"\1ostree=", b"".join(kept)))
         else:
             yield path, value
 

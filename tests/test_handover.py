@@ -1,6 +1,7 @@
 """A machine in the hands of both tools, with two stateroots; and one in a directory of the running system."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from larix.sysroot.sysroot import Sysroot
-from tests.judge import admin, by_c, c_admin, fails, larix, ostree, picture, run_larix
+from tests.judge import admin, by_c, c_admin, fails, larix, make_os_tree, ostree, picture, run_larix
 from tests.namespaces import in_namespace
 from tests.sysroots import as_root, booting, edit_etc, options_of, refs_of
 
@@ -107,8 +108,9 @@ def test_a_machine_with_two_stateroots_goes_back_and_forth(
             assert used(sysroot) == expected, (name, STEPS[i])
             assert larix(sysroot / "ostree/repo", "refs", "--list") == refs, (name, STEPS[i])
             for stateroot in "test", "second":
+                # Which newer C tools make only at the first deploy.
                 below = sysroot / f"ostree/deploy/{stateroot}/var/lib"
-                found = {f"{stateroot}/var/lib/{path.name}": path.read_text() for path in below.iterdir()}
+                found = {f"{stateroot}/var/lib/{path.name}": path.read_text() for path in below.glob("*")}
                 assert found == {path: text for path, text in var.items() if path.startswith(f"{stateroot}/")}
     assert len(var) == 6
     for sysroot in machines.values():
@@ -210,3 +212,35 @@ def test_two_that_change_a_sysroot_take_turns(tmp_path: Path) -> None:
         assert who in process.stderr.readline()
     assert process.wait() == 0
     process.stderr.close()
+
+
+def test_a_stateroot_without_var_is_filled_where_the_tree_has_one(
+    tmp_path: Path, releases: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As newer C tools make stateroots; what an administrator has put there is left as it is."""
+    monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
+    sysroot = tmp_path / "sysroot"
+    sysroot.mkdir()
+    admin(sysroot, "init-fs", sysroot)
+    without = make_os_tree(tmp_path / "tree", "1", "6.1.0")
+    (without / "var").rmdir()
+    repo = sysroot / "ostree/repo"
+    larix(repo, "commit", "-b", "os/without", f"--tree=dir={without}")
+    larix(repo, "pull-local", releases, "os/2")
+    made = ["lib", "lock", "log", "run", "tmp"]
+    for name, ref, before, after in (
+        ("empty", "os/2", [], made),
+        ("own", "os/2", ["mine"], ["mine"]),
+        ("none", "os/without", [], []),
+    ):
+        admin(sysroot, "os-init", name)
+        var = sysroot / f"ostree/deploy/{name}/var"
+        filled = {path: value for path, value in picture(var).items() if path != "."}
+        assert sorted(path.name for path in var.iterdir()) == made
+        shutil.rmtree(var)
+        for directory in ["", *before]:
+            (var / directory).mkdir()
+        admin(sysroot, "deploy", f"--os={name}", ref)
+        assert sorted(path.name for path in var.iterdir()) == after
+        if after == made:
+            assert {path: value for path, value in picture(var).items() if path != "."} == filled

@@ -335,7 +335,7 @@ def export_both(repo: Path, folder: Path, *options: str) -> tuple[bytes, bytes]:
     return done[0], done[1]
 
 
-FILE_OR_LINK = ("type", "size", "linkname")
+FILE_OR_LINK = ("type", "size", "linkname", "chksum")
 
 
 def members(data: bytes) -> list[object]:

@@ -167,9 +167,9 @@ KERNELS: dict[str, dict[str, str]] = {
         f"boot/vmlinuz-6.0-{'b' * 64}": "passed over",
     },
     "oldest": {
-        f"boot/vmlinuz-{'a' * 64}": "k",
-        f"boot/initramfs-{'a' * 64}": "i",
-        f"boot/devicetree-{'a' * 64}": "d",
+        f"boot/vmlinuz-{'c' * 64}": "k",
+        f"boot/initramfs-{'c' * 64}": "i",
+        f"boot/devicetree-{'c' * 64}": "d",
     },
 }
 
