@@ -1,6 +1,8 @@
 """The command as a user starts it."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import larix
-from larix.cli.main import COMMANDS, main
+from larix.cli.main import COMMANDS, GROUPS, NOT_YET, main
 
 LARIX = Path(sys.executable).parent / "larix"
 
@@ -42,6 +44,38 @@ def test_unknown_command_is_an_error_with_usage() -> None:
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.startswith("Usage:\n  larix ")
         assert done.stderr.endswith(f"error: {message} '{words[-1]}'\n")
+    assert run("comit").stderr.endswith("error: Unknown command 'comit'; did you mean commit?\n")
+
+
+def test_a_command_that_larix_lacks_is_no_unknown_one() -> None:
+    assert not NOT_YET & {*COMMANDS, *GROUPS}
+    for name in NOT_YET:
+        done = run(*name.split(), "--word", "word")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(f"error: larix cannot do '{name}' yet;"), done.stderr
+    assert run("static-delta", "generate", "x").stderr.startswith("error: larix cannot do 'static-delta' yet;")
+
+
+def test_an_interrupted_command_dies_of_the_signal(tmp_path: Path) -> None:
+    run("init", f"--repo={tmp_path}/repo", "--mode=archive")
+    os.mkfifo(tmp_path / "body")
+    words = ["commit", f"--repo={tmp_path}/repo", "-b", "x", f"--body-file={tmp_path}/body", f"{tmp_path}/repo/refs"]
+    # In the background of some shells the signal is ignored, and so by all that is started there.
+    process = subprocess.Popen(["env", "--default-signal=INT", LARIX, *words], stderr=subprocess.PIPE)
+    # Returns when it is there to read.
+    with (tmp_path / "body").open("w"):
+        process.send_signal(signal.SIGINT)
+        assert process.communicate()[1] == b""
+    assert process.returncode == -signal.SIGINT
+
+
+def test_a_defect_is_one_line_and_a_traceback_for_who_asks() -> None:
+    code = "import sys, larix.cli.main as front; front.dispatch = lambda *_: 1 // 0; front.run()"
+    for words, expected in ([], "error: A defect of larix: ZeroDivisionError("), (["-v"], "Traceback"):
+        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert done.stderr.startswith(expected)
+        assert (done.stderr.count("\n") == 1) == (not words)
 
 
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,8 @@
 """Options of commit: the C tool makes the same commit of the same trees and archives, and refuses the same."""
 
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ SAME = [
     ["-b", "before", "--tree=dir=a", "--parent=none"],
     ["-b", "before", "--tree=dir=b", "-F", "body"],
     ["-b", "x", "--tree=dir=a", "--owner-uid=7", "--owner-gid=8"],
+    ["-b", "x", "--tree=dir=a", "--owner-uid=-5", "--owner-gid=2147483647"],
     ["-b", "x", "--tree=dir=a", "--no-xattrs", "--mode-ro-executables"],
     ["-b", "x", "--tree=dir=a", "--canonical-permissions"],
     ["-b", "x", "--tree=dir=a", "--statoverride=overrides"],
@@ -54,6 +57,25 @@ def test_the_same_commit(pair: list[Path], options: list[str]) -> None:
     ostree(ours, "fsck", "-q")
 
 
+def test_a_body_may_be_a_symlink_or_a_pipe(pair: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("A body\n")
+    (tmp_path / "link").symlink_to("text")
+    os.mkfifo(tmp_path / "pipe")
+    for name in "link", "pipe":
+        for by, repo in (ostree, pair[0]), (larix, pair[1]):
+            # Waits for a reader, and fails where there is none.
+            writer = (
+                ["timeout", "20", "sh", "-c", f"cat {tmp_path}/text > {tmp_path}/{name}"]
+                if name == "pipe"
+                else ["true"]
+            )
+            with subprocess.Popen(writer) as process:
+                by(repo, "commit", "-b", name, "-F", tmp_path / name, WHEN, "a")
+            assert process.returncode == 0
+        assert larix(pair[1], "rev-parse", name) == ostree(pair[0], "rev-parse", name)
+    assert "A body" in larix(pair[1], "show", "pipe")
+
+
 REFUSED = [
     ["a"],
     ["-b", "x", "--tree=dir=none"],
@@ -63,6 +85,8 @@ REFUSED = [
     ["-b", "x", "--tree=a"],
     ["-b", "../x", "a"],
     ["-b", "x", "--tree=dir=a", "--canonical-permissions", "--owner-uid=7"],
+    ["-b", "x", "--tree=dir=a", "--owner-gid=4294967295"],
+    ["-b", "x", "--tree=dir=a", "--owner-uid=root"],
     ["-b", "x", "--tree=dir=b", "--skip-list=skipped"],
     ["-b", "x", "--tree=dir=b", "--statoverride=overrides"],
     ["-b", "x", "--tree=dir=a", "--skip-list=none"],

@@ -13,7 +13,7 @@ from larix.cli.dates import parse_date
 from larix.cli.editor import edit_message
 from larix.cli.options import Parser, add_lock_timeout, add_missing, add_repo, boolean, open_repo, read_text
 from larix.cli.progress import add_progress, progress_of
-from larix.cli.values import key_value, key_variant
+from larix.cli.values import key_value, key_variant, owner
 from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum, parse_checksum
 from larix.formats.names import parse_refspec
@@ -51,8 +51,8 @@ def add_what(parser: Parser) -> None:
     add("--tree", metavar="KIND=WHAT", action="append", default=[], help="dir=PATH, tar=FILE (- is stdin) or ref=REV")
     add("--base", metavar="REV", help="The commit under all trees; of those, later ones lie on earlier ones")
     add("--consume", action="store_true", help="Remove each directory after it was committed")
-    add("--owner-uid", metavar="UID", type=int, help="The user who shall own every file")
-    add("--owner-gid", metavar="GID", type=int, help="The group that shall own every file")
+    add("--owner-uid", metavar="UID", type=owner, help="The user who shall own every file")
+    add("--owner-gid", metavar="GID", type=owner, help="The group that shall own every file")
     add("--no-xattrs", action="store_true", help="Leave extended attributes out")
     add(
         "--canonical-permissions",

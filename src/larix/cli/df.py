@@ -16,7 +16,7 @@ def configure(parser: Parser) -> None:
     add_repo(parser)
     add_json(parser)
     add_progress(parser)
-    parser.add_argument("refs", metavar="REF", nargs="*", help="Print only these (default: all)")
+    parser.add_argument("refs", metavar="REF", nargs="*", default=[], help="Print only these (default: all)")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from larix.cli.json import print_json
 from larix.cli.options import Parser, add_json, add_repo, open_repo
 from larix.cli.output import size
+from larix.cli.values import owner
 from larix.errors import Invalid
 from larix.ops.diff import Changes, Tree, commit_as_tree, count_objects, diff, directory_as_tree
 from larix.ops.modify import Modifier
@@ -18,8 +19,8 @@ def configure(parser: Parser) -> None:
     parser.add_argument("--stats", action="store_true", help="Print how many objects two commits have in common")
     parser.add_argument("--fs-diff", action="store_true", help="Print changed paths too, with --stats")
     parser.add_argument("--no-xattrs", action="store_true", help="Pass over extended attributes of directories here")
-    parser.add_argument("--owner-uid", metavar="UID", type=int, help="The user to whom files here shall belong")
-    parser.add_argument("--owner-gid", metavar="GID", type=int, help="The group to which files here shall belong")
+    parser.add_argument("--owner-uid", metavar="UID", type=owner, help="The user to whom files here shall belong")
+    parser.add_argument("--owner-gid", metavar="GID", type=owner, help="The group to which files here shall belong")
     parser.add_argument("old", metavar="REV_OR_DIR", help="A commit, or a directory: it begins with / or ./")
     parser.add_argument("new", metavar="REV_OR_DIR", nargs="?", help="The other one (default: that after OLD^)")
 

@@ -15,7 +15,7 @@ def configure(parser: Parser) -> None:
         "bare-user-only (only plain files of root; anyone). Default: bare",
     )
     # As the C tool, which scripts call so.
-    parser.add_argument("ignored", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("ignored", nargs="*", default=[], help=argparse.SUPPRESS)
     parser.add_argument("--collection-id", metavar="ID", help="The name by which others know this repo: org.example.Os")
 
 

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from larix import __version__
-from larix.errors import Error, Invalid
+from larix.errors import Error, Invalid, Unsupported
 from larix.linux.files import explained
 
 # The release of the C tool whose command line and formats larix follows. Scripts read it from `--version`, as YAML.
@@ -85,6 +85,26 @@ COMMANDS = {
     "summary": ("summary", "Write or print the summary, which says what refs a repo has"),
 }
 
+# What the C tool has besides; of those with two words below one group, the group.
+NOT_YET = {
+    "admin finalize-staged",
+    "admin instutil grub2-generate",
+    "admin instutil selinux-ensure-labeled",
+    "admin lock-finalization",
+    "admin prepare-soft-reboot",
+    "admin unlock",
+    "create-usb",
+    "find-remotes",
+    "gpg-sign",
+    "remote add-cookie",
+    "remote delete-cookie",
+    "remote gpg-import",
+    "remote gpg-list-keys",
+    "remote list-cookies",
+    "sign",
+    "static-delta",
+}
+
 # Of which a command's name consists.
 MOST_WORDS = max(len(name.split()) for name in COMMANDS)
 
@@ -148,7 +168,14 @@ def dispatch(args: Sequence[str], program: str) -> int:
             from larix.linux.run import run_instead
 
             run_instead(f"ostree-{word}", args)
-        raise WrongCommand(f"Unknown {quoted}command '{word}'", usage(program, group))
+        if (name := f"{group} {word}".strip()) in NOT_YET:
+            raise Unsupported(f"larix cannot do '{name}' yet; `larix --help` lists what it can do")
+        from difflib import get_close_matches
+
+        near = " or ".join(get_close_matches(word, name_commands(group)))
+        raise WrongCommand(
+            f"Unknown {quoted}command '{word}'{f'; did you mean {near}?' if near else ''}", usage(program, group)
+        )
     if "--version" in args:
         print(VERSION, end="")
         return 0
@@ -199,4 +226,16 @@ def run() -> NoReturn:
     # Objects by the ten thousand are made here that live to the end; to look for garbage among them is time lost.
     gc.set_threshold(100_000, 20, 100)
     program = "ostree" if os.path.basename(sys.argv[0]) == "ostree" else "larix"
-    sys.exit(main(sys.argv[1:], program))
+    try:
+        sys.exit(main(sys.argv[1:], program))
+    except KeyboardInterrupt:
+        import signal
+
+        # All was put away on the way here. Whoever called us must see that it was the signal: a shell stops its script.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise
+    except Exception as error:
+        if {"-v", "--verbose"} & {*sys.argv}:
+            raise
+        sys.exit(f"error: A defect of larix: {error!r}; with --verbose it says where, for a report")

@@ -77,7 +77,7 @@ def configure(parser: Parser) -> None:
     parser.add_argument("--update-frequency", metavar="MS", type=_count, help="Tell no more often how far it is")
     add_missing(parser, "--dry-run", "it tells what static deltas would bring, and larix has none yet", value=False)
     parser.add_argument("remote", metavar="REMOTE", help="A remote, or REMOTE:REF")
-    parser.add_argument("refs", metavar="REF", nargs="*", help="Branch, BRANCH@CHECKSUM or CHECKSUM")
+    parser.add_argument("refs", metavar="REF", nargs="*", default=[], help="Branch, BRANCH@CHECKSUM or CHECKSUM")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -16,7 +16,9 @@ def configure(parser: Parser) -> None:
     for option in "--gpg-verify", "--gpg-verify-summary":
         add_missing(parser, option, "larix cannot check signatures yet; nothing was pulled", value=False)
     parser.add_argument("source", metavar="SRC_REPO", help="A repo of any mode")
-    parser.add_argument("refs", metavar="REF", nargs="*", help="Branches or checksums; all branches if none is named")
+    parser.add_argument(
+        "refs", metavar="REF", nargs="*", default=[], help="Branches or checksums; all branches if none is named"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

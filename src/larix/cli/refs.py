@@ -24,7 +24,7 @@ def configure(parser: Parser) -> None:
     parser.add_argument("--create", metavar="NEWREF", help="Make NEWREF, of the commit that the argument means")
     parser.add_argument("--delete", action="store_true", help="Delete the refs that begin with PREFIX")
     parser.add_argument("--force", action="store_true", help="With --create: replace a ref that is there")
-    parser.add_argument("prefixes", metavar="PREFIX", nargs="*", help="Only refs at or below PREFIX")
+    parser.add_argument("prefixes", metavar="PREFIX", nargs="*", default=[], help="Only refs at or below PREFIX")
 
 
 def run(args: argparse.Namespace) -> None:

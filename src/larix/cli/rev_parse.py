@@ -10,7 +10,9 @@ from larix.formats.objects import ObjectType
 def configure(parser: Parser) -> None:
     add_repo(parser)
     parser.add_argument("-S", "--single", action="store_true", help="Print the commit of a repo that has only one")
-    parser.add_argument("revs", metavar="REV", nargs="*", help="A ref or checksum; ^ at its end: the parent")
+    parser.add_argument(
+        "revs", metavar="REV", nargs="*", default=[], help="A ref or checksum; ^ at its end: the parent"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,8 +1,22 @@
-"""Metadata as it stands on a command line: KEY=VALUE."""
+"""Values as they stand on a command line: KEY=VALUE for metadata, the number of a user or group."""
 
 from larix.errors import Invalid
 from larix.gvariant import Variant
 from larix.gvariant.parse_text import from_text
+
+# The one after it means to the kernel that an owner stays as it is.
+MAX_OWNER = 2**32 - 2
+
+
+def owner(text: str) -> int | None:
+    """A user or group; None for a negative number, as for the C tool."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = MAX_OWNER + 1
+    if number > MAX_OWNER:
+        raise Invalid(f"'{text}' is no user or group; give a number up to {MAX_OWNER}")
+    return None if number < 0 else number
 
 
 def key_value(text: str) -> tuple[str, str]:

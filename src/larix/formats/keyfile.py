@@ -20,6 +20,7 @@ class KeyFile:
 
     def __init__(self, text: str = "", name: str = "key file") -> None:
         """Raises Corrupt, with `name` and the line's number."""
+        self.name = name
         # Other ends of lines than these are part of a value.
         self._lines = text.removesuffix("\n").split("\n") if text else []
         self._values: dict[str, dict[str, str]] = {}
@@ -61,7 +62,7 @@ class KeyFile:
         if value is None:
             return default
         if value.strip() not in ("true", "1", "false", "0"):
-            raise Corrupt(f"{group}.{key} is {value!r}; it must be true or false")
+            raise Corrupt(f"{self.name}: {group}.{key} is {value!r}; it must be true or false")
         return value.strip() in ("true", "1")
 
     def find_int(self, group: str, key: str, default: int) -> int:
@@ -70,7 +71,7 @@ class KeyFile:
         if value is None:
             return default
         if not re.fullmatch(r"\s*[-+]?\d{1,18}\s*", value, re.ASCII):
-            raise Corrupt(f"{group}.{key} is {value!r}; it must be a whole number")
+            raise Corrupt(f"{self.name}: {group}.{key} is {value!r}; it must be a whole number")
         return int(value)
 
     def set(self, group: str, key: str, value: str) -> None:

@@ -366,8 +366,8 @@ def replace(name: str, data: bytes, dir_fd: int, *, durable: bool = True, tempor
 
 
 def read_whole(path: str) -> bytes:
-    """The whole content, however long, also of files of /proc, which tell no size."""
-    with os.fdopen(os.open(path, READ), "rb") as file:
+    """The whole content of what a user names: a symlink is followed, and a pipe waited for; or of a file of /proc."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY), "rb") as file:
         return file.read()
 
 

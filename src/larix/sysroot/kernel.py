@@ -67,10 +67,8 @@ def find_kernel(tree: Names, name: str, *, with_dtb: bool = True) -> Kernel:
             return found
     versions = [version for version in tree.list(MODULES) if tree.is_file(f"{MODULES}/{version}/vmlinuz")]
     if len(versions) != 1:
-        raise Invalid(
-            f"{name} has {len(versions)} kernels ({', '.join(versions) or f'no {MODULES}/VERSION/vmlinuz'}); "
-            "a tree must have one to be deployed"
-        )
+        count = f"{len(versions)} kernels ({', '.join(versions)})" if versions else "no kernel"
+        raise Invalid(f"{name} has {count}; to be deployed a tree must have one, as {MODULES}/VERSION/vmlinuz")
     version = versions[0]
     directory = f"{MODULES}/{version}"
     parts = {"linux": ("vmlinuz", f"vmlinuz-{version}"), "initrd": ("initramfs.img", f"initramfs-{version}.img")}

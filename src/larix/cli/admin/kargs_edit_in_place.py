@@ -3,9 +3,8 @@
 import argparse
 from dataclasses import replace
 
-from larix.cli.admin.options import add_sysroot, open_sysroot
+from larix.cli.admin.options import add_sysroot, no_deployment, open_sysroot
 from larix.cli.options import Parser
-from larix.errors import NotFound
 from larix.formats.kargs import name_of
 from larix.sysroot.bootswap import write_deployments
 from larix.sysroot.cleanup import cleanup
@@ -22,13 +21,13 @@ def configure(parser: Parser) -> None:
         help="Add a kernel argument where there is none of its name",
     )
     # The C tool takes words here, and does nothing with them.
-    parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("words", nargs="*", default=[], help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> None:
     with open_sysroot(args) as sysroot, sysroot.lock():
         if not sysroot.deployments:
-            raise NotFound(f"Unable to find a deployment in sysroot {sysroot.path}")
+            raise no_deployment(sysroot)
         changed = [_append(deployment, args.append_if_missing) for deployment in sysroot.deployments]
         if any(new is not old for new, old in zip(changed, sysroot.deployments, strict=True)):
             write_deployments(sysroot, changed)

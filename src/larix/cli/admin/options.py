@@ -72,8 +72,14 @@ def find_source_of(args: argparse.Namespace, sysroot: Sysroot) -> Deployment:
     return source
 
 
+def no_deployment(sysroot: Sysroot) -> NotFound:
+    return NotFound(f"Unable to find a deployment in sysroot {sysroot.path}; `larix admin deploy` makes the first")
+
+
 def find_index(sysroot: Sysroot, text: str) -> int:
     count = len(sysroot.deployments)
+    if not count:
+        raise no_deployment(sysroot)
     if not text.isascii() or not text.isdigit() or int(text) >= count:
         if not text.isascii() or not text.isdigit():
             raise Invalid(f"Invalid index: {text}; `admin status` counts deployments from 0")

@@ -3,9 +3,8 @@
 import argparse
 from dataclasses import replace
 
-from larix.cli.admin.options import add_sysroot, open_sysroot, put_in_place, running_kernel_args
+from larix.cli.admin.options import add_sysroot, no_deployment, open_sysroot, put_in_place, running_kernel_args
 from larix.cli.options import Parser
-from larix.errors import NotFound
 from larix.formats.kargs import KernelArgs
 
 
@@ -18,13 +17,13 @@ def configure(parser: Parser) -> None:
         ("--append", "Add a kernel argument"),
     ):
         parser.add_argument(option, metavar="NAME=VALUE", action="append", default=[], help=about)
-    parser.add_argument("arguments", metavar="ARG", nargs="*", help="Kernel arguments to add")
+    parser.add_argument("arguments", metavar="ARG", nargs="*", default=[], help="Kernel arguments to add")
 
 
 def run(args: argparse.Namespace) -> None:
     with open_sysroot(args) as sysroot, sysroot.lock():
         if not sysroot.deployments:
-            raise NotFound(f"Unable to find a deployment in sysroot {sysroot.path}")
+            raise no_deployment(sysroot)
         first, *others = sysroot.deployments
         options = KernelArgs()
         if args.import_proc_cmdline:

@@ -24,7 +24,7 @@ def configure(parser: Parser) -> None:
         add_missing(parser, option, "larix cannot check signatures yet")
     parser.add_argument("name", metavar="NAME", help="The remote's name here")
     parser.add_argument("url", metavar="URL", help="Where it is: http://, https:// or file://")
-    parser.add_argument("branches", metavar="BRANCH", nargs="*", help="What to pull when nothing is named")
+    parser.add_argument("branches", metavar="BRANCH", nargs="*", default=[], help="What to pull when nothing is named")
 
 
 def run(args: argparse.Namespace) -> None:
