@@ -20,6 +20,7 @@ from larix.formats import content, cpio, names, objects, sizes, xattrs
 from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader
 from larix.formats.objects import Commit, DirMeta, DirTree, Metadata, ObjectName, ObjectType
+from larix.formats.usual_dirtree import read_usual
 from tests.judge import ostree, run_c
 
 DECODERS: dict[ObjectType, Callable[[bytes], Commit | DirTree | DirMeta]] = {
@@ -233,6 +234,52 @@ def test_names_are_written_in_order() -> None:
     tree = DirTree({"é": A, "a": B}, {"z": (A, B), "Z": (B, A)})
     assert list(objects.decode_dirtree(tree.encode()).files) == ["a", "é"]
     assert list(objects.decode_dirtree(tree.encode()).dirs) == ["Z", "z"]
+
+
+def hashed(name: str) -> Checksum:
+    return objects.checksum_of(name.encode())
+
+
+def tree_of(files: list[str], dirs: list[str]) -> DirTree:
+    directories = {name: (hashed(name), hashed(f"{name}/")) for name in sorted(dirs)}
+    return DirTree({name: hashed(name) for name in sorted(files)}, directories)
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 300, 3000])
+def test_usual_dirtrees_are_read_at_once(count: int) -> None:
+    """With framing offsets of one, two and four bytes."""
+    names = [f"é{i}" for i in range(count)]
+    for tree in tree_of(names, []), tree_of([], names), tree_of(names, [f"{name}.d" for name in names]):
+        found = read_usual(tree.encode())
+        assert found is not None
+        assert [list(part.items()) for part in found] == [list(part.items()) for part in tree]
+        assert objects.decode_dirtree(tree.encode()) == tree
+
+
+@pytest.mark.parametrize("length", range(180, 256))
+def test_long_names_are_read(length: int) -> None:
+    """Where entries need wider framing offsets, one way to read them ends."""
+    name = "n" * length
+    for tree in tree_of([name], []), tree_of([], [name]), tree_of([name, "a"], ["b", f"{name}d"]):
+        assert objects.decode_dirtree(tree.encode()) == tree
+        assert read_usual(tree.encode()) in (None, tree)
+
+
+ENTRIES = st.lists(st.text("a.é\0/𝄞", max_size=4))
+
+
+@given(ENTRIES, ENTRIES, st.integers(0, 2**16), st.binary(max_size=2))
+def test_what_is_read_at_once_is_what_the_general_reader_reads(
+    files: list[str], dirs: list[str], at: int, instead: bytes
+) -> None:
+    data = tree_of([name.replace("\0", "") for name in files], [name.replace("\0", "") for name in dirs]).encode()
+    at %= len(data)
+    for bytes_ in data, data[:at] + instead + data[at + len(instead) :], data[:at] + instead + data[at:]:
+        if (found := read_usual(bytes_)) is not None:
+            raw = gvariant.decode(objects.DIRTREE_TYPE, bytes_)
+            assert [(name, checksums.to_bytes(file)) for name, file in found[0].items()] == raw[0]
+            assert [(name, *map(checksums.to_bytes, both)) for name, both in found[1].items()] == raw[1]
+            assert all(names.check_part(name) for part in found for name in part)
 
 
 @pytest.mark.parametrize("mode", [0o100644, 0o755, 0o120777, 0o1040755, 0])

@@ -168,6 +168,22 @@ def test_partial_commits(origin: Path, behind_nginx: str, tmp_path: Path) -> Non
     assert "1 commits" in ostree(theirs, "fsck")
 
 
+def test_what_a_whole_commit_reaches_is_not_looked_for(origin: Path, tmp_path: Path) -> None:
+    """As in the C tool. What was lost without anyone's doing, fsck finds; then the commit is no longer whole."""
+    commit = ostree(origin, "rev-parse", "os/stable")
+    for tool in ostree, larix:
+        repo = client(tmp_path / tool.__name__, "archive", f"file://{origin}")
+        tool(repo, "pull", "origin", "os/stable")
+        lost = [next(repo.glob(f"objects/*/*{end}")) for end in (".dirtree", ".filez")]
+        for path in lost:
+            path.unlink()
+        assert tool(repo, "pull", "origin", "os/stable").startswith("0 metadata, 0 content objects")
+        assert not any(path.exists() for path in lost)
+        (repo / f"state/{commit}.commitpartial").touch()
+        tool(repo, "pull", "origin", "os/stable")
+        assert all(path.exists() for path in lost)
+
+
 def test_detached_metadata_comes_too(origin: Path, tmp_path: Path) -> None:
     source, ours = tmp_path / "source", tmp_path / "ours"
     for repo in source, ours:

@@ -17,6 +17,7 @@ from larix.formats import checksum as checksums
 from larix.formats import xattrs as xattr_format
 from larix.formats.checksum import Checksum, is_checksum
 from larix.formats.names import check_part
+from larix.formats.usual_dirtree import read_usual
 from larix.formats.xattrs import Xattrs
 from larix.gvariant import Variant
 
@@ -207,6 +208,8 @@ class DirTree(NamedTuple):
 
 def decode_dirtree(data: bytes) -> DirTree:
     """Raises Corrupt, also for names that would leave the directory, are repeated or unsorted."""
+    if len(data) <= MAX_METADATA_SIZE and (usual := read_usual(data)) is not None:
+        return DirTree(*usual)
     files, dirs = _decode(DIRTREE_TYPE, data, "dirtree")
     for entries in files, dirs:
         before = ""

@@ -210,7 +210,7 @@ class Puller:
                 self._transaction.set_partial(checksum, True)
         else:
             self._transaction.set_partial(checksum, False)
-        if not self._options.commits_only:
+        if not self._options.commits_only and not self._repo.has_whole(checksum):
             self._want_directory(commit.dirtree, commit.dirmeta, 0, self._options.subpaths)
         self._parents[checksum] = commit.parent
         if depth := self._depths[checksum]:

@@ -266,6 +266,15 @@ class Repo:
         """Whether a pull took this commit without everything that it reaches."""
         return os.access(partial_path(commit), os.F_OK, dir_fd=self.fd)
 
+    def has_whole(self, commit: Checksum) -> bool:
+        """Whether the commit is here and promises that all which it reaches is here.
+
+        A repo with a parent promises nothing: what is deleted from the parent may be needed by commits of its child.
+        """
+        name = ObjectName(commit, ObjectType.COMMIT)
+        holder = self.holder(name)
+        return holder.parent is None and holder.has_own(name) and not holder.is_partial(commit)
+
     def is_damaged(self, commit: Checksum) -> bool:
         """Whether it is partial because fsck found that objects are missing, or deleted them."""
         try:
