@@ -19,7 +19,7 @@ from typing import Any
 
 from larix import gvariant
 from larix.cli import dates
-from larix.errors import Error
+from larix.errors import Corrupt, Error
 from larix.formats import checksum as checksums
 from larix.formats import names, objects, sizes, xattrs
 from larix.formats.bootentry import BootEntry
@@ -36,7 +36,6 @@ from larix.ops.checksum import Checksums
 from larix.ops.tree import Directory
 from larix.ops.untar import ArchiveOptions, lay_archive
 from larix.repo import archive
-from larix.repo.layout import StoredFile
 
 FACTOR = 20
 # Decoders of archives and compressed files have buffers and tables of their own.
@@ -85,14 +84,15 @@ def decode_again(decode: Callable[[bytes], Commit | DirTree | DirMeta], data: by
     assert decode(data).encode() == data
 
 
-def drain(stored: StoredFile) -> None:
-    """Through all of its content, as one who checks it does."""
-    for _ in stored.content:
-        pass
-
-
 def unpack(data: bytes) -> None:
-    drain(archive.unpack(io.BytesIO(data).read, len(data)))
+    """Both ways: they differ in what may follow the compressed content, and in nothing else."""
+    found = b"".join(archive.unpack(io.BytesIO(data).read, len(data)).content)
+    try:
+        exact = b"".join(archive.unpack(io.BytesIO(data).read, len(data), exact=True).content)
+    except Corrupt as error:
+        assert "bytes after the compressed content" in str(error)
+    else:
+        assert exact == found
 
 
 def lay(data: bytes) -> None:

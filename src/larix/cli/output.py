@@ -56,6 +56,6 @@ def indented(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.split("\n"))
 
 
-def write_bytes(data: bytes) -> None:
+def write_bytes(data: bytes | bytearray) -> None:
     sys.stdout.flush()
     sys.stdout.buffer.write(data)

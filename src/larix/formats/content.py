@@ -32,6 +32,8 @@ ARCHIVE_HEADER_TYPE = "(tuuuusa(ayay))"
 PREFIX_SIZE = 8
 # Of the content's size, with which the header of a `.filez` begins.
 SIZE_SIZE = 8
+# Content comes as what the library that made it gives.
+Piece = bytes | bytearray
 # Bytes of a header worth remembering: no symlink with a long target, no large attributes.
 CACHED = 64
 
@@ -118,7 +120,7 @@ def _from_variant(value: tuple[int, int, int, int, str, list[tuple[bytes, bytes]
     return FileHeader(swap32(uid), swap32(gid), mode, target, xattr_format.from_variant(pairs))
 
 
-def content_checksum(header: FileHeader, content: Iterable[bytes] = ()) -> Checksum:
+def content_checksum(header: FileHeader, content: Iterable[Piece] = ()) -> Checksum:
     """The checksum of a file object, its content given in pieces."""
     digest = hashlib.sha256(header.encode())
     for piece in content:

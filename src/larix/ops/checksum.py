@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 
 from larix.formats.checksum import Checksum
-from larix.formats.content import FileHeader, content_checksum
+from larix.formats.content import FileHeader, Piece, content_checksum
 from larix.formats.objects import DirTree, ObjectType, checksum_of, decode_dirtree
 from larix.linux import files
 from larix.ops.modify import Modifier
@@ -27,7 +27,7 @@ class Checksums:
             self._dirtrees[checksum] = data
         return checksum
 
-    def add_file(self, header: FileHeader, size: int, content: Iterable[bytes]) -> Checksum:
+    def add_file(self, header: FileHeader, size: int, content: Iterable[Piece]) -> Checksum:
         return content_checksum(header, content)
 
     def hand_over(self) -> list[Checksum]:

@@ -233,7 +233,7 @@ def _each_path(above: Above, name: ObjectName) -> Iterator[str]:
 
 def check_file(repo: Repo, checksum: Checksum) -> None:
     """Raises Corrupt, NotFound."""
-    with repo.open_file(checksum) as stored:
+    with repo.open_file(checksum, exact=True) as stored:
         actual = content_checksum(stored.header, stored.content)
     if actual != checksum:
         raise differing(ObjectName(checksum, ObjectType.FILE), actual)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from larix.errors import Error
 from larix.formats.checksum import Checksum
-from larix.formats.content import FileHeader
+from larix.formats.content import FileHeader, Piece
 from larix.formats.objects import ObjectType
 from larix.linux import files
 from larix.ops.modify import Modifier
@@ -37,7 +37,7 @@ class Sink(Protocol):
 
     def add_metadata(self, kind: ObjectType, data: bytes) -> Checksum: ...
 
-    def add_file(self, header: FileHeader, size: int, content: Iterable[bytes]) -> Checksum: ...
+    def add_file(self, header: FileHeader, size: int, content: Iterable[Piece]) -> Checksum: ...
 
     def hand_over(self) -> list[Checksum]: ...
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from larix.errors import Corrupt, Invalid
 from larix.formats.checksum import Checksum
+from larix.formats.content import Piece
 from larix.formats.xattrs import Xattrs
 from larix.ops.walk import find_path, find_root, walk
 from larix.repo.repo import Repo
@@ -26,7 +27,7 @@ class ExportOptions:
     xattrs: bool = True
 
 
-def export(repo: Repo, commit: Checksum, options: ExportOptions | None = None) -> Iterator[bytes]:
+def export(repo: Repo, commit: Checksum, options: ExportOptions | None = None) -> Iterator[Piece]:
     """The archive in pieces, its end included but no padding to whole records. Hard links are files of their own."""
     options = options or ExportOptions()
     top = find_path(repo, find_root(repo, commit), options.subpath)
@@ -57,7 +58,7 @@ def export(repo: Repo, commit: Checksum, options: ExportOptions | None = None) -
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 
-def _exactly(member: tarfile.TarInfo, content: Iterator[bytes]) -> Iterator[bytes]:
+def _exactly(member: tarfile.TarInfo, content: Iterator[Piece]) -> Iterator[Piece]:
     left = member.size
     for piece in content:
         left -= len(piece)

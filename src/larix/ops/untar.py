@@ -22,7 +22,7 @@ from urllib.parse import unquote_to_bytes
 
 from larix.errors import Corrupt, Error, Invalid, NotFound
 from larix.formats import xattrs as xattr_format
-from larix.formats.content import FileHeader
+from larix.formats.content import FileHeader, Piece
 from larix.formats.cpio import MAGICS, CpioMember, read_cpio
 from larix.formats.names import check_part
 from larix.formats.objects import MODE_BITS, DirMeta
@@ -64,7 +64,7 @@ class _Member:
     uid: int = 0
     gid: int = 0
     size: int = 0
-    content: Iterable[bytes] = ()
+    content: Iterable[Piece] = ()
     target: str = ""
     hard_link: bool = False
     xattrs: Xattrs = ()

@@ -4,7 +4,7 @@ import os
 import stat
 from collections.abc import Iterable
 
-from larix.formats.content import FileHeader
+from larix.formats.content import FileHeader, Piece
 from larix.linux import files, xattr
 from larix.repo.layout import StoredFile
 from larix.repo.on_disk import open_file
@@ -17,7 +17,7 @@ class Bare:
     user_only = False
     writable = True
 
-    def write(self, name: str, dir_fd: int, header: FileHeader, size: int, content: Iterable[bytes]) -> None:
+    def write(self, name: str, dir_fd: int, header: FileHeader, size: int, content: Iterable[Piece]) -> None:
         if header.is_symlink:
             files.symlink(header.target, name, dir_fd)
             files.set_link_owner(name, dir_fd, header.uid, header.gid)
@@ -34,7 +34,7 @@ class Bare:
             files.set_mode(fd, stat.S_IMODE(header.mode))
             files.set_mtime(fd, 0)
 
-    def read(self, name: str, dir_fd: int) -> StoredFile:
+    def read(self, name: str, dir_fd: int, *, exact: bool = False) -> StoredFile:
         return open_file(name, dir_fd)
 
     def look(self, name: str, dir_fd: int) -> tuple[FileHeader, int]:

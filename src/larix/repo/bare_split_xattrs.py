@@ -17,8 +17,8 @@ class BareSplitXattrs(Bare):
     mode = "bare-split-xattrs"
     writable = False
 
-    def read(self, name: str, dir_fd: int) -> StoredFile:
-        stored = super().read(name, dir_fd)
+    def read(self, name: str, dir_fd: int, *, exact: bool = False) -> StoredFile:
+        stored = super().read(name, dir_fd, exact=exact)
         try:
             data = files.read(f"{name}-xattrs-link", dir_fd, MAX_METADATA_SIZE)
             pairs = xattr_format.from_variant(gvariant.decode(xattr_format.TYPE, data))

@@ -12,7 +12,7 @@ from functools import lru_cache
 import larix.gvariant as gvariant
 from larix.errors import Corrupt
 from larix.formats import xattrs as xattr_format
-from larix.formats.content import CACHED, FileHeader
+from larix.formats.content import CACHED, FileHeader, Piece
 from larix.formats.objects import DIRMETA_TYPE, swap32
 from larix.formats.xattrs import Xattrs
 from larix.linux import files, xattr
@@ -30,7 +30,7 @@ class BareUser:
     user_only = False
     writable = True
 
-    def write(self, name: str, dir_fd: int, header: FileHeader, size: int, content: Iterable[bytes]) -> None:
+    def write(self, name: str, dir_fd: int, header: FileHeader, size: int, content: Iterable[Piece]) -> None:
         with files.closing(files.create(name, dir_fd)) as fd:
             if header.is_symlink:
                 files.write_all(fd, header.target.encode() + b"\0")
@@ -45,7 +45,7 @@ class BareUser:
             files.set_mode(fd, mode)
             files.set_mtime(fd, 0)
 
-    def read(self, name: str, dir_fd: int) -> StoredFile:
+    def read(self, name: str, dir_fd: int, *, exact: bool = False) -> StoredFile:
         fd = os.open(name, files.READ, dir_fd=dir_fd)
         try:
             size = os.fstat(fd).st_size

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable
 
 from larix.errors import Invalid
-from larix.formats.content import FileHeader
+from larix.formats.content import FileHeader, Piece
 from larix.linux import files
 from larix.repo.layout import StoredFile
 from larix.repo.on_disk import read_content
@@ -24,7 +24,7 @@ class BareUserOnly:
     user_only = True
     writable = True
 
-    def write(self, name: str, dir_fd: int, header: FileHeader, size: int, content: Iterable[bytes]) -> None:
+    def write(self, name: str, dir_fd: int, header: FileHeader, size: int, content: Iterable[Piece]) -> None:
         check_mode(header)
         if header.uid or header.gid or header.xattrs:
             kept = f"owner {header.uid}:{header.gid}" if header.uid or header.gid else "extended attributes"
@@ -38,7 +38,7 @@ class BareUserOnly:
             files.set_mode(fd, stat.S_IMODE(header.mode))
             files.set_mtime(fd, 0)
 
-    def read(self, name: str, dir_fd: int) -> StoredFile:
+    def read(self, name: str, dir_fd: int, *, exact: bool = False) -> StoredFile:
         fd = files.open_file(name, dir_fd)
         if fd is None:
             header, size = self.look(name, dir_fd)

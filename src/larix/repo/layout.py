@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
-from larix.formats.content import FileHeader
+from larix.formats.content import FileHeader, Piece
 from larix.formats.objects import EXTENSIONS, ObjectName, ObjectType
 
 PIECE = 1 << 20
@@ -34,7 +34,7 @@ class StoredFile:
 
     __slots__ = ("_fd", "content", "header", "size")
 
-    def __init__(self, header: FileHeader, size: int, content: Iterator[bytes], fd: int = -1) -> None:
+    def __init__(self, header: FileHeader, size: int, content: Iterator[Piece], fd: int = -1) -> None:
         self.header = header
         self.size = size
         self.content = content
@@ -63,15 +63,15 @@ class Layout(Protocol):
     # Whether larix adds to it and deletes from it at all.
     writable: bool
 
-    def write(self, name: str, dir_fd: int, header: FileHeader, size: int, content: Iterable[bytes]) -> None:
+    def write(self, name: str, dir_fd: int, header: FileHeader, size: int, content: Iterable[Piece]) -> None:
         """Make the new file `name` hold this file object, of `size` bytes of content.
 
         Not durable; on an error the file may be left behind.
         """
         ...
 
-    def read(self, name: str, dir_fd: int) -> StoredFile:
-        """Raises Corrupt, OSError."""
+    def read(self, name: str, dir_fd: int, *, exact: bool = False) -> StoredFile:
+        """`exact` has bytes that no reader comes to count as damage too. Raises Corrupt, OSError."""
         ...
 
     def look(self, name: str, dir_fd: int) -> tuple[FileHeader, int]:

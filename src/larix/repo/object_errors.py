@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from larix.errors import Corrupt, Error, NotFound
 from larix.formats.checksum import Checksum
+from larix.formats.content import Piece
 from larix.formats.objects import ObjectName, ObjectType
 from larix.linux import files
 
@@ -28,7 +29,7 @@ def about(name: ObjectName) -> Iterator[None]:
         raise explained(name, error) from None
 
 
-def read_about(name: ObjectName, content: Iterator[bytes]) -> Iterator[bytes]:
+def read_about(name: ObjectName, content: Iterator[Piece]) -> Iterator[Piece]:
     try:
         yield from content
     except (OSError, Corrupt) as error:

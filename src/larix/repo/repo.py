@@ -231,12 +231,15 @@ class Repo:
             self._dirmetas[checksum] = meta
         return meta
 
-    def open_file(self, checksum: Checksum) -> StoredFile:
-        """A file object, its content not compared with the checksum. Raises NotFound, Corrupt."""
+    def open_file(self, checksum: Checksum, *, exact: bool = False) -> StoredFile:
+        """A file object, its content not compared with the checksum; `exact` is as for a layout.
+
+        Raises NotFound, Corrupt.
+        """
         name = ObjectName(checksum, ObjectType.FILE)
         repo = self.holder(name)
         try:
-            stored = repo.layout.read(repo.object_path(name), repo.objects_fd)
+            stored = repo.layout.read(repo.object_path(name), repo.objects_fd, exact=exact)
         except (OSError, Corrupt) as error:
             raise explained(name, error) from None
         stored.content = read_about(name, stored.content)

@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 
 from larix.errors import Error, Invalid, NoSpace
 from larix.formats.checksum import Checksum
-from larix.formats.content import FileHeader, content_checksum
+from larix.formats.content import FileHeader, Piece, content_checksum
 from larix.formats.objects import MAX_METADATA_SIZE, DirTree, ObjectName, ObjectType, checksum_of, decode_dirtree
 from larix.linux import files
 from larix.repo import refs
@@ -30,6 +30,8 @@ from larix.repo.space import Space
 from larix.repo.staging import EXPIRY, Staging, temporary_path
 from larix.repo.summary import write_summary
 
+# Bytes of a file that the disk is to take at once; for less it is not worth the call.
+LARGE = 1 << 20
 # An object of these kinds is what its checksum says, or it is damaged.
 CHECKED = (ObjectType.FILE, ObjectType.DIR_TREE, ObjectType.DIR_META, ObjectType.COMMIT)
 
@@ -98,7 +100,7 @@ class Transaction:
             return False
         try:
             if name.type == ObjectType.FILE:
-                with self.repo.layout.read(path, self._fd) as stored:
+                with self.repo.layout.read(path, self._fd, exact=True) as stored:
                     found = content_checksum(stored.header, stored.content)
             else:
                 found = checksum_of(files.read(path, self._fd, MAX_METADATA_SIZE))
@@ -124,14 +126,14 @@ class Transaction:
         self._add_bytes(ObjectName(commit, ObjectType.COMMIT_META), data)
 
     def add_file(
-        self, header: FileHeader, size: int, content: Iterable[bytes], expected: Checksum | None = None
+        self, header: FileHeader, size: int, content: Iterable[Piece], expected: Checksum | None = None
     ) -> Checksum:
         """Add a file object with `size` bytes of content. Raises Corrupt where it has not the expected checksum."""
         self.repo.check_writable()
         self._files += 1
         if size > WHOLE:
             return self._add_large(header, size, content, expected)
-        data = b"".join(content)
+        data = _whole(content)
         checksum = content_checksum(header, [data])
         self._compare(checksum, expected)
         self.check_plain(checksum, header)
@@ -171,7 +173,7 @@ class Transaction:
         stored = unpack_bytes(packed)
         if stored.size > INFLATED_WHOLE:
             return self._receive_large(expected, io.BytesIO(packed).read, len(packed))
-        data = b"".join(stored.content)
+        data = _whole(stored.content)
         self._compare(content_checksum(stored.header, [data]), expected)
         self.check_plain(expected, stored.header)
         if self.repo.layout.keeps_packed:
@@ -331,17 +333,22 @@ class Transaction:
                 with suppress(FileNotFoundError):
                     files.remove(path, self._fd)
                 raise
+            self._start_writing(path, size)
         self.added.add(name)
 
+    def _start_writing(self, path: str, size: int) -> None:
+        if size >= LARGE and self.repo.fsync:
+            files.start_writing(path, self._fd)
+
     def _add_large(
-        self, header: FileHeader, size: int, content: Iterable[bytes], expected: Checksum | None
+        self, header: FileHeader, size: int, content: Iterable[Piece], expected: Checksum | None
     ) -> Checksum:
         """The checksum is known when all is written, and only then the name."""
         if expected is not None:
             self.check_plain(expected, header)
         digest = hashlib.sha256(header.encode())
 
-        def hashed() -> Iterator[bytes]:
+        def hashed() -> Iterator[Piece]:
             for piece in content:
                 digest.update(piece)
                 yield piece
@@ -349,6 +356,7 @@ class Transaction:
         with files.doing(f"Writing an object to repo {self.repo.path}"), self._staging.temporary() as temporary:
             self._space.check(size)
             self.repo.layout.write(temporary, self._fd, header, size, hashed())
+            self._start_writing(temporary, size)
             checksum = Checksum(digest.hexdigest())
             self._compare(checksum, expected)
             name = ObjectName(checksum, ObjectType.FILE)
@@ -373,7 +381,7 @@ class Transaction:
         self.check_plain(expected, stored.header)
         digest = hashlib.sha256(stored.header.encode())
 
-        def packed() -> Iterator[bytes]:
+        def packed() -> Iterator[Piece]:
             for piece in stored.content:
                 digest.update(piece)
                 yield from kept
@@ -383,6 +391,7 @@ class Transaction:
         with files.doing(f"Writing an object to repo {self.repo.path}"), self._staging.temporary() as temporary:
             self._space.check(packed_size)
             keep(temporary, self._fd, packed())
+            self._start_writing(temporary, packed_size)
             self._compare(Checksum(digest.hexdigest()), expected)
             self._stage(temporary, ObjectName(expected, ObjectType.FILE))
         return stored.size
@@ -393,3 +402,8 @@ class Transaction:
 
     def _staging_path(self, name: ObjectName) -> str:
         return self._staging.path(self.repo.object_path(name))
+
+
+def _whole(content: Iterable[Piece]) -> Piece:
+    pieces = list(content)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum
+from larix.formats.content import Piece
 from larix.linux import files, xattr
 from larix.ops.diff import Changes
 from larix.ops.placing import user_mode
@@ -128,7 +129,7 @@ def _without_label(pairs: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, b
     return tuple(sorted(pair for pair in pairs if pair[0] != LABEL))
 
 
-def _digest(content: Iterable[bytes]) -> bytes:
+def _digest(content: Iterable[Piece]) -> bytes:
     found = hashlib.sha256()
     for piece in content:
         found.update(piece)

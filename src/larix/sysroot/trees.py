@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from larix.formats.checksum import Checksum
+from larix.formats.content import Piece
 from larix.linux import files
 from larix.ops.walk import Entry, children, find_child, find_path, find_root
 from larix.repo.repo import Repo
@@ -26,7 +27,7 @@ class Tree(Names, Protocol):
     def size(self, path: str) -> int:
         """In bytes."""
 
-    def pieces(self, path: str) -> Iterator[bytes]: ...
+    def pieces(self, path: str) -> Iterator[Piece]: ...
 
 
 class DiskTree:
@@ -47,7 +48,7 @@ class DiskTree:
     def size(self, path: str) -> int:
         return os.stat(path, dir_fd=self._root_fd, follow_symlinks=False).st_size
 
-    def pieces(self, path: str) -> Iterator[bytes]:
+    def pieces(self, path: str) -> Iterator[Piece]:
         with files.closing(os.open(path, files.READ, dir_fd=self._root_fd)) as fd:
             yield from files.pieces(fd)
 
@@ -75,7 +76,7 @@ class CommitTree:
     def size(self, path: str) -> int:
         return self._repo.look_at_file(self._file(path))[1]
 
-    def pieces(self, path: str) -> Iterator[bytes]:
+    def pieces(self, path: str) -> Iterator[Piece]:
         with self._repo.open_file(self._file(path)) as stored:
             yield from stored.content
 
