@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> None:
         if args.single:
             if args.revs:
                 raise Invalid("Cannot specify arguments with --single")
-            commits = {name.checksum for name in repo.objects() if name.type == ObjectType.COMMIT}
+            commits = {name.checksum for name in repo.objects(ObjectType.COMMIT)}
             if not commits:
                 raise NotFound("No commit objects found")
             if len(commits) > 1:

@@ -66,9 +66,8 @@ def list_commits(repo: Repo) -> tuple[list[Checksum], list[Checksum]]:
     partial: set[Checksum] = set()
     among: Repo | None = repo
     while among is not None:
-        for name in among.objects():
-            if name.type == ObjectType.COMMIT:
-                (partial if among.is_partial(name.checksum) else whole).add(name.checksum)
+        for commit, _ in among.objects(ObjectType.COMMIT):
+            (partial if among.is_partial(commit) else whole).add(commit)
         among = among.parent
     return sorted(whole), sorted(partial - whole)
 
@@ -134,7 +133,7 @@ def check_all(repo: Repo) -> Generator[Finding, None, None]:
     def metadata_checked() -> Iterator[ObjectName]:
         for name in repo.objects():
             try:
-                list(list_inside(repo, name))
+                list_inside(repo, name)
             except (Corrupt, NotFound) as error:
                 found.append(_finding(name, error))
             yield name

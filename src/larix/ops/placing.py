@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 
-from larix.errors import Error
+from larix.errors import Corrupt, Error
 from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader, content_checksum
 from larix.formats.objects import ObjectName, ObjectType
 from larix.linux import files, xattr
 from larix.ops.scan import open_entry
 from larix.repo.layout import StoredFile, object_path
+from larix.repo.object_errors import explained
 from larix.repo.repo import Repo
 
 CACHE = "uncompressed-objects-cache"
@@ -81,11 +82,15 @@ class Placer:
 
     def link(self, checksum: Checksum, name: str, dir_fd: int) -> bool:
         """Link the file if it can be."""
-        repo = self._repo
         if self._copies_all:
             return False
-        holder = repo.holder(ObjectName(checksum, ObjectType.FILE))
-        header, size = holder.look_at_file(checksum)
+        object_name = ObjectName(checksum, ObjectType.FILE)
+        holder = self._repo.holder(object_name)
+        source = holder.object_path(object_name)
+        try:
+            header, size = holder.layout.look(source, holder.objects_fd)
+        except (OSError, Corrupt) as error:
+            raise explained(object_name, error) from None
         if self._passed_whiteouts and name.startswith(PASSED_WHITEOUT) and not header.is_symlink:
             return False
         # An empty file costs nothing to copy, and its object would soon have as many links as there can be.
@@ -98,7 +103,6 @@ class Placer:
             if self._require_links and size:
                 raise Error(self._why_not())
             return False
-        source = holder.object_path(ObjectName(checksum, ObjectType.FILE))
         try:
             try:
                 files.link(source, holder.objects_fd, name, dir_fd)

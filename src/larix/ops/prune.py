@@ -3,11 +3,11 @@
 What is kept is what the kept commits reach. Without limits every commit that is there is kept, and only what an aborted
 write or a deleted commit left behind goes; otherwise refs decide, and how far back from each the history shall go.
 
-The plan takes long, for every tree is read, and meanwhile others may add to the repo. Only for the execution they must
-wait: it looks at what has come since, and deletes what nobody needs even so.
+The plan takes long, for every tree is read, and meanwhile others may add to the repo. Only for the execution, where
+there is something to delete, they must wait: it looks at what has come since, and deletes what nobody needs even so.
 """
 
-from collections.abc import Iterable, Set
+from collections.abc import Set
 from dataclasses import dataclass, field, replace
 
 from larix.errors import Error, Invalid, NotFound
@@ -21,7 +21,7 @@ from larix.repo.refs import unknown
 from larix.repo.repo import Repo
 
 # What `prune` deals with; detached metadata goes with its commit, and tombstones stay.
-PRUNED = frozenset({ObjectType.FILE, ObjectType.DIR_TREE, ObjectType.DIR_META, ObjectType.COMMIT})
+PRUNED = (ObjectType.FILE, ObjectType.DIR_TREE, ObjectType.DIR_META, ObjectType.COMMIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +62,19 @@ class PrunePlan:
 
 def prune(repo: Repo, options: PruneOptions) -> PrunePlan:
     """What was deleted. Raises NotFound, Corrupt as `plan_prune`; Busy where others do not let go of the repo."""
+    repo.check_writable()
     with lock_repo(repo, exclusive=False):
         plan = plan_prune(repo, options)
+    if not plan.unneeded:
+        return plan
     with Exclusive(repo) as exclusive:
         return execute_prune(exclusive, plan)
 
 
 def plan_prune(repo: Repo, options: PruneOptions) -> PrunePlan:
     """Raises NotFound, Corrupt where a tree that is kept cannot be read, since nothing is known of what it needs."""
-    kinds = frozenset({ObjectType.COMMIT}) if options.commit_only else PRUNED
-    stored = [name for name in repo.objects() if name.type in kinds]
-    there = _commits(stored)
+    stored = list(repo.objects(ObjectType.COMMIT) if options.commit_only else repo.objects(*PRUNED))
+    there = {name.checksum for name in stored if name.type == ObjectType.COMMIT}
     needed, of_partial = _needed(repo, options, _kept_commits(repo, options) if options.by_refs else there, set())
     unneeded = [name for name in stored if name not in needed and name not in of_partial]
     return PrunePlan(options, len(stored), unneeded, sum(map(repo.stored_size, unneeded)), there, needed)
@@ -81,19 +83,14 @@ def plan_prune(repo: Repo, options: PruneOptions) -> PrunePlan:
 def execute_prune(exclusive: Exclusive, plan: PrunePlan) -> PrunePlan:
     """Delete what the plan says, but for what is needed by now, or gone. The plan as it was carried out."""
     repo = exclusive.repo
-    stored = set(repo.objects())
-    there = _commits(stored)
+    there = {commit for commit, _ in repo.objects(ObjectType.COMMIT)}
     # What has come since may have no ref: whoever brought it counts on all that was there then.
     kept = _kept_commits(repo, plan.options) | (there - plan.commits) if plan.options.by_refs else there
     needed, of_partial = _needed(repo, plan.options, kept, plan.needed)
-    unneeded = [name for name in plan.unneeded if name in stored and name not in needed and name not in of_partial]
+    unneeded = [name for name in plan.unneeded if name not in needed and name not in of_partial and repo.has_own(name)]
     done = replace(plan, unneeded=unneeded, size=sum(map(repo.stored_size, unneeded)))
     exclusive.delete(unneeded)
     return done
-
-
-def _commits(stored: Iterable[ObjectName]) -> set[Checksum]:
-    return {name.checksum for name in stored if name.type == ObjectType.COMMIT}
 
 
 def delete_commit(exclusive: Exclusive, commit: Checksum) -> None:

@@ -39,17 +39,24 @@ def reach(
                 continue
             seen.add(name)
             yield name
-            if name.type == ObjectType.FILE:
-                continue
             try:
                 if depth > MAX_DEPTH:
                     raise Invalid(f"nested more than {MAX_DEPTH} directories")
-                stack += [(below, depth + 1) for below, _ in list_inside(repo, name)]
+                inside = list_inside(repo, name)
             except (Corrupt, Invalid, NotFound) as error:
                 failed(name, error)
+                continue
+            for below, _ in inside:
+                if below in seen:
+                    continue
+                if below.type == ObjectType.FILE:
+                    seen.add(below)
+                    yield below
+                else:
+                    stack.append((below, depth + 1))
 
 
-def list_inside(repo: Repo, name: ObjectName) -> Iterator[tuple[ObjectName, str]]:
+def list_inside(repo: Repo, name: ObjectName) -> list[tuple[ObjectName, str]]:
     """What a metadata object names, and as what: entries of a directory, nothing for a commit's own directory.
     It is read and compared, but for file objects.
 
@@ -57,14 +64,17 @@ def list_inside(repo: Repo, name: ObjectName) -> Iterator[tuple[ObjectName, str]
     """
     if name.type == ObjectType.COMMIT:
         commit = repo.load_commit(name.checksum)
-        yield ObjectName(commit.dirtree, ObjectType.DIR_TREE), ""
-        yield ObjectName(commit.dirmeta, ObjectType.DIR_META), ""
-    elif name.type == ObjectType.DIR_TREE:
+        return [
+            (ObjectName(commit.dirtree, ObjectType.DIR_TREE), ""),
+            (ObjectName(commit.dirmeta, ObjectType.DIR_META), ""),
+        ]
+    if name.type == ObjectType.DIR_TREE:
         tree = repo.load_dirtree(name.checksum)
-        for entry, file in tree.files.items():
-            yield ObjectName(file, ObjectType.FILE), entry
+        inside = [(ObjectName(file, ObjectType.FILE), entry) for entry, file in tree.files.items()]
         for entry, (dirtree, dirmeta) in tree.dirs.items():
-            yield ObjectName(dirtree, ObjectType.DIR_TREE), entry
-            yield ObjectName(dirmeta, ObjectType.DIR_META), entry
-    elif name.type == ObjectType.DIR_META:
+            inside.append((ObjectName(dirtree, ObjectType.DIR_TREE), entry))
+            inside.append((ObjectName(dirmeta, ObjectType.DIR_META), entry))
+        return inside
+    if name.type == ObjectType.DIR_META:
         repo.load_dirmeta(name.checksum)
+    return []

@@ -71,10 +71,9 @@ def lay_directory(
 def find_links(repo: Repo) -> Links:
     """Of all file objects of the repo and its parents."""
     found = dict(find_links(repo.parent)) if repo.parent is not None else {}
-    for name in repo.objects():
-        if name.type == ObjectType.FILE:
-            about = os.stat(repo.object_path(name), dir_fd=repo.objects_fd, follow_symlinks=False)
-            found[about.st_dev, about.st_ino] = name.checksum
+    for name in repo.objects(ObjectType.FILE):
+        about = os.stat(repo.object_path(name), dir_fd=repo.objects_fd, follow_symlinks=False)
+        found[about.st_dev, about.st_ino] = name.checksum
     return found
 
 

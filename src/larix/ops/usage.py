@@ -54,7 +54,7 @@ class Usage:
 
 def measure_usage(repo: Repo, *, progress: Progress = NO_PROGRESS) -> Usage:
     """Look at all refs. What is missing counts nothing. Raises Corrupt. `progress` counts refs."""
-    sizes = {name: repo.stored_size(name) for name in repo.objects() if name.type in COUNTED}
+    sizes = {name: repo.stored_size(name) for name in repo.objects(*COUNTED)}
     inside: dict[ObjectName, list[ObjectName]] = {}
     named = repo.named_commits()
     progress.start("Measuring")

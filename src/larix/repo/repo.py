@@ -285,16 +285,17 @@ class Repo:
         except FileNotFoundError:
             return False
 
-    def objects(self) -> Iterator[ObjectName]:
-        """All objects that lie in this repo itself, in no order."""
+    def objects(self, *kinds: ObjectType) -> Iterator[ObjectName]:
+        """The objects of these kinds, or all, that lie in this repo itself, in no order."""
+        ends = {**objects.EXTENSIONS, ObjectType.FILE: self.layout.extension}
+        wanted = {ends[kind]: kind for kind in kinds or ends}
         for prefix in os.listdir(self.objects_fd):
             if len(prefix) != 2:
                 continue
             for end in files.names(prefix, self.objects_fd):
                 rest, _, extension = end.partition(".")
-                kind = ObjectType.FILE if extension == self.layout.extension else objects.TYPES.get(extension)
-                if kind is not None and is_checksum(prefix + rest):
-                    yield ObjectName(Checksum(prefix + rest), kind)
+                if extension in wanted and is_checksum(checksum := prefix + rest):
+                    yield ObjectName(Checksum(checksum), wanted[extension])
 
     # Refs
 
