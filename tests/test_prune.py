@@ -176,7 +176,7 @@ def test_between_looking_and_deleting(with_orphans: tuple[Path, Path, str], tmp_
         plan = plan_prune(repo, options)
         new = larix(path, "commit", "--orphan", "-s", "came meanwhile", f"--tree=dir={tree}")
         with Exclusive(repo) as exclusive:
-            assert execute_prune(exclusive, plan).unneeded == [ObjectName(Checksum(orphan), ObjectType.COMMIT)]
+            assert list(execute_prune(exclusive, plan).unneeded) == [ObjectName(Checksum(orphan), ObjectType.COMMIT)]
         ostree(path, "fsck")
         ostree(path, "refs", "--create=part", new)
         # A directory is missing whose files are there.

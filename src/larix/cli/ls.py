@@ -2,6 +2,7 @@
 
 import argparse
 import stat
+import sys
 from collections.abc import Iterator
 
 from larix.cli.json import print_json, xattrs_json
@@ -34,11 +35,11 @@ def run(args: argparse.Namespace) -> None:
             print_json([describe(repo, entry) for path in args.paths for entry in entries(repo, root, path, args)])
             return
         for path in args.paths:
-            for entry in entries(repo, root, path, args):
-                if args.nul_filenames_only:
-                    print(entry.path, end="\0")
-                else:
-                    print(line(repo, entry, args))
+            found = entries(repo, root, path, args)
+            if args.nul_filenames_only:
+                sys.stdout.writelines(f"{entry.path}\0" for entry in found)
+            else:
+                sys.stdout.writelines(f"{line(repo, entry, args)}\n" for entry in found)
 
 
 def entries(repo: Repo, root: Entry, path: str, args: argparse.Namespace) -> Iterator[Entry]:

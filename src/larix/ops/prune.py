@@ -49,15 +49,19 @@ class PruneOptions:
 
 @dataclass(frozen=True, slots=True)
 class PrunePlan:
-    """`total` objects were looked at; the `unneeded` ones take `size` bytes. `commits` were there, and `needed` is all
-    that those which are kept and not partial reach."""
+    """`total` objects were looked at; `unneeded` ones take so many bytes each. `commits` were there, and `needed` is
+    all that those which are kept and not partial reach."""
 
     options: PruneOptions
     total: int
-    unneeded: list[ObjectName]
-    size: int
+    unneeded: dict[ObjectName, int]
     commits: Set[Checksum]
     needed: Set[ObjectName]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all that is unneeded."""
+        return sum(self.unneeded.values())
 
 
 def prune(repo: Repo, options: PruneOptions) -> PrunePlan:
@@ -76,8 +80,8 @@ def plan_prune(repo: Repo, options: PruneOptions) -> PrunePlan:
     stored = list(repo.objects(ObjectType.COMMIT) if options.commit_only else repo.objects(*PRUNED))
     there = {name.checksum for name in stored if name.type == ObjectType.COMMIT}
     needed, of_partial = _needed(repo, options, _kept_commits(repo, options) if options.by_refs else there, set())
-    unneeded = [name for name in stored if name not in needed and name not in of_partial]
-    return PrunePlan(options, len(stored), unneeded, sum(map(repo.stored_size, unneeded)), there, needed)
+    unneeded = {name: repo.stored_size(name) for name in stored if name not in needed and name not in of_partial}
+    return PrunePlan(options, len(stored), unneeded, there, needed)
 
 
 def execute_prune(exclusive: Exclusive, plan: PrunePlan) -> PrunePlan:
@@ -87,10 +91,13 @@ def execute_prune(exclusive: Exclusive, plan: PrunePlan) -> PrunePlan:
     # What has come since may have no ref: whoever brought it counts on all that was there then.
     kept = _kept_commits(repo, plan.options) | (there - plan.commits) if plan.options.by_refs else there
     needed, of_partial = _needed(repo, plan.options, kept, plan.needed)
-    unneeded = [name for name in plan.unneeded if name not in needed and name not in of_partial and repo.has_own(name)]
-    done = replace(plan, unneeded=unneeded, size=sum(map(repo.stored_size, unneeded)))
+    unneeded = {
+        name: size
+        for name, size in plan.unneeded.items()
+        if name not in needed and name not in of_partial and repo.has_own(name)
+    }
     exclusive.delete(unneeded)
-    return done
+    return replace(plan, unneeded=unneeded)
 
 
 def delete_commit(exclusive: Exclusive, commit: Checksum) -> None:

@@ -1,7 +1,7 @@
 """Finding one's way in a commit's tree."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum
@@ -11,8 +11,7 @@ from larix.repo.repo import Repo
 MAX_DEPTH = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One path in a tree: a file object, or a directory with `dirmeta`. Paths begin with a slash."""
 
     path: str

@@ -11,6 +11,7 @@ tmp/          staging directories of transactions, their locks
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from types import TracebackType
@@ -35,6 +36,8 @@ from larix.repo.layout import Layout, StoredFile, object_path
 from larix.repo.object_errors import about, differing, explained, read_about
 from larix.repo.staging import temporary_path
 
+# Of directories below objects/.
+PREFIX = re.compile(r"[0-9a-f]{2}")
 LAYOUTS: dict[str, Layout] = {
     "archive": Archive(),
     "archive-z2": Archive(),
@@ -289,13 +292,11 @@ class Repo:
         """The objects of these kinds, or all, that lie in this repo itself, in no order."""
         ends = {**objects.EXTENSIONS, ObjectType.FILE: self.layout.extension}
         wanted = {ends[kind]: kind for kind in kinds or ends}
+        parse = re.compile(rf"([0-9a-f]{{62}})\.({'|'.join(wanted)})").fullmatch
         for prefix in os.listdir(self.objects_fd):
-            if len(prefix) != 2:
-                continue
-            for end in files.names(prefix, self.objects_fd):
-                rest, _, extension = end.partition(".")
-                if extension in wanted and is_checksum(checksum := prefix + rest):
-                    yield ObjectName(Checksum(checksum), wanted[extension])
+            if PREFIX.fullmatch(prefix):
+                for found in filter(None, map(parse, files.names(prefix, self.objects_fd))):
+                    yield ObjectName(Checksum(prefix + found[1]), wanted[found[2]])
 
     # Refs
 

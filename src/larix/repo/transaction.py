@@ -118,12 +118,14 @@ class Transaction:
         name = ObjectName(checksum_of(data), kind)
         self._metadata += 1
         if not self._has_own(name):
-            self._add_bytes(name, data)
+            self._write(name, lambda path: _write_bytes(path, self._fd, data))
         return name.checksum
 
     def set_detached_metadata(self, commit: Checksum, data: bytes) -> None:
         """Put this a{sv} beside the commit, in place of what is there."""
-        self._add_bytes(ObjectName(commit, ObjectType.COMMIT_META), data)
+        with files.doing(f"Writing an object to repo {self.repo.path}"), self._staging.temporary() as temporary:
+            _write_bytes(temporary, self._fd, data)
+            self._stage(temporary, ObjectName(commit, ObjectType.COMMIT_META))
 
     def add_file(
         self, header: FileHeader, size: int, content: Iterable[Piece], expected: Checksum | None = None
@@ -137,8 +139,9 @@ class Transaction:
         checksum = content_checksum(header, [data])
         self._compare(checksum, expected)
         self.check_plain(checksum, header)
-        if expected is not None or not self._has_own(ObjectName(checksum, ObjectType.FILE)):
-            self._write(checksum, lambda path: self.repo.layout.write(path, self._fd, header, size, [data]), size)
+        name = ObjectName(checksum, ObjectType.FILE)
+        if expected is not None or not self._has_own(name):
+            self._write_file(name, lambda path: self.repo.layout.write(path, self._fd, header, size, [data]), size)
         return checksum
 
     def adopt_file(self, header: FileHeader, found: StoredFile, name: str, dir_fd: int) -> Checksum | None:
@@ -176,11 +179,12 @@ class Transaction:
         data = _whole(stored.content)
         self._compare(content_checksum(stored.header, [data]), expected)
         self.check_plain(expected, stored.header)
+        name = ObjectName(expected, ObjectType.FILE)
         if self.repo.layout.keeps_packed:
-            self._write(expected, lambda path: keep(path, self._fd, [packed]), len(packed))
+            self._write_file(name, lambda path: keep(path, self._fd, [packed]), len(packed))
         else:
             layout, header = self.repo.layout, stored.header
-            self._write(expected, lambda path: layout.write(path, self._fd, header, len(data), [data]), len(data))
+            self._write_file(name, lambda path: layout.write(path, self._fd, header, len(data), [data]), len(data))
         return stored.size
 
     def check_plain(self, checksum: Checksum, header: FileHeader) -> None:
@@ -307,34 +311,31 @@ class Transaction:
         self._aliases.clear()
         self._partial.clear()
 
-    def _add_bytes(self, name: ObjectName, data: bytes) -> None:
-        with files.doing(f"Writing an object to repo {self.repo.path}"), self._staging.temporary() as temporary:
-            with files.closing(files.create(temporary, self._fd)) as fd:
-                files.write_all(fd, data)
-                files.set_mode(fd, 0o644)
-            self._stage(temporary, name)
-
     def _compare(self, found: Checksum, expected: Checksum | None) -> None:
         if expected is not None and found != expected:
             raise differing(ObjectName(expected, ObjectType.FILE), found)
 
-    def _write(self, checksum: Checksum, write: Callable[[str], None], size: int) -> None:
-        """Have a file object whose checksum is known written to its place, with up to `size` bytes of content."""
-        name = ObjectName(checksum, ObjectType.FILE)
-        path = self._staging_path(name)
+    def _write_file(self, name: ObjectName, write: Callable[[str], None], size: int) -> None:
+        """As `_write`, with up to `size` bytes of content."""
         with files.doing(f"Writing an object to repo {self.repo.path}"):
             self._space.check(size)
+            if self._write(name, write):
+                self._start_writing(self._staging_path(name), size)
+
+    def _write(self, name: ObjectName, write: Callable[[str], None]) -> bool:
+        """Have an object whose checksum is known written to its place; False where another worker is doing so."""
+        path = self._staging_path(name)
+        with files.doing(f"Writing an object to repo {self.repo.path}"):
             try:
                 write(path)
             except FileExistsError:
-                # Another worker is writing the same.
-                return
+                return False
             except BaseException:
                 with suppress(FileNotFoundError):
                     files.remove(path, self._fd)
                 raise
-            self._start_writing(path, size)
         self.added.add(name)
+        return True
 
     def _start_writing(self, path: str, size: int) -> None:
         if size >= LARGE and self.repo.fsync:
@@ -402,6 +403,12 @@ class Transaction:
 
     def _staging_path(self, name: ObjectName) -> str:
         return self._staging.path(self.repo.object_path(name))
+
+
+def _write_bytes(name: str, dir_fd: int, data: bytes) -> None:
+    with files.closing(files.create(name, dir_fd)) as fd:
+        files.write_all(fd, data)
+        files.set_mode(fd, 0o644)
 
 
 def _whole(content: Iterable[Piece]) -> Piece:
