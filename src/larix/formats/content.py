@@ -22,7 +22,7 @@ import larix.gvariant as gvariant
 from larix.errors import Corrupt
 from larix.formats import xattrs as xattr_format
 from larix.formats.checksum import Checksum
-from larix.formats.objects import MAX_METADATA_SIZE, MODE_BITS, swap32, swap64
+from larix.formats.objects import MAX_METADATA_SIZE, MODE_BITS, swap32
 from larix.formats.xattrs import Xattrs
 
 HEADER_TYPE = "(uuuusa(ayay))"
@@ -57,7 +57,8 @@ class FileHeader(NamedTuple):
 
     def encode_archive(self, size: int) -> bytes:
         """Prefix and header of a `.filez` whose content has `size` bytes before compression."""
-        return _with_prefix(gvariant.encode(ARCHIVE_HEADER_TYPE, (swap64(size), *self._variant())))
+        without = _encode_archive_cached(self) if not self.xattrs else _encode_archive(self)
+        return without[:PREFIX_SIZE] + size.to_bytes(SIZE_SIZE, "big") + without[PREFIX_SIZE + SIZE_SIZE :]
 
     def _variant(self) -> tuple[object, ...]:
         # The fourth member, a device number, is always 0.
@@ -69,8 +70,14 @@ def _encode(header: FileHeader) -> bytes:
     return _with_prefix(gvariant.encode(HEADER_TYPE, header._variant()))
 
 
+def _encode_archive(header: FileHeader) -> bytes:
+    """With a size of 0."""
+    return _with_prefix(gvariant.encode(ARCHIVE_HEADER_TYPE, (0, *header._variant())))
+
+
 # A tree has many files and few owners and modes.
 _encode_cached = lru_cache(1024)(_encode)
+_encode_archive_cached = lru_cache(1024)(_encode_archive)
 
 
 def _with_prefix(header: bytes) -> bytes:

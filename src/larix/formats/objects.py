@@ -9,6 +9,7 @@ import hashlib
 import stat
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import larix.gvariant as gvariant
@@ -236,10 +237,16 @@ class DirMeta(NamedTuple):
     xattrs: Xattrs = ()
 
     def encode(self) -> bytes:
-        return gvariant.encode(
-            DIRMETA_TYPE,
-            (swap32(self.uid), swap32(self.gid), swap32(self.mode), xattr_format.to_variant(self.xattrs)),
-        )
+        return _encode_dirmeta_cached(self) if not self.xattrs else _encode_dirmeta(self)
+
+
+def _encode_dirmeta(meta: DirMeta) -> bytes:
+    members = swap32(meta.uid), swap32(meta.gid), swap32(meta.mode), xattr_format.to_variant(meta.xattrs)
+    return gvariant.encode(DIRMETA_TYPE, members)
+
+
+# A tree has many directories and few owners and modes.
+_encode_dirmeta_cached = lru_cache(1024)(_encode_dirmeta)
 
 
 def decode_dirmeta(data: bytes) -> DirMeta:
