@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 import stat
 import zlib
@@ -20,7 +21,7 @@ from larix.formats import content, cpio, names, objects, sizes, xattrs
 from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader
 from larix.formats.objects import Commit, DirMeta, DirTree, Metadata, ObjectName, ObjectType
-from larix.formats.usual_dirtree import read_usual
+from larix.formats.usual_dirtree import read_usual, write_usual
 from tests.judge import ostree, run_c
 
 DECODERS: dict[ObjectType, Callable[[bytes], Commit | DirTree | DirMeta]] = {
@@ -236,8 +237,30 @@ def test_names_are_written_in_order() -> None:
     assert list(objects.decode_dirtree(tree.encode()).dirs) == ["Z", "z"]
 
 
+def encoded_by_steps(tree: DirTree) -> bytes:
+    """As the writer of any GVariant has it, which the C library's own is compared with."""
+    files = [(name, checksums.to_bytes(tree.files[name])) for name in sorted(tree.files)]
+    dirs = [(name, *map(checksums.to_bytes, tree.dirs[name])) for name in sorted(tree.dirs)]
+    return gvariant.encode(objects.DIRTREE_TYPE, (files, dirs))
+
+
+ANY_NAMES = st.lists(st.text("a.é\0/𝄞\udc80", max_size=4))
+
+
+@given(ANY_NAMES, ANY_NAMES)
+def test_names_are_written_as_the_general_writer_does_or_refused(files: list[str], dirs: list[str]) -> None:
+    tree = tree_of(files, dirs)
+    try:
+        expected = encoded_by_steps(tree)
+    except Invalid as error:
+        with pytest.raises(Invalid, match=re.escape(str(error))):
+            tree.encode()
+    else:
+        assert tree.encode() == expected
+
+
 def hashed(name: str) -> Checksum:
-    return objects.checksum_of(name.encode())
+    return objects.checksum_of(os.fsencode(name))
 
 
 def tree_of(files: list[str], dirs: list[str]) -> DirTree:
@@ -246,23 +269,25 @@ def tree_of(files: list[str], dirs: list[str]) -> DirTree:
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 300, 3000])
-def test_usual_dirtrees_are_read_at_once(count: int) -> None:
+def test_usual_dirtrees_are_read_and_written_at_once(count: int) -> None:
     """With framing offsets of one, two and four bytes."""
     names = [f"é{i}" for i in range(count)]
     for tree in tree_of(names, []), tree_of([], names), tree_of(names, [f"{name}.d" for name in names]):
         found = read_usual(tree.encode())
         assert found is not None
+        assert write_usual(*found) == encoded_by_steps(tree)
         assert [list(part.items()) for part in found] == [list(part.items()) for part in tree]
         assert objects.decode_dirtree(tree.encode()) == tree
 
 
 @pytest.mark.parametrize("length", range(180, 256))
-def test_long_names_are_read(length: int) -> None:
+def test_long_names_are_read_and_written(length: int) -> None:
     """Where entries need wider framing offsets, one way to read them ends."""
     name = "n" * length
     for tree in tree_of([name], []), tree_of([], [name]), tree_of([name, "a"], ["b", f"{name}d"]):
         assert objects.decode_dirtree(tree.encode()) == tree
         assert read_usual(tree.encode()) in (None, tree)
+        assert tree.encode() == encoded_by_steps(tree)
 
 
 ENTRIES = st.lists(st.text("a.é\0/𝄞", max_size=4))

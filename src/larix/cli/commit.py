@@ -240,6 +240,7 @@ def add_trees(
             with open_archive(what) as archive:
                 lay_archive(transaction, top, archive, modifier, archive_options(args), repo=repo, progress=progress)
     modifier.check_matched()
+    transaction.start_writing()
     return add_tree(transaction, top), known
 
 

@@ -18,7 +18,7 @@ from larix.formats import checksum as checksums
 from larix.formats import xattrs as xattr_format
 from larix.formats.checksum import Checksum, is_checksum
 from larix.formats.names import check_part
-from larix.formats.usual_dirtree import read_usual
+from larix.formats.usual_dirtree import read_usual, write_usual
 from larix.formats.xattrs import Xattrs
 from larix.gvariant import Variant
 
@@ -198,6 +198,8 @@ class DirTree(NamedTuple):
     dirs: dict[str, tuple[Checksum, Checksum]]
 
     def encode(self) -> bytes:
+        if (usual := write_usual(*self)) is not None:
+            return usual
         # UTF-8 sorts by bytes as its code points do.
         files = [(name, checksums.to_bytes(self.files[name])) for name in sorted(self.files)]
         dirs = [

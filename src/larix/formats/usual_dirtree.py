@@ -1,9 +1,11 @@
-"""A dirtree as nearly all are, read in few steps for many names at once.
+"""A dirtree as nearly all are, read and written in few steps for many names at once.
 
-A tree has names by the ten thousand, and the reader of any GVariant takes several calls for each. What is unusual in
-any way is left to that one, to be read or to be refused by name.
+A tree has names by the ten thousand, and what reads and writes any GVariant takes several calls for each. What is
+unusual in any way is left to that, to be done or to be refused by name.
 """
 
+import struct
+from itertools import accumulate
 from operator import lt
 
 from larix.formats.checksum import SIZE, Checksum
@@ -16,6 +18,8 @@ Directories = dict[str, tuple[Checksum, Checksum]]
 # The most bytes of an entry whose framing offsets are single bytes.
 MOST = 255
 DIGITS = 2 * SIZE
+# How `struct` calls framing offsets of these bytes.
+OFFSETS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
 def read_usual(data: bytes) -> tuple[Files, Directories] | None:
@@ -64,6 +68,40 @@ def _read_entries(data: bytes, start: int, end: int, count: int) -> tuple[list[s
 
 def _is_too_wide(width: int, body: int, count: int) -> bool:
     return width > 1 and needed_width(body, count) != width
+
+
+def write_usual(files: Files, directories: Directories) -> bytes | None:
+    """Both in any order; None where a name is long or cannot be one."""
+    # UTF-8 sorts by bytes as its code points do.
+    names = sorted(files)
+    first = _write_entries(names, [files[name] for name in names], 1)
+    names = sorted(directories)
+    second = _write_entries(names, [checksum for name in names for checksum in directories[name]], 2)
+    if first is None or second is None:
+        return None
+    width = needed_width(len(first) + len(second), 1)
+    return first + second + len(first).to_bytes(width, "little")
+
+
+def _write_entries(names: list[str], sums: list[Checksum], count: int) -> bytes | None:
+    """An array as `_read_entries` reads it."""
+    if not names:
+        return b""
+    frames, size = FRAMES[count], count * SIZE
+    raws = bytes.fromhex("".join(sums))
+    try:
+        texts = [f"{name}\0".encode() for name in names]
+        entries = [
+            text + raws[at : at + size] + frames[len(text)]
+            for text, at in zip(texts, range(0, len(raws), size), strict=True)
+        ]
+    except (UnicodeEncodeError, IndexError):
+        return None
+    if b"".join(texts).count(0) != len(texts) or max(map(len, entries)) > MOST:
+        return None
+    body = b"".join(entries)
+    width = needed_width(len(body), len(names))
+    return body + struct.pack(f"<{len(names)}{OFFSETS[width]}", *accumulate(map(len, entries)))
 
 
 # For each length of a name, with its NUL: where the members of an entry end, in reverse, without the last.

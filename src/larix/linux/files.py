@@ -9,7 +9,7 @@ import fcntl
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from larix.errors import Error, NoSpace, NotFound
@@ -144,6 +144,17 @@ def write_parts(fd: int, parts: list[bytes | bytearray]) -> None:
     done = os.writev(fd, parts)
     if done < sum(map(len, parts)):
         write_all(fd, b"".join(parts)[done:])
+
+
+def put(name: str, dir_fd: int, parts: Iterable[bytes | bytearray]) -> None:
+    """Make the new file `name`, 0644, hold these parts; those of a list go in one call."""
+    with closing(create(name, dir_fd, 0o644)) as fd:
+        if isinstance(parts, list):
+            write_parts(fd, parts)
+        else:
+            for part in parts:
+                write_all(fd, part)
+        set_mode(fd, 0o644)
 
 
 def set_mode(fd: int, mode: int) -> None:

@@ -55,6 +55,7 @@ def commit_directory(
     with Transaction(repo) as transaction:
         top = Directory()
         lay_directory(transaction, top, path, modifier, progress=progress)
+        transaction.start_writing()
         checksum = commit_tree(transaction, add_tree(transaction, top), timestamp, branch, options)
         progress.start("Writing")
         transaction.commit()

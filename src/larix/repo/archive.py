@@ -35,11 +35,11 @@ class Archive:
     def write(self, name: str, dir_fd: int, header: FileHeader, size: int, content: Iterable[Piece]) -> None:
         head = header.encode_archive(size)
         if header.is_symlink:
-            keep(name, dir_fd, [head])
+            files.put(name, dir_fd, [head])
         elif size <= WHOLE:
-            keep(name, dir_fd, [head, deflate.deflate_compress(b"".join(content), LEVEL)])
+            files.put(name, dir_fd, [head, deflate.deflate_compress(b"".join(content), LEVEL)])
         else:
-            keep(name, dir_fd, _stream(head, content))
+            files.put(name, dir_fd, _stream(head, content))
 
     def read(self, name: str, dir_fd: int, *, exact: bool = False) -> StoredFile:
         fd = os.open(name, files.READ, dir_fd=dir_fd)
@@ -58,17 +58,6 @@ class Archive:
 
     def adopts(self, header: FileHeader, found: FileHeader) -> bool:
         return False
-
-
-def keep(name: str, dir_fd: int, packed: Iterable[bytes | bytearray]) -> None:
-    """Make the new file `name` hold a `.filez` that comes in pieces; those of a list go in one call."""
-    with files.closing(files.create(name, dir_fd, 0o644)) as fd:
-        if isinstance(packed, list):
-            files.write_parts(fd, packed)
-        else:
-            for piece in packed:
-                files.write_all(fd, piece)
-        files.set_mode(fd, 0o644)
 
 
 def _stream(head: bytes, content: Iterable[Piece]) -> Iterator[bytes]:

@@ -19,16 +19,16 @@ from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader, Piece, content_checksum
 from larix.formats.objects import MAX_METADATA_SIZE, DirTree, ObjectName, ObjectType, checksum_of, decode_dirtree
 from larix.linux import files
-from larix.repo import refs
-from larix.repo.archive import keep, read_all, unpack, unpack_bytes
+from larix.linux.early_sync import EarlySync
+from larix.repo.archive import read_all, unpack, unpack_bytes
 from larix.repo.bare_user_only import check_mode
 from larix.repo.layout import INFLATED_WHOLE, WHOLE, Read, StoredFile
 from larix.repo.locking import lock_repo
 from larix.repo.object_errors import differing
-from larix.repo.repo import DAMAGED, Repo, partial_path
+from larix.repo.pending import Pending
+from larix.repo.repo import Repo
 from larix.repo.space import Space
-from larix.repo.staging import EXPIRY, Staging, temporary_path
-from larix.repo.summary import write_summary
+from larix.repo.staging import EXPIRY, Staging
 
 # Bytes of a file that the disk is to take at once; for less it is not worth the call.
 LARGE = 1 << 20
@@ -63,11 +63,8 @@ class Transaction:
         self.plain_files = False
         self.added: set[ObjectName] = set()
         self._metadata = self._files = 0
-        # By their paths.
-        self._refs: dict[str, Checksum | None] = {}
-        self._aliases: dict[str, str] = {}
-        # What the file that marks a commit as partial shall hold; None: there shall be none.
-        self._partial: dict[Checksum, bytes | None] = {}
+        self._pending = Pending()
+        self._early_sync: EarlySync | None = None
         with files.doing(f"Writing to repo {repo.path}"), ExitStack() as held:
             held.enter_context(lock_repo(repo, exclusive=False))
             self._space = Space(repo.config, repo.fd)
@@ -118,13 +115,13 @@ class Transaction:
         name = ObjectName(checksum_of(data), kind)
         self._metadata += 1
         if not self._has_own(name):
-            self._write(name, lambda path: _write_bytes(path, self._fd, data))
+            self._write(name, lambda path: files.put(path, self._fd, [data]))
         return name.checksum
 
     def set_detached_metadata(self, commit: Checksum, data: bytes) -> None:
         """Put this a{sv} beside the commit, in place of what is there."""
         with files.doing(f"Writing an object to repo {self.repo.path}"), self._staging.temporary() as temporary:
-            _write_bytes(temporary, self._fd, data)
+            files.put(temporary, self._fd, [data])
             self._stage(temporary, ObjectName(commit, ObjectType.COMMIT_META))
 
     def add_file(
@@ -181,7 +178,7 @@ class Transaction:
         self.check_plain(expected, stored.header)
         name = ObjectName(expected, ObjectType.FILE)
         if self.repo.layout.keeps_packed:
-            self._write_file(name, lambda path: keep(path, self._fd, [packed]), len(packed))
+            self._write_file(name, lambda path: files.put(path, self._fd, [packed]), len(packed))
         else:
             layout, header = self.repo.layout, stored.header
             self._write_file(name, lambda path: layout.write(path, self._fd, header, len(data), [data]), len(data))
@@ -253,24 +250,27 @@ class Transaction:
 
     def set_partial(self, commit: Checksum, partial: bool, *, damaged: bool = False) -> None:
         """Note at commit whether objects that this commit reaches may be missing here, and whether fsck found so."""
-        self._partial[commit] = (DAMAGED if damaged else b"") if partial else None
+        self._pending.set_partial(commit, partial, damaged)
 
     def set_ref(self, remote: str | None, ref: str, checksum: Checksum | None) -> None:
         """Point the ref there, or remove it, at commit. Raises Invalid for a name that is none."""
-        self._refs[refs.ref_path(remote, ref)] = checksum
+        self._pending.set_ref(remote, ref, checksum)
 
     def set_collection_ref(self, collection: str, ref: str, checksum: Checksum | None) -> None:
         """The same for a branch of a collection: of this repo, where the collection is its own, else a mirror's."""
         if collection == self.repo.collection_id:
             self.set_ref(None, ref, checksum)
         else:
-            self._refs[refs.mirror_path(collection, ref)] = checksum
+            self._pending.set_mirrored(collection, ref, checksum)
 
     def set_alias(self, alias: str, ref: str) -> None:
         """Make the branch `alias` mean the branch `ref`, at commit. Raises Invalid for a name that is none."""
-        refs.ref_path(None, alias)
-        refs.ref_path(None, ref)
-        self._aliases[alias] = ref
+        self._pending.set_alias(alias, ref)
+
+    def start_writing(self) -> None:
+        """Let the disk take what was added, while more is. Called when most is there; no worker is to start after."""
+        if self.repo.fsync and self._early_sync is None:
+            self._early_sync = EarlySync(self._fd)
 
     def commit(self) -> None:
         """Called once, at the end. All is durable when it returns, where core.fsync is on."""
@@ -279,37 +279,24 @@ class Transaction:
             self._resumable = True
             raise Error("Nothing was committed, as OSTREE_REPO_TEST_ERROR_PRE_COMMIT wanted")
         with files.doing(f"Writing to repo {repo.path}"):
-            for commit, mark in self._partial.items():
-                if mark is not None:
-                    files.replace(partial_path(commit), mark, repo.fd, durable=repo.fsync, temporary=temporary_path())
+            self._pending.mark_partial(repo)
             if self.added and repo.fsync:
                 with files.doing(f"Repo {repo.path}: syncfs"):
+                    if self._early_sync is not None:
+                        self._early_sync.wait()
                     files.sync_file_system(self._fd)
             # A commit is looked at as a promise that what it reaches is there, so it comes last.
             commits = {name for name in self.added if name.type == ObjectType.COMMIT}
             for names in self.added - commits, commits:
                 paths = map(repo.object_path, names)
                 self._staging.place(paths, repo.objects_fd, durable=repo.fsync)
-            for path, checksum in self._refs.items():
-                if checksum is None:
-                    refs.delete(repo.fd, path)
-                else:
-                    refs.write(repo.fd, path, checksum, durable=repo.fsync)
-            for alias, ref in self._aliases.items():
-                refs.write_alias(repo.fd, alias, ref)
-            for commit, mark in self._partial.items():
-                if mark is None and repo.is_partial(commit):
-                    files.remove(partial_path(commit), repo.fd)
             for name in commits:
                 # What is here again was not deleted for good.
                 with suppress(FileNotFoundError):
                     files.remove(repo.object_path(name._replace(type=ObjectType.TOMBSTONE_COMMIT)), repo.objects_fd)
-            if (self._refs or self._aliases) and repo.config.find_bool("core", "auto-update-summary", False):
-                write_summary(repo)
+            self._pending.set_all(repo)
         self.added.clear()
-        self._refs.clear()
-        self._aliases.clear()
-        self._partial.clear()
+        self._pending = Pending()
 
     def _compare(self, found: Checksum, expected: Checksum | None) -> None:
         if expected is not None and found != expected:
@@ -391,7 +378,7 @@ class Transaction:
 
         with files.doing(f"Writing an object to repo {self.repo.path}"), self._staging.temporary() as temporary:
             self._space.check(packed_size)
-            keep(temporary, self._fd, packed())
+            files.put(temporary, self._fd, packed())
             self._start_writing(temporary, packed_size)
             self._compare(Checksum(digest.hexdigest()), expected)
             self._stage(temporary, ObjectName(expected, ObjectType.FILE))
@@ -403,12 +390,6 @@ class Transaction:
 
     def _staging_path(self, name: ObjectName) -> str:
         return self._staging.path(self.repo.object_path(name))
-
-
-def _write_bytes(name: str, dir_fd: int, data: bytes) -> None:
-    with files.closing(files.create(name, dir_fd)) as fd:
-        files.write_all(fd, data)
-        files.set_mode(fd, 0o644)
 
 
 def _whole(content: Iterable[Piece]) -> Piece:
