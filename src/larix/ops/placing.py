@@ -86,21 +86,21 @@ class Placer:
             return False
         object_name = ObjectName(checksum, ObjectType.FILE)
         holder = self._repo.holder(object_name)
-        source = holder.object_path(object_name)
+        source, layout = holder.object_path(object_name), holder.layout
         try:
-            header, size = holder.layout.look(source, holder.objects_fd)
+            mode, size = layout.mode_and_size(source, holder.objects_fd)
         except (OSError, Corrupt) as error:
             raise explained(object_name, error) from None
-        if self._passed_whiteouts and name.startswith(PASSED_WHITEOUT) and not header.is_symlink:
+        is_symlink = stat.S_ISLNK(mode)
+        if not is_symlink and self._passed_whiteouts and name.startswith(PASSED_WHITEOUT):
             return False
         # An empty file costs nothing to copy, and its object would soon have as many links as there can be.
-        if not size and not header.is_symlink:
+        if not is_symlink and not size:
             return False
-        if self._user_mode and _is_unreadable(header):
+        if self._user_mode and _is_unreadable(mode):
             return False
-        packed = holder.layout.keeps_packed
-        if packed or not holder.layout.links(header, user_mode=self._user_mode):
-            if self._require_links and size:
+        if not layout.links(mode, user_mode=self._user_mode):
+            if self._require_links and not is_symlink:
                 raise Error(self._why_not())
             return False
         try:
@@ -245,7 +245,7 @@ class Placer:
     def _fill_cache(self, checksum: Checksum, path: str) -> bool:
         """Whether the file is of a kind that is cached."""
         with self._repo.open_file(checksum) as stored:
-            if stored.header.is_symlink or not stored.size or _is_unreadable(stored.header):
+            if stored.header.is_symlink or not stored.size or _is_unreadable(stored.header.mode):
                 return False
             files.make_parents(path, self._cache_fd)
             temporary = f".{checksum[:16]}.{os.urandom(6).hex()}"
@@ -269,9 +269,9 @@ def _open_cache(repo: Repo) -> int:
     return files.open_directory(CACHE, repo.fd, follow=False)
 
 
-def _is_unreadable(header: FileHeader) -> bool:
+def _is_unreadable(mode: int) -> bool:
     """For its owner, who would have nothing of such a file in user mode: there it is given the bit, so never linked."""
-    return not header.is_symlink and not header.mode & stat.S_IRUSR
+    return not stat.S_ISLNK(mode) and not mode & stat.S_IRUSR
 
 
 def user_mode(mode: int) -> int:

@@ -53,7 +53,11 @@ class Archive:
         with self.read(name, dir_fd) as stored:
             return stored.header, stored.size
 
-    def links(self, header: FileHeader, *, user_mode: bool) -> bool:
+    def mode_and_size(self, name: str, dir_fd: int) -> tuple[int, int]:
+        header, size = self.look(name, dir_fd)
+        return header.mode, size
+
+    def links(self, mode: int, *, user_mode: bool) -> bool:
         return False
 
     def adopts(self, header: FileHeader, found: FileHeader) -> bool:

@@ -44,7 +44,11 @@ class Bare:
             return FileHeader(found.st_uid, found.st_gid, found.st_mode, target), 0
         return FileHeader(found.st_uid, found.st_gid, found.st_mode), found.st_size
 
-    def links(self, header: FileHeader, *, user_mode: bool) -> bool:
+    def mode_and_size(self, name: str, dir_fd: int) -> tuple[int, int]:
+        found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        return found.st_mode, found.st_size
+
+    def links(self, mode: int, *, user_mode: bool) -> bool:
         return not user_mode
 
     def adopts(self, header: FileHeader, found: FileHeader) -> bool:

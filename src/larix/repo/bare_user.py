@@ -61,8 +61,13 @@ class BareUser:
         with self.read(name, dir_fd) as stored:
             return stored.header, stored.size
 
-    def links(self, header: FileHeader, *, user_mode: bool) -> bool:
-        return user_mode and not header.is_symlink
+    def mode_and_size(self, name: str, dir_fd: int) -> tuple[int, int]:
+        with files.closing(os.open(name, files.READ, dir_fd=dir_fd)) as fd:
+            _, _, mode, _ = _read_metadata(fd)
+            return mode, os.fstat(fd).st_size
+
+    def links(self, mode: int, *, user_mode: bool) -> bool:
+        return user_mode and not stat.S_ISLNK(mode)
 
     def adopts(self, header: FileHeader, found: FileHeader) -> bool:
         return False

@@ -52,8 +52,12 @@ class BareUserOnly:
             return FileHeader(0, 0, found.st_mode, os.readlink(name, dir_fd=dir_fd)), 0
         return FileHeader(0, 0, found.st_mode), found.st_size
 
-    def links(self, header: FileHeader, *, user_mode: bool) -> bool:
-        return user_mode and not header.is_symlink
+    def mode_and_size(self, name: str, dir_fd: int) -> tuple[int, int]:
+        found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        return found.st_mode, found.st_size
+
+    def links(self, mode: int, *, user_mode: bool) -> bool:
+        return user_mode and not stat.S_ISLNK(mode)
 
     def adopts(self, header: FileHeader, found: FileHeader) -> bool:
         return header.mode == found.mode and not header.is_symlink and not found.xattrs

@@ -81,8 +81,12 @@ class Layout(Protocol):
         """
         ...
 
-    def links(self, header: FileHeader, *, user_mode: bool) -> bool:
-        """Whether a checkout may hard link this object, as root or in user mode."""
+    def mode_and_size(self, name: str, dir_fd: int) -> tuple[int, int]:
+        """Only the file's mode, and the content's size unless it is a symlink. Raises as `look`."""
+        ...
+
+    def links(self, mode: int, *, user_mode: bool) -> bool:
+        """Whether a checkout may hard link an object of a file of this mode, as root or in user mode."""
         ...
 
     def adopts(self, header: FileHeader, found: FileHeader) -> bool:
