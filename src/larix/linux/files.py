@@ -253,29 +253,32 @@ def remove_tree(name: str, dir_fd: int) -> None:
     shutil.rmtree(name, dir_fd=dir_fd)
 
 
-def _beside(name: str, dir_fd: int) -> str:
-    """The temporary name for what shall replace `name`, free now: one that was killed may have left something there.
+@contextmanager
+def _replacing(name: str, dir_fd: int, temporary: str | None = None) -> Iterator[str]:
+    """What the block makes under the name it is given takes the place of `name`, at once; or nothing when it fails.
 
-    So only one process at a time may replace a name this way; others give a temporary name that is theirs alone.
+    Without `temporary` that name is beside `name`, and is freed first: one that was killed may have left something
+    there. So only one process at a time may replace a name this way; others give a name that is theirs alone.
     """
-    parent, slash, base = name.rpartition("/")
-    # Of characters that take up to four bytes each; a name has at most 255.
-    temporary = f"{parent}{slash}.{base[:60]}.new"
-    with suppress(FileNotFoundError):
-        os.unlink(temporary, dir_fd=dir_fd)
-    return temporary
-
-
-def replace_link(name: str, target: str, dir_fd: int, *, temporary: str | None = None) -> None:
-    """Make `name` a symlink to `target`: whoever follows it comes to the old or the new one. Else as `replace`."""
-    temporary = temporary or _beside(name, dir_fd)
-    os.symlink(target, temporary, dir_fd=dir_fd)
+    if temporary is None:
+        parent, slash, base = name.rpartition("/")
+        # Of characters that take up to four bytes each; a name has at most 255.
+        temporary = f"{parent}{slash}.{base[:60]}.new"
+        with suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=dir_fd)
     try:
+        yield temporary
         os.rename(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=dir_fd)
         raise
+
+
+def replace_link(name: str, target: str, dir_fd: int, *, temporary: str | None = None) -> None:
+    """Make `name` a symlink to `target`: whoever follows it comes to the old or the new one. Else as `replace`."""
+    with _replacing(name, dir_fd, temporary) as made:
+        os.symlink(target, made, dir_fd=dir_fd)
 
 
 def copy(source: str, source_fd: int, name: str, dir_fd: int, *, metadata: bool = True) -> None:
@@ -284,21 +287,15 @@ def copy(source: str, source_fd: int, name: str, dir_fd: int, *, metadata: bool 
     Without `metadata` a copied file has none of that, and mode 0600. One process at a time may copy to a name.
     """
     found = os.stat(source, dir_fd=source_fd, follow_symlinks=False)
-    temporary = _beside(name, dir_fd)
-    try:
+    with _replacing(name, dir_fd) as made:
         if stat.S_ISLNK(found.st_mode):
-            os.symlink(os.readlink(source, dir_fd=source_fd), temporary, dir_fd=dir_fd)
+            os.symlink(os.readlink(source, dir_fd=source_fd), made, dir_fd=dir_fd)
             if os.geteuid() == 0:
-                os.chown(temporary, found.st_uid, found.st_gid, dir_fd=dir_fd, follow_symlinks=False)
+                os.chown(made, found.st_uid, found.st_gid, dir_fd=dir_fd, follow_symlinks=False)
             for key, value in xattr.get_all_of_link(source, source_fd):
-                xattr.set_on_link(temporary, dir_fd, key, value)
+                xattr.set_on_link(made, dir_fd, key, value)
         else:
-            _copy_content(source, source_fd, temporary, dir_fd, metadata)
-        os.rename(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary, dir_fd=dir_fd)
-        raise
+            _copy_content(source, source_fd, made, dir_fd, metadata)
 
 
 def _copy_content(source: str, source_fd: int, name: str, dir_fd: int, metadata: bool) -> None:
@@ -367,20 +364,11 @@ def replace(name: str, data: bytes, dir_fd: int, *, durable: bool = True, tempor
 
     It is written as `temporary` first. Without that, it is written beside `name`, which one process at a time may do.
     """
-    temporary = temporary or _beside(name, dir_fd)
-    fd = create(temporary, dir_fd)
-    try:
+    with _replacing(name, dir_fd, temporary) as made, closing(create(made, dir_fd)) as fd:
         write_all(fd, data)
         set_mode(fd, 0o644)
         if durable:
             sync(fd)
-        rename(temporary, dir_fd, name, dir_fd)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            remove(temporary, dir_fd)
-        raise
-    finally:
-        os.close(fd)
 
 
 def read_whole(path: str) -> bytes:
