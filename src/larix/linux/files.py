@@ -10,7 +10,8 @@ import os
 import shutil
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
+from types import TracebackType
 
 from larix.errors import Error, NoSpace, NotFound
 from larix.linux import syscalls, xattr
@@ -26,13 +27,21 @@ PATH_MAX = 4096
 GET_FLAGS, SET_FLAGS, IMMUTABLE = 0x80086601, 0x40086602, 0x10
 
 
-@contextmanager
-def doing(what: str) -> Iterator[None]:
+# Classes, like `contextlib.suppress`: a generator costs as much as the call that it guards, and each file has three.
+class doing:
     """Turn an OSError of the block into an Error that begins with `what`."""
-    try:
-        yield
-    except OSError as error:
-        raise explained(what, error) from error
+
+    __slots__ = ("_what",)
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if isinstance(error, OSError):
+            raise explained(self._what, error) from error
 
 
 def explained(what: str, error: OSError) -> Error:
@@ -50,13 +59,19 @@ def open_directory(name: str, dir_fd: int | None = None, *, follow: bool = True)
     return os.open(name, DIRECTORY | (0 if follow else os.O_NOFOLLOW), dir_fd=dir_fd)
 
 
-@contextmanager
-def closing(fd: int) -> Iterator[int]:
+class closing:
     """Close the descriptor at the end of the block."""
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __enter__(self) -> int:
+        return self._fd
+
+    def __exit__(self, *about: object) -> None:
+        os.close(self._fd)
 
 
 def names(directory: str, dir_fd: int) -> list[str]:
@@ -299,11 +314,7 @@ def copy(source: str, source_fd: int, name: str, dir_fd: int, *, metadata: bool 
 
 
 def _copy_content(source: str, source_fd: int, name: str, dir_fd: int, metadata: bool) -> None:
-    with ExitStack() as held:
-        old = os.open(source, READ, dir_fd=source_fd)
-        held.callback(os.close, old)
-        new = create(name, dir_fd)
-        held.callback(os.close, new)
+    with closing(os.open(source, READ, dir_fd=source_fd)) as old, closing(create(name, dir_fd)) as new:
         for piece in pieces(old):
             write_all(new, piece)
         if metadata:

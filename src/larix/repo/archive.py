@@ -113,13 +113,13 @@ def find_size(beginning: bytes) -> int:
     return int.from_bytes(beginning[format.PREFIX_SIZE :], "big")
 
 
-def unpack_bytes(packed: bytes, *, exact: bool) -> StoredFile:
-    """As `unpack`, of a `.filez` in memory; its content is one piece, however large."""
+def unpack_bytes(packed: bytes) -> StoredFile:
+    """As an exact `unpack`, of a `.filez` in memory; its content is one piece, however large."""
     end = format.PREFIX_SIZE + format.header_size(packed[: format.PREFIX_SIZE])
     header, size = format.decode_archive_header(packed[format.PREFIX_SIZE : end])
     if header.is_symlink:
         return StoredFile(header, size, _no_content(packed[end:]))
-    return StoredFile(header, size, _inflate_whole(memoryview(packed)[end:], size, exact=exact))
+    return StoredFile(header, size, _inflate_whole(memoryview(packed)[end:], size, exact=True))
 
 
 def read_all(read: Read, size: int) -> bytes:

@@ -170,8 +170,7 @@ class Transaction:
         if packed_size > INFLATED_WHOLE:
             return self._receive_large(expected, read, packed_size)
         packed = read_all(read, packed_size)
-        # What follows the compressed content would be kept only where it is kept packed.
-        stored = unpack_bytes(packed, exact=self.repo.layout.keeps_packed)
+        stored = unpack_bytes(packed)
         if stored.size > INFLATED_WHOLE:
             return self._receive_large(expected, io.BytesIO(packed).read, len(packed))
         data = _whole(stored.content)
