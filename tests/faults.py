@@ -45,7 +45,7 @@ def run_until(fault: int, at: int, *words: str) -> Outcome:
 
     With KILL its workers are killed too.
     """
-    _import_all()
+    import_all()
     count = Value("q", 0)
     reading, writing = os.pipe()
     pid = os.fork()
@@ -70,7 +70,7 @@ def run_until(fault: int, at: int, *words: str) -> Outcome:
 
 
 @functools.cache
-def _import_all() -> None:
+def import_all() -> None:
     """Once, and not in each process again."""
     for module in pkgutil.walk_packages(larix.__path__, "larix."):
         if not module.name.endswith("__main__"):

@@ -28,6 +28,7 @@ from larix.formats.content import FileHeader, decode_archive_header, decode_head
 from larix.formats.kargs import KernelArgs
 from larix.formats.keyfile import KeyFile
 from larix.formats.objects import Commit, DirMeta, DirTree, Metadata
+from larix.formats.runfiles import decode_booted, decode_staged
 from larix.formats.summary import Summary, SummaryRef, decode_summary
 from larix.gvariant import Variant
 from larix.gvariant.parse_text import from_text
@@ -151,6 +152,10 @@ def make_seeds() -> dict[str, tuple[bytes, ...]]:
     summary = Summary({"main": SummaryRef(A, 100, Metadata())}, metadata=Metadata({"x": Variant("t", 5)}))
     tars = (make_tar(format=tarfile.PAX_FORMAT), make_tar(format=tarfile.GNU_FORMAT))
     commit = Commit(metadata, None, "subject", "body", 5, A, B)
+    staged = Metadata({"name": Variant("s", f"{A}.0"), "osname": Variant("s", "os"), "bootcsum": Variant("s", B)})
+    running = Metadata(
+        {"target": Variant("a{sv}", list(staged.items())), "backing-root-device-inode": Variant("(tt)", (1, 2))}
+    )
     return {
         "gvariant": (b"a{sv}\0" + gvariant.encode("a{sv}", list(metadata.items())), b"a(yms)\0", b"(sayv)\0"),
         "commit": (commit.encode(), commit._replace(parent=A, metadata=Metadata()).encode()),
@@ -172,6 +177,7 @@ def make_seeds() -> dict[str, tuple[bytes, ...]]:
             b"'\\u00e9'",
         ),
         "date": (b"2026-01-31 12:00:00 +0100", b"3 weeks ago", b"January 31 2026 12:00", b"@5", b"yesterday"),
+        "files in /run": (gvariant.encode("a{sv}", list(running.items())),),
         "overrides": (b"+2048 /usr/bin/su\n=420 /etc/x\n",),
         "archive": (*tars, make_cpio(), gzip.compress(tars[0]), bz2.compress(tars[0]), lzma.compress(tars[0])),
     }
@@ -191,6 +197,12 @@ def parse_names(text: str) -> None:
             parse(text)
 
 
+def parse_runfile(data: bytes) -> None:
+    for parse in decode_booted, decode_staged:
+        with suppress(Error):
+            parse(data, "file")
+
+
 PARSE: dict[str, Callable[[bytes], object]] = {
     "gvariant": decode_any,
     "commit": partial(decode_again, objects.decode_commit),
@@ -208,6 +220,7 @@ PARSE: dict[str, Callable[[bytes], object]] = {
     "names": of_text(parse_names),
     "GVariant text": of_text(from_text),
     "date": of_text(dates.parse_date),
+    "files in /run": parse_runfile,
     "overrides": of_text(modify.parse_overrides),
     "archive": lay,
 }

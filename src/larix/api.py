@@ -33,7 +33,7 @@ from larix.repo.remotes import Remote, add_remote, delete_remote, load_remote
 from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
 from larix.sysroot.bootswap import write_deployments
-from larix.sysroot.cleanup import cleanup
+from larix.sysroot.cleanup import CleanupPlan, cleanup, execute_cleanup, plan_cleanup
 from larix.sysroot.deploy import Deployed, DeployOptions, deploy, find_source
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.etcmerge import plan_commit
@@ -151,6 +151,9 @@ __all__ = [  # noqa: RUF022
     "Deployed",
     "deploy",
     "write_deployments",
+    "CleanupPlan",
+    "plan_cleanup",
+    "execute_cleanup",
     "cleanup",
     "EtcPlan",
     "plan_commit",

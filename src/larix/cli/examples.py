@@ -2,7 +2,7 @@
 
 EXAMPLES = {
     "admin --print-current-dir": ["larix admin --print-current-dir"],
-    "admin cleanup": ["larix admin cleanup"],
+    "admin cleanup": ["larix admin cleanup", "larix admin cleanup --dry-run"],
     "admin config-diff": ["larix admin config-diff --os=debian"],
     "admin deploy": ["larix admin deploy --os=debian --karg=root=LABEL=root origin:os/stable"],
     "admin etc-merge": ["larix admin etc-merge --plan", "larix admin etc-merge --plan --json origin:os/testing"],

@@ -7,15 +7,20 @@
     initrd     likewise
     devicetree likewise
 
-Keys that larix does not know are kept, in their order.
+Keys that larix does not know are kept, in their order. A value is one line, whatever text it was made of: a version,
+a name, a kernel argument of a commit's may hold line ends, which would begin another key.
 """
 
 import re
 from dataclasses import dataclass, replace
 from typing import Self
 
+from larix.errors import Invalid
 from larix.formats.kargs import KernelArgs
 
+SINGLE = ("title", "version", "options", "linux", "devicetree", "fdtdir")
+# What ends a line for someone (boot loaders differ, Python has most), and what else a terminal would take amiss.
+BREAKS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]+")
 # ostree=/ostree/boot.BOOTVERSION/STATEROOT/BOOTCSUM/BOOTSERIAL
 TARGET = re.compile(r"/ostree/boot\.([01])/([^/]+)/([^/]+)/([0-9]{1,9})")
 
@@ -35,19 +40,31 @@ class BootTarget:
 
 @dataclass(frozen=True, slots=True)
 class BootEntry:
-    """A key may be repeated (initrd)."""
+    """A key is one word, and may be repeated (initrd). Values are made one line here, and nowhere else."""
 
     pairs: tuple[tuple[str, str], ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pairs", tuple((key, one_line(value)) for key, value in self.pairs))
+
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Any text is an entry, if of few keys."""
+        """Any text is an entry, if of few keys. Of a key that ought to stand once the last counts, as in the C tool."""
         pairs = []
         for line in text.split("\n"):
             words = line.strip().split(None, 1)
             if words and not words[0].startswith("#"):
                 pairs.append((words[0], words[1] if len(words) > 1 else ""))
-        return cls(tuple(pairs))
+        last = {key: i for i, (key, _) in enumerate(pairs)}
+        return cls(tuple(pair for i, pair in enumerate(pairs) if pair[0] not in SINGLE or last[pair[0]] == i))
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Of a file. Bytes that are no UTF-8 are kept: kernel arguments are those of a boot loader."""
+        return cls.parse(data.decode("utf-8", "surrogateescape"))
+
+    def encode(self) -> bytes:
+        return str(self).encode("utf-8", "surrogateescape")
 
     def __str__(self) -> str:
         return "".join(f"{key} {value}\n" for key, value in self.pairs)
@@ -56,10 +73,17 @@ class BootEntry:
         return next((value for name, value in self.pairs if name == key), None)
 
     def set(self, key: str, value: str) -> Self:
-        """With this value for the key, where it stands or else at the end."""
-        if self.find(key) is None:
-            return replace(self, pairs=(*self.pairs, (key, value)))
-        return replace(self, pairs=tuple((name, value if name == key else old) for name, old in self.pairs))
+        """With this value for the key, once: where it stood first, or else at the end."""
+        places = [i for i, (name, _) in enumerate(self.pairs) if name == key]
+        if not places:
+            return self.add(key, value)
+        kept = [pair for i, pair in enumerate(self.pairs) if i not in places[1:]]
+        kept[places[0]] = key, value
+        return replace(self, pairs=tuple(kept))
+
+    def add(self, key: str, value: str) -> Self:
+        """With one more value for the key."""
+        return replace(self, pairs=(*self.pairs, (key, value)))
 
     @property
     def options(self) -> KernelArgs:
@@ -75,3 +99,15 @@ class BootEntry:
     def target(self) -> BootTarget | None:
         found = TARGET.fullmatch(self.options.find("ostree") or "")
         return BootTarget(int(found[1]), found[2], found[3], int(found[4])) if found else None
+
+
+def check_word(text: str, what: str) -> str:
+    """Raises Invalid for what a boot loader or the kernel would take for two words, or for none; `what` it names."""
+    if not text or text != one_line(text) or len(text.split()) != 1:
+        raise Invalid(f"{what} {text!r} cannot stand in a boot entry; it must have no spaces and no control characters")
+    return text
+
+
+def one_line(text: str) -> str:
+    """The text with a space for each run of line ends and control characters, none at its ends. Tabs stay."""
+    return BREAKS.sub(" ", text).strip()

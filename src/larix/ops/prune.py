@@ -31,7 +31,8 @@ class PruneOptions:
     `refs_only`: keep no commit that no ref leads to. `keep_younger_than`, in seconds since 1970: takes the place of
     `depth`, and keeps what is not older, and the commit of each ref. `only_branches`: all others keep their history.
     `retain_branch_depth`: branch -> depth that is kept in any case. Each of the last three implies `refs_only`.
-    `commit_only`: look at commits alone; what they reached is left for another time.
+    `commit_only`: look at commits alone; what they reached is left for another time. `without`: refs that are passed
+    over, as if they were gone already; `also`: commits that are kept as those of refs are.
     """
 
     refs_only: bool = False
@@ -40,6 +41,8 @@ class PruneOptions:
     only_branches: tuple[str, ...] = ()
     retain_branch_depth: dict[str, int] = field(default_factory=dict)
     commit_only: bool = False
+    without: frozenset[str] = frozenset()
+    also: frozenset[Checksum] = frozenset()
 
     @property
     def by_refs(self) -> bool:
@@ -117,12 +120,12 @@ def delete_commit(exclusive: Exclusive, commit: Checksum) -> None:
 
 
 def _kept_commits(repo: Repo, options: PruneOptions) -> set[Checksum]:
-    named = repo.named_commits()
+    named = [(name, head) for name, head in repo.named_commits() if name not in options.without]
     known = {name for name, _ in named}
     for branch in options.only_branches:
         if branch not in known:
             raise unknown(branch, repo.path)
-    kept: set[Checksum] = set()
+    kept: set[Checksum] = set(options.also)
     for name, head in named:
         if options.only_branches and name not in options.only_branches:
             kept.update(history(repo, head))

@@ -12,12 +12,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from larix.errors import Invalid
 from larix.linux import files
 from larix.linux.freeze import bring_journal_home
 from larix.sysroot.bootloaders.base import BootLoader
 from larix.sysroot.bootloaders.find import find_bootloader
 from larix.sysroot.bootloaders.none import NoBootLoader
 from larix.sysroot.deployment import Deployment
+from larix.sysroot.held import begin_list
 from larix.sysroot.kernel import install_kernel, kernel_directory, load_kernel
 from larix.sysroot.plan import plan_entries
 from larix.sysroot.sysroot import Sysroot
@@ -33,7 +35,14 @@ class Swap:
 
 
 def write_deployments(sysroot: Sysroot, deployments: Sequence[Deployment]) -> Swap:
-    """Make this the list of deployments, the first the default. Kernels and trees must not be removed before."""
+    """Make this the list of deployments, the first the default. The sysroot must be locked.
+
+    Kernels and trees must not be removed before. Raises Invalid where the list leaves out what the machine runs, or
+    names one twice; NotFound where the old list is missing.
+    """
+    sysroot.check_locked()
+    begin_list(sysroot)
+    _check(sysroot, deployments)
     with (
         files.doing(f"Writing the boot configuration of {sysroot.path}"),
         files.closing(files.open_directory("boot", sysroot.fd)) as boot_fd,
@@ -63,6 +72,14 @@ def write_deployments(sysroot: Sysroot, deployments: Sequence[Deployment]) -> Sw
         files.touch("ostree/deploy", sysroot.fd)
     sysroot.bootversion, sysroot.subbootversion, sysroot.deployments = bootversion, subbootversion, planned
     return Swap(not isinstance(bootloader, NoBootLoader), with_config)
+
+
+def _check(sysroot: Sysroot, deployments: Sequence[Deployment]) -> None:
+    if len(set(deployments)) != len(deployments):
+        raise Invalid("A deployment stands in the new list twice")
+    booted = sysroot.booted
+    if booted is not None and booted not in deployments:
+        raise Invalid(f"Deployment {booted.name} is booted; boot another before it is removed")
 
 
 def _same_entries(new: Sequence[Deployment], old: Sequence[Deployment]) -> bool:
@@ -109,7 +126,7 @@ def _write_config(
     for deployment in deployments:
         older = f"-{deployment.stateroot}" if sysroot.options.older_names else ""
         name = f"{directory}/entries/ostree-{deployment.entry.version}{older}.conf"
-        files.replace(name, str(deployment.entry).encode(), boot_fd)
+        files.replace(name, deployment.entry.encode(), boot_fd)
     bootloader.write(sysroot, deployments, bootversion, boot_fd)
     if not os.path.lexists(f"/proc/self/fd/{boot_fd}/boot"):
         # So that paths in entries are right where /boot is a file system of its own, and where it is not.

@@ -1,117 +1,208 @@
-"""Removing what no deployment needs: unlisted trees, kernels, and the boot configuration that is not in use."""
+"""Removing what no deployment needs: first a plan, then its execution.
+
+What goes: trees that are in no list, with what lies beside them, kernels, the boot configuration that is not in use,
+and the objects that no ref and no deployment leads to. What stays though it is in no list, held.py says.
+"""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from itertools import product
+from typing import NamedTuple
 
+from larix.formats.checksum import Checksum
 from larix.linux import files
-from larix.ops.prune import PruneOptions
-from larix.ops.prune import prune as prune_repo
+from larix.ops.prune import PruneOptions, PrunePlan, execute_prune, plan_prune
+from larix.repo.exclusive import Exclusive
+from larix.repo.locking import lock_repo
 from larix.repo.refs import remove_empty
 from larix.repo.transaction import Transaction
-from larix.sysroot.deployment import deploy_path, stateroot_path
+from larix.sysroot.deployment import NAME, Deployment, deploy_path, stateroot_path
+from larix.sysroot.held import Claim, Held, begin_list, check_list, find_held, forget_list
 from larix.sysroot.kernel import OVERLAYS, kernel_directory
-from larix.sysroot.sysroot import NAME, Sysroot
+from larix.sysroot.sysroot import Sysroot
 
 KERNEL = re.compile(r".+-[0-9a-f]{64}")
+CONFIGURATION = re.compile(r"boot\.[01](\.[01])?")
 # Refs that keep the commits of deployments from being pruned: ostree/BOOTVERSION/SUBBOOTVERSION/INDEX.
 REF = re.compile(r"ostree/[01]/[01]/\d+")
 
 
-def cleanup(sysroot: Sysroot, *, prune: bool = True) -> int:
-    """With `prune` also of the repo: what no ref and no deployment leads to. Called again, it goes on where it was cut.
+class Kind(StrEnum):
+    """Of what is removed."""
 
-    Returns the size of the objects that were deleted, in bytes.
+    CONFIGURATION = "boot configuration"
+    TREE = "deployment"
+    ORIGIN = "origin"
+    # A newer C tool's: what is written to a transient root.
+    BACKING = "backing"
+    KERNEL = "kernel"
+    OVERLAY = "initramfs overlay"
+
+
+class Removal(NamedTuple):
+    """`path` is relative to the sysroot."""
+
+    kind: Kind
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupPlan:
+    """What a cleanup does. `removals` are in order. `held` are trees that stay though they are in no list.
+
+    `refs`: what becomes of the refs that keep deployed commits, None where one goes. `prune` is what is deleted from
+    the repo, None where nothing shall be.
     """
-    _remove_unused(sysroot)
-    _set_refs(sysroot)
-    if not prune:
-        return 0
-    return prune_repo(sysroot.repo, PruneOptions(refs_only=True, depth=0)).size
+
+    removals: Sequence[Removal] = ()
+    held: Sequence[Held] = ()
+    refs: dict[str, Checksum | None] = field(default_factory=dict)
+    prune: PrunePlan | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.removals or self.refs or (self.prune is not None and self.prune.unneeded))
+
+    @property
+    def size(self) -> int:
+        """Bytes of the objects that are deleted."""
+        return self.prune.size if self.prune is not None else 0
+
+
+def plan_cleanup(sysroot: Sysroot, *, prune: bool = True) -> CleanupPlan:
+    """Nothing is changed. Raises NotFound where the list of deployments is missing, Corrupt where it cannot be told
+    which are in use."""
+    check_list(sysroot)
+    with files.doing(f"Planning the cleanup of {sysroot.path}"):
+        held = find_held(sysroot)
+        refs = _plan_refs(sysroot, held)
+        plan = CleanupPlan(tuple(_plan_removals(sysroot, held)), tuple(held), refs)
+        return replace(plan, prune=_plan_prune(sysroot, refs)) if prune else plan
+
+
+def execute_cleanup(sysroot: Sysroot, plan: CleanupPlan) -> CleanupPlan:
+    """The plan as it was carried out. The sysroot must have been locked since before it was made.
+
+    Called with a new plan, it goes on where it was cut.
+    """
+    sysroot.check_locked()
+    _remove(sysroot, plan.removals)
+    _set_refs(sysroot, plan.refs)
+    if plan.prune is None or not plan.prune.unneeded:
+        return plan
+    with Exclusive(sysroot.repo) as exclusive:
+        return replace(plan, prune=execute_prune(exclusive, plan.prune))
+
+
+def cleanup(sysroot: Sysroot, *, prune: bool = True) -> CleanupPlan:
+    """Plan it and do it; with `prune` also in the repo. What was done. Raises what `plan_cleanup` raises."""
+    sysroot.check_locked()
+    return execute_cleanup(sysroot, plan_cleanup(sysroot, prune=prune))
 
 
 @contextmanager
 def undone_on_failure(sysroot: Sysroot) -> Iterator[None]:
-    """Remove what was made for a deployment that comes to nothing: on a full disk its space is wanted at once."""
+    """Remove what was made for a deployment that comes to nothing: on a full disk its space is wanted at once.
+
+    Raises what `plan_cleanup` raises before anything is made, since what cannot be cleaned up shall not grow.
+    """
+    plan_cleanup(sysroot, prune=False)
+    is_first = begin_list(sysroot)
     try:
         yield
     except BaseException:
         # What boots is what is on the disk, whatever was meant to be.
         sysroot.load()
-        _remove_unused(sysroot)
+        _remove(sysroot, plan_cleanup(sysroot, prune=False).removals)
+        if is_first and not sysroot.deployments:
+            forget_list(sysroot)
         raise
 
 
-def _remove_unused(sysroot: Sysroot) -> None:
-    with files.doing(f"Cleaning up {sysroot.path}"):
-        _remove_unused_configuration(sysroot)
-        _remove_unlisted(sysroot)
-        _remove_unused_kernels(sysroot)
+def _plan_removals(sysroot: Sysroot, held: Sequence[Held]) -> Iterator[Removal]:
+    yield from _plan_configuration(sysroot)
+    kept = {deployment.path for deployment in sysroot.deployments} | {one.path for one in held}
+    for stateroot in files.names("ostree/deploy", sysroot.fd):
+        yield from _plan_trees(sysroot, stateroot, kept)
+    yield from _plan_kernels(sysroot, held)
 
 
-def _remove_unused_configuration(sysroot: Sysroot) -> None:
-    if not sysroot.has_loader:
+def _plan_configuration(sysroot: Sysroot) -> Iterator[Removal]:
+    if not sysroot.has_list:
         return
     used = sysroot.bootversion
-    current = f"boot.{used}.{sysroot.subbootversion}"
-    files.remove_tree(f"boot/loader.{1 - used}", sysroot.fd)
+    other = f"boot/loader.{1 - used}"
+    if sysroot.inode(other) is not None:
+        yield Removal(Kind.CONFIGURATION, other)
     for name in files.names("ostree", sysroot.fd):
-        if re.fullmatch(r"boot\.[01](\.[01])?", name) and name not in (f"boot.{used}", current):
-            files.remove_tree(f"ostree/{name}", sysroot.fd)
+        if CONFIGURATION.fullmatch(name) and name not in (f"boot.{used}", f"boot.{used}.{sysroot.subbootversion}"):
+            yield Removal(Kind.CONFIGURATION, f"ostree/{name}")
 
 
-def _remove_unlisted(sysroot: Sysroot) -> None:
-    listed = {deployment.path for deployment in sysroot.deployments}
-    for stateroot in files.names("ostree/deploy", sysroot.fd):
-        directory = deploy_path(stateroot)
-        for name in files.names(directory, sysroot.fd):
-            path = f"{directory}/{name}"
-            if NAME.fullmatch(name.removesuffix(".origin")) and path.removesuffix(".origin") not in listed:
-                if not name.endswith(".origin"):
-                    _remove_tree(path, sysroot.fd)
-                else:
-                    files.remove(path, sysroot.fd)
-
-        # Where a newer C tool keeps what is written to a transient root.
-        backing = f"{stateroot_path(stateroot)}/backing"
-        for name in files.names(backing, sysroot.fd):
-            if NAME.fullmatch(name) and f"{directory}/{name}" not in listed:
-                files.remove_tree(f"{backing}/{name}", sysroot.fd)
+def _plan_trees(sysroot: Sysroot, stateroot: str, kept: Set[str]) -> Iterator[Removal]:
+    directory = deploy_path(stateroot)
+    for name in files.names(directory, sysroot.fd):
+        tree = name.removesuffix(".origin")
+        if NAME.fullmatch(tree) and f"{directory}/{tree}" not in kept:
+            yield Removal(Kind.TREE if name == tree else Kind.ORIGIN, f"{directory}/{name}")
+    backing = f"{stateroot_path(stateroot)}/backing"
+    for name in files.names(backing, sysroot.fd):
+        if NAME.fullmatch(name) and f"{directory}/{name}" not in kept:
+            yield Removal(Kind.BACKING, f"{backing}/{name}")
 
 
-def _remove_tree(path: str, dir_fd: int) -> None:
-    with files.closing(files.open_directory(path, dir_fd, follow=False)) as fd:
-        files.set_immutable(fd, False)
-    files.remove_tree(path, dir_fd)
-
-
-def _remove_unused_kernels(sysroot: Sysroot) -> None:
-    used = {kernel_directory(deployment.stateroot, deployment.bootcsum) for deployment in sysroot.deployments}
+def _plan_kernels(sysroot: Sysroot, held: Sequence[Held]) -> Iterator[Removal]:
+    kept: list[Deployment | Held] = [*sysroot.deployments, *held]
+    used = {kernel_directory(one.stateroot, one.bootcsum) for one in kept}
     for name in files.names("boot/ostree", sysroot.fd):
         if KERNEL.fullmatch(name) and f"ostree/{name}" not in used:
-            files.remove_tree(f"boot/ostree/{name}", sysroot.fd)
+            yield Removal(Kind.KERNEL, f"boot/ostree/{name}")
     booted = {value for deployment in sysroot.deployments for key, value in deployment.entry.pairs if key == "initrd"}
     for name in files.names(f"boot/{OVERLAYS}", sysroot.fd):
         if f"/{OVERLAYS}/{name}" not in booted:
-            files.remove(f"boot/{OVERLAYS}/{name}", sysroot.fd)
+            yield Removal(Kind.OVERLAY, f"boot/{OVERLAYS}/{name}")
 
 
-def _set_refs(sysroot: Sysroot) -> None:
-    wanted = {
-        f"ostree/{sysroot.bootversion}/{sysroot.subbootversion}/{i}": deployment.checksum
-        for i, deployment in enumerate(sysroot.deployments)
-    }
+def _plan_refs(sysroot: Sysroot, held: Sequence[Held]) -> dict[str, Checksum | None]:
+    prefix = f"ostree/{sysroot.bootversion}/{sysroot.subbootversion}"
+    # In the C tool's list what is staged comes first.
+    staged = [one for one in held if one.claim is Claim.STAGED]
+    kept: list[Deployment | Held] = [*staged, *sysroot.deployments, *(one for one in held if one not in staged)]
+    wanted = {f"{prefix}/{i}": one.checksum for i, one in enumerate(kept)}
     found = {
         ref: checksum
         for (remote, ref), checksum in sysroot.repo.refs().items()
         if remote is None and REF.fullmatch(ref)
     }
-    if wanted != found:
+    if wanted == found:
+        return {}
+    return {**dict.fromkeys(found.keys() - wanted.keys()), **wanted}
+
+
+def _plan_prune(sysroot: Sysroot, refs: dict[str, Checksum | None]) -> PrunePlan:
+    """As the refs will be."""
+    gone = frozenset(ref for ref in refs if refs[ref] is None)
+    kept = frozenset(checksum for checksum in refs.values() if checksum is not None)
+    with lock_repo(sysroot.repo, exclusive=False):
+        return plan_prune(sysroot.repo, PruneOptions(refs_only=True, depth=0, without=gone, also=kept))
+
+
+def _remove(sysroot: Sysroot, removals: Sequence[Removal]) -> None:
+    with files.doing(f"Cleaning up {sysroot.path}"):
+        for kind, path in removals:
+            if kind is Kind.TREE:
+                with files.closing(files.open_directory(path, sysroot.fd, follow=False)) as fd:
+                    files.set_immutable(fd, False)
+            files.remove_tree(path, sysroot.fd)
+
+
+def _set_refs(sysroot: Sysroot, refs: dict[str, Checksum | None]) -> None:
+    if refs:
         with Transaction(sysroot.repo) as transaction:
-            for ref in found.keys() - wanted.keys():
-                transaction.set_ref(None, ref, None)
-            for ref, checksum in wanted.items():
+            for ref, checksum in refs.items():
                 transaction.set_ref(None, ref, checksum)
             transaction.commit()
     # What a cleanup left that was killed.

@@ -53,14 +53,16 @@ def deploy(
     *,
     progress: Progress = NO_PROGRESS,
 ) -> Deployed:
-    """Deploy a commit that is in the sysroot's repo, and put it in the list. The sysroot is locked meanwhile.
+    """Deploy a commit that is in the sysroot's repo, and put it in the list. The sysroot must be locked.
 
-    What left the list is there until the next cleanup. Raises NotFound for a stateroot that is not there, Invalid for a
-    tree that cannot boot; then the list is as it was.
+    What left the list is there until the next cleanup. Raises NotFound for a stateroot that is not there, or a source
+    that is in the list no longer, Invalid for a tree that cannot boot; then the list is as it was.
     """
+    sysroot.check_locked()
     how = how or DeployOptions()
+    source = sysroot.find(how.source) if how.source is not None else None
     with undone_on_failure(sysroot):
-        new, plan = make_deployment(sysroot, stateroot, commit, origin, kargs, how.source, how.overlays, progress)
-        order = plan_order(sysroot.deployments, new, sysroot.booted, how.source, keep or KeepOptions())
+        new, plan = make_deployment(sysroot, stateroot, commit, origin, kargs, source, how.overlays, progress)
+        order = plan_order(sysroot.deployments, new, sysroot.booted, source, keep or KeepOptions())
         swap = write_deployments(sysroot, order)
     return Deployed(sysroot.deployments[order.index(new)], plan, swap)

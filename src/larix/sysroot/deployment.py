@@ -7,24 +7,32 @@ ostree/deploy/STATEROOT/
   backing/CHECKSUM.SERIAL/       a newer C tool's: what is written to a transient root
 """
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 
 from larix.formats.bootentry import BootEntry
 from larix.formats.checksum import Checksum
 from larix.formats.keyfile import KeyFile
 
+# Of a tree.
+NAME = re.compile(r"([0-9a-f]{64})\.(\d+)")
+TRANSIENT = "libostree-transient"
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
-    """`serial` tells deployments of one commit apart, `bootserial` those of one kernel (`bootcsum`)."""
+    """Two are equal where they are the same tree, whatever has become of its entry and its origin meanwhile.
+
+    `serial` tells deployments of one commit apart, `bootserial` those of one kernel (`bootcsum`).
+    """
 
     stateroot: str
     checksum: Checksum
     serial: int
-    bootcsum: str
-    bootserial: int
-    entry: BootEntry
-    origin: KeyFile
+    bootcsum: str = field(compare=False)
+    bootserial: int = field(compare=False)
+    entry: BootEntry = field(compare=False)
+    origin: KeyFile = field(compare=False)
 
     @property
     def name(self) -> str:
@@ -41,7 +49,11 @@ class Deployment:
 
     @property
     def is_pinned(self) -> bool:
-        return self.origin.find("libostree-transient", "pinned") == "true"
+        return is_pinned(self.origin)
+
+
+def is_pinned(origin: KeyFile) -> bool:
+    return origin.find(TRANSIENT, "pinned") == "true"
 
 
 def stateroot_path(stateroot: str) -> str:

@@ -37,6 +37,30 @@ def plan_commit(sysroot: Sysroot, source: Deployment, commit: Checksum) -> EtcPl
     return plan_merge(old, etc, read_defaults(sysroot.repo, commit))
 
 
+def find_made_from(sysroot: Sysroot, deployment: Deployment) -> Deployment | None:
+    """From whose /etc that of a deployment which is still to boot was made, as far as the disk tells.
+
+    That is the booted one, where the deployment comes before it and is younger; where none is booted the youngest but
+    one, for the youngest of its stateroot. The order in the list alone says nothing: a rollback changes it.
+    """
+    kin = [one for one in sysroot.deployments if one.stateroot == deployment.stateroot]
+    made = {one: _time_made(sysroot, one) for one in kin}
+    older = [one for one in kin if made[one] < made[deployment]]
+    booted = sysroot.booted
+    if booted is not None:
+        order = sysroot.deployments
+        return booted if booted in older and order.index(deployment) < order.index(booted) else None
+    if max(made.values()) > made[deployment]:
+        return None
+    return max(older, key=lambda one: made[one], default=None)
+
+
+def _time_made(sysroot: Sysroot, deployment: Deployment) -> int:
+    """In nanoseconds. Modification times in a tree are those of its commit, and /usr is never changed afterwards."""
+    with files.doing(f"Looking at {deployment.name}"):
+        return os.stat(f"{deployment.path}/usr", dir_fd=sysroot.fd).st_ctime_ns
+
+
 def plan_deployment(sysroot: Sysroot, source: Deployment, target: Deployment) -> EtcPlan:
     """What became of the /etc of `source` when `target` was made, if nobody changed either since."""
     trees = (source, "usr/etc"), (source, "etc"), (target, "usr/etc")

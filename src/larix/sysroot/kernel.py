@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from larix.errors import Invalid, NoSpace
+from larix.formats.bootentry import check_word
 from larix.linux import files
 from larix.sysroot.trees import DiskTree, Names, Tree
 
@@ -64,7 +65,7 @@ def find_kernel(tree: Names, name: str, *, with_dtb: bool = True) -> Kernel:
     """As `load_kernel`, of a tree whose content is not here."""
     for directory in OLDER_PLACES:
         if found := _find_older(directory, tree, name):
-            return found
+            return _checked(found, name)
     versions = [version for version in tree.list(MODULES) if tree.is_file(f"{MODULES}/{version}/vmlinuz")]
     if len(versions) != 1:
         count = f"{len(versions)} kernels ({', '.join(versions)})" if versions else "no kernel"
@@ -80,7 +81,13 @@ def find_kernel(tree: Names, name: str, *, with_dtb: bool = True) -> Kernel:
         paths |= {path: f"{directory}/{path}" for path in blobs}
     if tree.is_file(f"{directory}/{HMAC}"):
         paths[f".vmlinuz-{version}.hmac"] = f"{directory}/{HMAC}"
-    return Kernel("", {key: entry[key] for key in ORDER if key in entry}, paths)
+    return _checked(Kernel("", {key: entry[key] for key in ORDER if key in entry}, paths), name)
+
+
+def _checked(kernel: Kernel, tree: str) -> Kernel:
+    for name in kernel.entry.values():
+        check_word(name, f"{tree}: the name of its kernel")
+    return kernel
 
 
 def _find_older(directory: str, tree: Names, name: str) -> Kernel | None:

@@ -3,11 +3,10 @@
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from larix.errors import Invalid, NotFound
-from larix.formats.bootentry import BootEntry
+from larix.formats.bootentry import BootEntry, check_word
 from larix.formats.checksum import Checksum
 from larix.formats.kargs import KernelArgs
 from larix.formats.keyfile import KeyFile
@@ -15,12 +14,12 @@ from larix.linux import files
 from larix.ops.checkout import checkout
 from larix.ops.placing import CheckoutOptions
 from larix.progress import Progress
-from larix.sysroot.deployment import Deployment, deploy_path, stateroot_path
+from larix.sysroot.deployment import NAME, Deployment, deploy_path, stateroot_path
 from larix.sysroot.etcmerge import check_plan, copy_defaults, merge, read_tree
 from larix.sysroot.etcplan import EtcPlan, plan_merge
 from larix.sysroot.kernel import Kernel, check_space, install_overlay, kernel_directory, load_kernel
 from larix.sysroot.stateroot import fill_var
-from larix.sysroot.sysroot import NAME, Sysroot
+from larix.sysroot.sysroot import Sysroot
 from larix.sysroot.trees import CommitTree
 
 
@@ -41,6 +40,7 @@ def make_deployment(
     """
     if not os.access(f"{stateroot_path(stateroot)}/var", os.F_OK, dir_fd=sysroot.fd):
         raise NotFound(f"No stateroot {stateroot} in {sysroot.path}; `larix admin os-init {stateroot}` makes one")
+    check_word(stateroot, "Stateroot")
     directory = deploy_path(stateroot)
     with files.doing(f"Deploying {commit} in {sysroot.path}"):
         files.make_directory(directory, sysroot.fd, 0o755)
@@ -59,7 +59,7 @@ def make_deployment(
     for key, name in kernel.entry.items():
         entry = entry.set(key, f"/{kernel_directory(stateroot, kernel.bootcsum)}/{name}")
     for name in _install_overlays(sysroot, overlays):
-        entry = replace(entry, pairs=(*entry.pairs, ("initrd", f"/{name}")))
+        entry = entry.add("initrd", f"/{name}")
     made = Deployment(stateroot, commit, serial, kernel.bootcsum, 0, entry, origin)
     guard(sysroot, made)
     return made, plan

@@ -12,11 +12,10 @@ from larix.errors import Invalid
 from larix.formats.keyfile import KeyFile
 from larix.formats.names import parse_refspec
 from larix.linux import files
-from larix.sysroot.deployment import Deployment
+from larix.sysroot.deployment import TRANSIENT, Deployment
 from larix.sysroot.sysroot import Sysroot
 
 ORIGIN = "origin"
-TRANSIENT = "libostree-transient"
 OVERRIDE = "override-commit"
 
 
@@ -55,12 +54,14 @@ def check_configured(deployment: Deployment) -> None:
 
 
 def write_origin(sysroot: Sysroot, deployment: Deployment, origin: KeyFile) -> None:
+    """The sysroot must be locked."""
+    sysroot.check_locked()
     with files.doing(f"Writing the origin of {deployment.name}"):
         files.replace(f"{deployment.path}.origin", str(origin).encode(), sysroot.fd)
 
 
 def set_pinned(sysroot: Sysroot, deployment: Deployment, pinned: bool) -> bool:
-    """Whether that changed it."""
+    """Whether that changed it. The sysroot must be locked."""
     if deployment.is_pinned == pinned:
         return False
     origin = KeyFile(str(deployment.origin))

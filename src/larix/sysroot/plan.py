@@ -40,7 +40,7 @@ def plan_order(
     for i, one in enumerate(old):
         is_pending = booted is not None and i < old.index(booted)
         wanted = keep.retain or (keep.retain_pending if is_pending else keep.retain_rollback)
-        if wanted or one is booted or one is source or one.is_pinned or one.stateroot != new.stateroot:
+        if wanted or one in (booted, source) or one.is_pinned or one.stateroot != new.stateroot:
             kept.append(one)
     if not keep.not_as_default:
         return [new, *kept]
@@ -65,7 +65,7 @@ def plan_entries(sysroot: Sysroot, deployments: Sequence[Deployment], bootversio
         entry = entry.set("options", str(options))
         for key, value in deployment.entry.pairs:
             if key not in ("title", "version", "options"):
-                entry = replace(entry, pairs=(*entry.pairs, (key, value)))
+                entry = entry.add(key, value)
         planned.append(replace(deployment, bootserial=serial, entry=entry))
     return planned
 

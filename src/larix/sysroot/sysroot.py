@@ -19,18 +19,19 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from larix.errors import Corrupt, NotFound
+from larix.errors import Corrupt, Invalid, NotFound
 from larix.formats.bootentry import BootEntry
 from larix.formats.checksum import Checksum
 from larix.formats.keyfile import KeyFile
 from larix.linux import files
 from larix.linux.lock import Tell, lock_file
 from larix.repo.repo import Repo
-from larix.sysroot.deployment import Deployment, deploy_path
+from larix.sysroot.deployment import NAME, Deployment, deploy_path
+from larix.sysroot.running import running_root
 
 LOADER = "boot/loader"
+ENTRIES = f"{LOADER}/entries"
 REPO = "ostree/repo"
-NAME = re.compile(r"([0-9a-f]{64})\.(\d+)")
 LINK = re.compile(r"loader\.([01])/?")
 SUBLINK = re.compile(r"boot\.[01]\.([01])/?")
 MAX_ENTRY_SIZE = 1 << 20
@@ -59,6 +60,7 @@ class Sysroot:
         """Raises NotFound, Corrupt."""
         self.path = path
         self.options = options or SysrootOptions()
+        self._is_locked = False
         with files.doing(f"Opening sysroot {path}"):
             self.fd = files.open_directory(path)
         try:
@@ -82,14 +84,38 @@ class Sysroot:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other processes from changing the sysroot meanwhile. Raises Busy where one does for too long."""
+        """Keep other processes from changing the sysroot meanwhile, which nothing here does without.
+
+        The list of deployments is read again: one that was chosen before may have left it, or have changed, and is to
+        be looked up anew (`find`). Raises Busy where another process does not let go for too long.
+        """
+        if self._is_locked:
+            raise Invalid(f"Sysroot {self.path} is locked already, by the same Sysroot")
         how = self.options
         with files.doing(f"Locking sysroot {self.path}"):
             fd = lock_file("ostree/lock", self.fd, exclusive=True, timeout=how.lock_timeout, tell=how.tell_holder)
         with files.closing(fd):
             # Another may have changed it since it was opened.
             self.load()
-            yield
+            self._is_locked = True
+            try:
+                yield
+            finally:
+                self._is_locked = False
+
+    def check_locked(self) -> None:
+        """Raises Invalid where what is about to be changed is not locked."""
+        if not self._is_locked:
+            raise Invalid(
+                f"Sysroot {self.path} is to be changed, and is not locked; do it within `with sysroot.lock():`"
+            )
+
+    def find(self, deployment: Deployment) -> Deployment:
+        """The same deployment, as it is in the list now. Raises NotFound where it is not in it."""
+        for one in self.deployments:
+            if one == deployment:
+                return one
+        raise NotFound(f"Deployment {deployment.name} of {deployment.stateroot} is not in the list of {self.path}")
 
     def close(self) -> None:
         """May be called twice."""
@@ -107,16 +133,21 @@ class Sysroot:
     @property
     def booted(self) -> Deployment | None:
         """The deployment that this machine runs, where it is one of these."""
-        root = os.stat("/")
-        for deployment in self.deployments:
-            if os.path.samestat(root, os.stat(deployment.path, dir_fd=self.fd)):
-                return deployment
-        return None
+        root = running_root()
+        return next((one for one in self.deployments if self.inode(one.path) == root), None)
+
+    def inode(self, path: str) -> tuple[int, int] | None:
+        """Device and inode of what is in the sysroot; None where nothing is there."""
+        try:
+            found = os.stat(path, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
 
     @property
-    def has_loader(self) -> bool:
-        """Whether anything was ever deployed."""
-        return os.access(LOADER, os.F_OK, dir_fd=self.fd)
+    def has_list(self) -> bool:
+        """Whether there is a list of deployments, be it an empty one."""
+        return self.inode(ENTRIES) is not None
 
     def _read_version(self, path: str, pattern: re.Pattern[str]) -> int:
         """The number in which the target of a link ends; 0 where there is no link yet."""
@@ -133,16 +164,14 @@ class Sysroot:
         return int(found[1])
 
     def _read_deployments(self) -> list[Deployment]:
-        with files.doing(f"Reading {self.path}/{LOADER}/entries"):
+        with files.doing(f"Reading {self.path}/{ENTRIES}"):
             try:
-                fd = files.open_directory(f"{LOADER}/entries", self.fd)
+                fd = files.open_directory(ENTRIES, self.fd)
             except FileNotFoundError:
                 return []
             try:
                 names = sorted(name for name in os.listdir(fd) if name.endswith(".conf"))
-                entries = [BootEntry.parse(files.read(name, fd, MAX_ENTRY_SIZE).decode()) for name in names]
-            except UnicodeDecodeError:
-                raise Corrupt(f"An entry in {self.path}/{LOADER}/entries is not UTF-8") from None
+                entries = [BootEntry.decode(files.read(name, fd, MAX_ENTRY_SIZE)) for name in names]
             finally:
                 os.close(fd)
         entries.sort(key=lambda entry: entry.version, reverse=True)
@@ -160,7 +189,6 @@ class Sysroot:
         expected = f"../../../{deploy_path(target.stateroot).removeprefix('ostree/')}"
         if not found or os.path.dirname(link) != expected:
             raise Corrupt(f"{self.path}/{path} links to {link!r}, which is no deployment of {target.stateroot}")
-        origin = f"{deploy_path(target.stateroot)}/{found[0]}.origin"
         return Deployment(
             target.stateroot,
             Checksum(found[1]),
@@ -168,10 +196,12 @@ class Sysroot:
             target.bootcsum,
             target.serial,
             entry,
-            self._read_origin(origin),
+            self.read_origin(deploy_path(target.stateroot) + f"/{found[0]}"),
         )
 
-    def _read_origin(self, path: str) -> KeyFile:
+    def read_origin(self, deployment: str) -> KeyFile:
+        """Of the deployment at a path; an empty one where there is none."""
+        path = f"{deployment}.origin"
         try:
             with files.doing(f"Reading {self.path}/{path}"):
                 return KeyFile.decode(files.read(path, self.fd, MAX_ENTRY_SIZE), f"{self.path}/{path}")

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> None:
         if not sysroot.deployments:
             raise no_deployment(sysroot)
         changed = [_append(deployment, args.append_if_missing) for deployment in sysroot.deployments]
-        if any(new is not old for new, old in zip(changed, sysroot.deployments, strict=True)):
+        if any(new.entry != old.entry for new, old in zip(changed, sysroot.deployments, strict=True)):
             write_deployments(sysroot, changed)
             cleanup(sysroot, prune=False)
 

@@ -16,6 +16,7 @@ from larix.sysroot.cleanup import cleanup
 from larix.sysroot.deploy import DeployOptions, deploy, find_source
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.etcplan import Conflict, EtcPlan, Reason
+from larix.sysroot.held import Claim, Held
 from larix.sysroot.plan import KeepOptions
 from larix.sysroot.sysroot import Sysroot, SysrootOptions
 from larix.sysroot.upgrade import Target
@@ -134,9 +135,21 @@ def print_swap(sysroot: Sysroot, swap: Swap, before: int) -> None:
 
 
 def clean(sysroot: Sysroot, *, prune: bool = True) -> None:
-    freed = cleanup(sysroot, prune=prune)
-    if freed:
-        print(f"Freed objects: {size(freed)}")
+    done = cleanup(sysroot, prune=prune)
+    if done.size:
+        print(f"Freed objects: {size(done.size)}")
+    for held in done.held:
+        print(f"Note: {describe_held(held)}", file=sys.stderr)
+
+
+def describe_held(held: Held) -> str:
+    if held.claim is Claim.STAGED:
+        about = "staged by another tool, and becomes the default when this machine goes down"
+    elif held.claim is Claim.RUNNING:
+        about = "what this machine runs, though no boot entry leads to it"
+    else:
+        about = "pinned, though no boot entry leads to it; to have it removed take `pinned` out of its .origin file"
+    return f"{held.path} is kept: it is {about}"
 
 
 def deploy_target(sysroot: Sysroot, source: Deployment, target: Target, args: argparse.Namespace) -> None:

@@ -14,5 +14,5 @@ def configure(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     with open_sysroot(args) as sysroot, sysroot.lock():
         found = sysroot.deployments[find_index(sysroot, args.index)]
-        if found is not sysroot.deployments[0]:
-            put_in_place(sysroot, [found, *(one for one in sysroot.deployments if one is not found)])
+        if found != sysroot.deployments[0]:
+            put_in_place(sysroot, [found, *(one for one in sysroot.deployments if one != found)])

@@ -8,7 +8,7 @@ from larix.cli.json import print_json
 from larix.cli.options import Parser, add_missing
 from larix.errors import Error, Invalid
 from larix.sysroot.deployment import Deployment
-from larix.sysroot.etcmerge import plan_deployment
+from larix.sysroot.etcmerge import find_made_from, plan_deployment
 from larix.sysroot.etcplan import Conflict
 from larix.sysroot.sysroot import Sysroot
 
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
         if args.is_default:
             if sysroot.booted is None:
                 raise Invalid("Not in a booted OSTree system: no deployment here is the root of this machine")
-            print("default" if sysroot.booted is sysroot.deployments[0] else "not-default")
+            print("default" if sysroot.booted == sysroot.deployments[0] else "not-default")
             return
         if args.json:
             found = [
@@ -71,7 +71,7 @@ def describe(sysroot: Sysroot, index: int) -> dict[str, object]:
         "stateroot": deployment.stateroot,
         "serial": deployment.serial,
         "index": index,
-        "booted": deployment is booted,
+        "booted": deployment == booted,
         "pending": of_booted and at is not None and index == at - 1,
         "rollback": of_booted and at is not None and index == at + 1,
         "pinned": deployment.is_pinned,
@@ -82,19 +82,11 @@ def describe(sysroot: Sysroot, index: int) -> dict[str, object]:
 
 
 def find_conflicts(sysroot: Sysroot, index: int) -> Sequence[Conflict]:
-    """Of a deployment that comes next, with the one it was made from; the others have no /etc that is still to come."""
-    booted = sysroot.booted
-    following = sysroot.deployments[index + 1 :]
-    if booted is not None:
-        following = [booted] if booted in following else []
-    elif index > 0:
-        following = []
+    """Of the deployment that was made last, with the one it was made from; the others' /etc has been in use since."""
     deployment = sysroot.deployments[index]
-    source = next((one for one in following if one.stateroot == deployment.stateroot), None)
-    if source is None:
-        return ()
     try:
-        return plan_deployment(sysroot, source, deployment).conflicts
+        source = find_made_from(sysroot, deployment)
+        return plan_deployment(sysroot, source, deployment).conflicts if source is not None else ()
     except Error:
         # As below.
         return ()

@@ -15,9 +15,9 @@ def configure(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     with open_sysroot(args) as sysroot, sysroot.lock():
         found = sysroot.deployments[find_index(sysroot, args.index)]
-        if found is sysroot.booted:
+        if found == sysroot.booted:
             raise Invalid(f"Deployment {found.name} is booted; boot another before it is removed")
         if found.is_pinned:
             raise Invalid(f"Deployment {found.name} is pinned; unpin it before it is removed")
-        put_in_place(sysroot, [one for one in sysroot.deployments if one is not found])
+        put_in_place(sysroot, [one for one in sysroot.deployments if one != found])
         print(f"Deleted deployment {found.name}")

@@ -38,12 +38,12 @@ class Syslinux:
         if deployments:
             lines.append(f"DEFAULT {deployments[0].entry.find('title')}")
         for deployment in deployments:
-            lines += _label(deployment.entry)
+            lines += label(deployment.entry)
         text = "".join(f"{line}\n" for line in lines)
         files.replace(f"loader.{bootversion}/syslinux.cfg", text.encode("utf-8", "surrogateescape"), boot_fd)
 
 
-def _label(entry: BootEntry) -> Iterator[str]:
+def label(entry: BootEntry) -> Iterator[str]:
     yield f"LABEL {entry.find('title')}"
     for key, word in WORDS.items():
         # It reads one line of each kind: several initrds stand there with commas.

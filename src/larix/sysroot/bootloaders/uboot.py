@@ -33,13 +33,15 @@ class UBoot:
         text = b""
         for i, deployment in enumerate(deployments):
             suffix = "" if i == 0 else str(i + 1)
-            text += "".join(f"{line}\n" for line in _variables(deployment.entry, suffix)).encode()
+            text += "".join(f"{line}\n" for line in variables(deployment.entry, suffix)).encode(
+                "utf-8", "surrogateescape"
+            )
             if i == 0:
                 text += _of_tree(sysroot, deployment)
         files.replace(f"loader.{bootversion}/uEnv.txt", text, boot_fd)
 
 
-def _variables(entry: BootEntry, suffix: str) -> Iterator[str]:
+def variables(entry: BootEntry, suffix: str) -> Iterator[str]:
     for key, name in NAMES.items():
         # It can load one of each.
         value = entry.find(key)

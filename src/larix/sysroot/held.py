@@ -1,0 +1,122 @@
+"""Trees of deployments that are in no list, and stay all the same."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+
+from larix.errors import Error, NotFound
+from larix.formats.checksum import Checksum
+from larix.linux import files
+from larix.sysroot.deployment import NAME, deploy_path, is_pinned
+from larix.sysroot.kernel import load_kernel
+from larix.sysroot.running import running_root, staged_deployment
+from larix.sysroot.sysroot import ENTRIES, LOADER, Sysroot
+from larix.sysroot.trees import DiskTree
+
+
+class Claim(StrEnum):
+    """Why a tree stays: another tool has staged it, the machine runs it, an administrator has pinned it."""
+
+    STAGED = "staged"
+    RUNNING = "running"
+    PINNED = "pinned"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """`path` is relative to the sysroot. `bootcsum` is that of its kernel in /boot, empty where none is known."""
+
+    path: str
+    stateroot: str
+    checksum: Checksum
+    claim: Claim
+    bootcsum: str = ""
+
+
+def find_trees(sysroot: Sysroot) -> Iterator[tuple[str, str]]:
+    """Stateroot and name of each tree that lies on the disk, listed or not, whole or not."""
+    for stateroot in files.names("ostree/deploy", sysroot.fd):
+        for name in files.names(deploy_path(stateroot), sysroot.fd):
+            if NAME.fullmatch(name):
+                yield stateroot, name
+
+
+def find_held(sysroot: Sysroot) -> list[Held]:
+    """What is staged first, as it will boot first. Raises Corrupt where the machine does not say what it uses."""
+    listed = {deployment.path for deployment in sysroot.deployments}
+    staged, root = staged_deployment(), running_root()
+    found = []
+    for stateroot, name in find_trees(sysroot):
+        path = f"{deploy_path(stateroot)}/{name}"
+        checksum = Checksum(name[:64])
+        if path in listed:
+            continue
+        if staged is not None and (stateroot, name) == (staged.stateroot, f"{staged.checksum}.{staged.serial}"):
+            found.append(Held(path, stateroot, checksum, Claim.STAGED, staged.bootcsum))
+        elif sysroot.inode(path) == root:
+            found.append(Held(path, stateroot, checksum, Claim.RUNNING, _find_bootcsum(sysroot, path)))
+        elif _has_pin(sysroot, path):
+            found.append(Held(path, stateroot, checksum, Claim.PINNED, _find_bootcsum(sysroot, path)))
+    return sorted(found, key=lambda one: list(Claim).index(one.claim))
+
+
+def _find_bootcsum(sysroot: Sysroot, path: str) -> str:
+    # What has no kernel, or two, has none in /boot.
+    with suppress(Error), files.closing(files.open_directory(path, sysroot.fd, follow=False)) as fd:
+        return load_kernel(DiskTree(fd), path, with_dtb=sysroot.options.with_dtb).bootcsum
+    return ""
+
+
+def _has_pin(sysroot: Sysroot, path: str) -> bool:
+    try:
+        return is_pinned(sysroot.read_origin(path))
+    except Error:
+        # Unreadable: who can say that it is not?
+        return True
+
+
+def check_list(sysroot: Sysroot) -> None:
+    """Raises NotFound where the list is empty because what holds it is not there, though there are deployments."""
+    if sysroot.deployments:
+        return
+    tree = next(find_trees(sysroot), None)
+    if tree is None:
+        return
+    where = f"{sysroot.path}/{ENTRIES}"
+    path = f"{sysroot.path}/{deploy_path(tree[0])}/{tree[1]}"
+    if not sysroot.has_list:
+        raise NotFound(
+            f"{where} is missing, which lists what boots, and yet there are deployments, as {path}; probably "
+            f"{sysroot.path}/boot is not mounted: mount it, then try again. Nothing was changed"
+        )
+    links = f"ostree/boot.{sysroot.bootversion}"
+    if any(files.names(links, sysroot.fd)):
+        raise NotFound(
+            f"{where} lists nothing, and yet {sysroot.path}/{links} has links to deployments, as {path}; probably "
+            f"{sysroot.path}/boot is not what it was: mount the right one, then try again. Nothing was changed"
+        )
+
+
+def begin_list(sysroot: Sysroot) -> bool:
+    """Where nothing was ever deployed, make the list, empty: one that is missing is a fault from now on. Whether it was
+    made. Raises what `check_list` raises."""
+    check_list(sysroot)
+    if sysroot.has_list:
+        return False
+    with (
+        files.doing(f"Beginning the boot configuration of {sysroot.path}"),
+        files.closing(files.open_directory("boot", sysroot.fd)) as boot_fd,
+    ):
+        files.make_parents(f"loader.{sysroot.bootversion}/entries/entry", boot_fd)
+        files.replace_link("loader", f"loader.{sysroot.bootversion}", boot_fd)
+        files.sync(boot_fd)
+        files.sync_file_system(boot_fd)
+    return True
+
+
+def forget_list(sysroot: Sysroot) -> None:
+    """Remove an empty list, where nothing is deployed after all."""
+    with files.doing(f"Cleaning up {sysroot.path}"):
+        for name in LOADER, f"{LOADER}.{sysroot.bootversion}":
+            files.remove_tree(name, sysroot.fd)
