@@ -21,12 +21,14 @@ from larix.sysroot.cleanup import cleanup, execute_cleanup, plan_cleanup
 from larix.sysroot.deploy import DeployOptions, deploy, find_source
 from larix.sysroot.origin import origin_of, set_pinned, write_origin
 from larix.sysroot.plan import KeepOptions
-from larix.sysroot.sysroot import Sysroot
+from larix.sysroot.sysroot import Sysroot, SysrootOptions
 from tests.booted import TOP_LINKS, Machine
 from tests.judge import admin, fails, larix, make_os_tree, picture, run_larix
 from tests.namespaces import in_namespace
 from tests.sysroots import as_root, refs_of
 
+# As the environment says for the command line: such trees are removed with the rest.
+MUTABLE = SysrootOptions(mutable=True)
 KERNELS = {"1": "6.1.0", "2": "6.2.0", "3": "6.3.0"}
 
 
@@ -57,7 +59,7 @@ def paths_of(sysroot: Path) -> list[str]:
 
 def drop(sysroot: Path, index: int) -> str:
     """Take a deployment out of the list, and leave its tree; its path."""
-    with Sysroot(str(sysroot)) as opened, opened.lock():
+    with Sysroot(str(sysroot), MUTABLE) as opened, opened.lock():
         dropped = opened.deployments[index]
         write_deployments(opened, [one for one in opened.deployments if one != dropped])
     return dropped.path
@@ -119,7 +121,7 @@ def test_a_list_that_lost_its_entries_is_an_error(machine: Path) -> None:
 def test_a_list_that_was_emptied_is_none(machine: Path) -> None:
     """A cleanup goes on where that of an undeploy was cut; and where a first deployment was."""
     trees = paths_of(machine)
-    with Sysroot(str(machine)) as opened, opened.lock():
+    with Sysroot(str(machine), MUTABLE) as opened, opened.lock():
         write_deployments(opened, [])
     admin(machine, "cleanup")
     assert not any((machine / tree).exists() for tree in trees)
@@ -302,7 +304,7 @@ CHANGES: dict[str, Callable[[Sysroot], object]] = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_the_lock_is_demanded(machine: Path, name: str) -> None:
     before = picture(machine)
-    with Sysroot(str(machine)) as opened:
+    with Sysroot(str(machine), MUTABLE) as opened:
         with pytest.raises(Invalid, match="not locked"):
             CHANGES[name](opened)
         assert picture(machine) == before
@@ -315,7 +317,7 @@ def test_the_lock_is_demanded(machine: Path, name: str) -> None:
 
 
 def test_a_source_found_before_the_lock_is_the_rollback(machine: Path) -> None:
-    with Sysroot(str(machine)) as opened:
+    with Sysroot(str(machine), MUTABLE) as opened:
         source = find_source(opened, "test")
         assert source is not None
         with opened.lock():

@@ -10,7 +10,7 @@ import pytest
 from larix.repo.exclusive import Exclusive
 from larix.repo.locking import lock_repo
 from larix.repo.repo import Repo
-from tests.judge import everything, fails, larix, ostree, run_c
+from tests.judge import everything, fails, larix, ostree, picture, run_c
 
 COMMON = ["-b", "new", "--timestamp=@0", "-s", "x"]
 CHANGES = [
@@ -114,3 +114,50 @@ def test_a_lock_is_waited_for(tmp_path: Path, tree: Path) -> None:
             assert done.is_set()
     larix(tmp_path / "repo", "config", "set", "core.lock-timeout-secs", "soon")
     assert "must be a whole number" in fails(f"--repo={tmp_path / 'repo'}", "commit", "-b", "x", str(tree))
+
+
+@pytest.mark.parametrize("mode", ["bare", "bare-user-only", "bare-user", "archive"])
+def test_equal_files_are_given_away(tmp_path: Path, mode: str) -> None:
+    """In one directory and in many, linked to each other and not, and there already: all of them are one object."""
+    if mode == "bare" and os.geteuid() != 0:
+        pytest.skip("only root may give files to others")
+    repo, tree, same = tmp_path / "repo", tmp_path / "tree", tmp_path / "same"
+    ostree(repo, "init", f"--mode={mode}")
+    for i in range(40):
+        (tree / f"d{i}").mkdir(parents=True)
+        for j in range(3):
+            (tree / f"d{i}/f{j}").write_text(f"content {j}")
+        os.link(tree / f"d{i}/f0", tree / f"d{i}/link")
+        (tree / f"d{i}/own").write_text(f"own {i}")
+    shutil.copytree(tree, same)
+    words = ["--owner-uid=0", "--owner-gid=0", "--timestamp=@1", "--no-xattrs", "--parent=none"]
+    if mode == "bare-user-only":
+        words.append("--canonical-permissions")
+    commit = larix(repo, "commit", "-b", "a", "--consume", f"--tree=dir={tree}", *words)
+    assert not tree.exists()
+    ostree(repo, "fsck")
+    other = tmp_path / "other"
+    ostree(other, "init", f"--mode={mode}")
+    assert ostree(other, "commit", "-b", "a", f"--tree=dir={same}", *words) == commit
+    assert larix(repo, "commit", "-b", "a", "--consume", f"--tree=dir={same}", *words) == commit
+    ostree(repo, "fsck")
+
+
+@pytest.mark.parametrize("mode", ["bare", "bare-user-only"])
+def test_what_is_given_away_is_as_it_was_where_nothing_is_committed(tmp_path: Path, mode: str) -> None:
+    if mode == "bare" and os.geteuid() != 0:
+        pytest.skip("only root may give files to others")
+    repo, tree = tmp_path / "repo", tmp_path / "tree"
+    ostree(repo, "init", f"--mode={mode}")
+    for i in range(100):
+        (tree / f"d{i}").mkdir(parents=True)
+        (tree / f"d{i}/file").write_text(f"content {i % 50}")
+        (tree / f"d{i}/file").chmod(0o644)
+    (tree / "d50").chmod(0o755)
+    (tree / "d99/file").unlink()
+    os.mkfifo(tree / "d99/file")
+    before, times = picture(tree), [path.stat().st_mtime_ns for path in sorted(tree.rglob("*"))]
+    assert "d99/file" in fails(f"--repo={repo}", "commit", "-b", "a", "--consume", f"--tree=dir={tree}")
+    assert picture(tree) == before
+    assert [path.stat().st_mtime_ns for path in sorted(tree.rglob("*"))] == times
+    assert {path.stat().st_nlink for path in tree.rglob("file")} == {1}

@@ -20,6 +20,8 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # Reading must neither follow a symlink nor hang on a FIFO.
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 COPY_PIECE = 1 << 20
+# What a hard link fails with where there could be a copy: other file systems, none with links, too many, not allowed.
+CANNOT_LINK = errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP
 # The most bytes of a path that the kernel takes in one call.
 PATH_MAX = 4096
 
@@ -217,6 +219,17 @@ def is_link(name: str, dir_fd: int) -> bool:
 def link(source: str, source_fd: int, name: str, dir_fd: int) -> None:
     """A hard link; a symlink is linked itself."""
     os.link(source, name, src_dir_fd=source_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
+
+
+def link_open(fd: int, name: str, dir_fd: int) -> bool:
+    """A hard link to an open file; False where the file system, or a rule of the kernel's, does not let us."""
+    try:
+        os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=dir_fd, follow_symlinks=True)
+    except OSError as error:
+        if error.errno not in (*CANNOT_LINK, errno.ENOENT):
+            raise
+        return False
+    return True
 
 
 def rename(source: str, source_fd: int, name: str, dir_fd: int) -> None:

@@ -10,6 +10,7 @@ from larix.linux import files
 from larix.ops.modify import Modifier
 from larix.ops.scan import open_entry
 from larix.repo.on_disk import read_dirmeta
+from larix.repo.transaction import Handed
 
 
 class Checksums:
@@ -30,10 +31,10 @@ class Checksums:
     def add_file(self, header: FileHeader, size: int, content: Iterable[Piece]) -> Checksum:
         return content_checksum(header, content)
 
-    def hand_over(self) -> list[Checksum]:
-        return []
+    def hand_over(self) -> Handed:
+        return Handed([], [])
 
-    def take_over(self, handed: list[Checksum], total: int) -> None:
+    def take_over(self, handed: Handed, total: int) -> None:
         pass
 
 

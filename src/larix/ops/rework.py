@@ -10,7 +10,7 @@ from larix.formats.checksum import Checksum
 from larix.ops.modify import Modifier
 from larix.ops.tree import Directory, Stored, open_stored
 from larix.ops.walk import MAX_DEPTH
-from larix.repo.transaction import Transaction
+from larix.repo.transaction import Handed, Transaction
 from larix.repo.workers import Workers
 
 # Files that one worker is given at once; even with the longest names less than a pipe takes.
@@ -34,7 +34,7 @@ class _Batch:
 class _Added:
     below: str
     files: list[tuple[str, Checksum]]
-    new: list[Checksum]
+    new: Handed
 
 
 class _Reworker:

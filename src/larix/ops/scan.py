@@ -19,6 +19,7 @@ from larix.progress import NO_PROGRESS, Progress
 from larix.repo.layout import PIECE, WHOLE, StoredFile
 from larix.repo.on_disk import open_file, read_dirmeta
 from larix.repo.repo import Repo
+from larix.repo.transaction import Handed
 from larix.repo.workers import Workers
 
 # What one worker is given at once: files, and bytes of them.
@@ -29,7 +30,7 @@ BATCH_SIZE = 1 << 20
 Links = Mapping[tuple[int, int], Checksum]
 
 # Transaction.adopt_file
-Adopt = Callable[[FileHeader, StoredFile, str, int], Checksum | None]
+Adopt = Callable[[FileHeader, StoredFile, int], Checksum | None]
 
 
 class Sink(Protocol):
@@ -39,9 +40,9 @@ class Sink(Protocol):
 
     def add_file(self, header: FileHeader, size: int, content: Iterable[Piece]) -> Checksum: ...
 
-    def hand_over(self) -> list[Checksum]: ...
+    def hand_over(self) -> Handed: ...
 
-    def take_over(self, handed: list[Checksum], total: int) -> None: ...
+    def take_over(self, handed: Handed, total: int) -> None: ...
 
 
 def lay_directory(
@@ -90,7 +91,7 @@ class _Batch:
 class _Added:
     below: str
     files: dict[str, Checksum]
-    new: list[Checksum]
+    new: Handed
     size: int
 
 
@@ -194,7 +195,7 @@ class _Reader:
             for name in batch.names:
                 with open_entry(name, fd, f"{path}/{name}") as entry:
                     header = self._modifier.file(inside + name, entry.header)
-                    checksum = self._adopt(header, entry, name, fd) if self._adopt is not None else None
+                    checksum = self._adopt(header, entry, fd) if self._adopt is not None else None
                     found[name] = checksum or self._sink.add_file(header, entry.size, entry.content)
         return _Added(batch.below, found, self._sink.hand_over(), batch.size)
 

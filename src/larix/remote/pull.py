@@ -20,7 +20,7 @@ from larix.progress import NO_PROGRESS, Progress
 from larix.remote.source import Pulled, Source
 from larix.repo.object_errors import differing
 from larix.repo.repo import Repo
-from larix.repo.transaction import Transaction
+from larix.repo.transaction import Handed, Transaction
 from larix.repo.workers import Workers
 
 # File objects that one worker is given at once.
@@ -124,15 +124,15 @@ class Puller:
     def _next_batch(self) -> list[Checksum]:
         return [self._files.popleft() for _ in range(min(BATCH, len(self._files)))]
 
-    def _bring(self, checksums: list[Checksum]) -> tuple[Pulled, list[Checksum]]:
+    def _bring(self, checksums: list[Checksum]) -> tuple[Pulled, Handed]:
         """In a worker."""
         return self._source.bring(checksums, self._transaction), self._transaction.hand_over()
 
-    def _take_over(self, brought: tuple[Pulled, list[Checksum]]) -> None:
-        pulled, new = brought
+    def _take_over(self, brought: tuple[Pulled, Handed]) -> None:
+        pulled, handed = brought
         self._pulled.add(pulled)
         self._progress.advance(pulled.content, pulled.content_size)
-        self._transaction.take_over(new, len(new))
+        self._transaction.take_over(handed, len(handed.new))
 
     def _missing(self, name: ObjectName) -> None:
         # History may end anywhere, and most commits have no detached metadata.

@@ -40,6 +40,10 @@ class StoredFile:
         self.content = content
         self._fd = fd
 
+    def fileno(self) -> int:
+        """The descriptor; -1 where there is none, as for symlinks."""
+        return self._fd
+
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)

@@ -5,11 +5,8 @@ durable, moves the objects to their places and then sets the refs: after a power
 whole commit. Objects are content-addressed, so some of them in place without a ref do no harm.
 """
 
-import errno
-import hashlib
-import io
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -20,13 +17,13 @@ from larix.formats.content import FileHeader, Piece, content_checksum
 from larix.formats.objects import MAX_METADATA_SIZE, DirTree, ObjectName, ObjectType, checksum_of, decode_dirtree
 from larix.linux import files
 from larix.linux.early_sync import EarlySync
-from larix.repo.archive import read_all, unpack, unpack_bytes
 from larix.repo.bare_user_only import check_mode
-from larix.repo.layout import INFLATED_WHOLE, WHOLE, Read, StoredFile
+from larix.repo.layout import Read, StoredFile
 from larix.repo.locking import lock_repo
 from larix.repo.object_errors import differing
 from larix.repo.pending import Pending
 from larix.repo.repo import Repo
+from larix.repo.sources import CannotLink, Inode, Shared, Source, of_content, of_packed
 from larix.repo.space import Space
 from larix.repo.staging import EXPIRY, Staging
 
@@ -46,6 +43,13 @@ class Counts(NamedTuple):
     bytes_new: int
 
 
+class Handed(NamedTuple):
+    """File objects that a worker has added; of them those that are a file which was given away."""
+
+    new: list[Checksum]
+    adopted: list[Checksum]
+
+
 class Transaction:
     """Used in a `with`; what was not committed at its end is dropped.
 
@@ -62,6 +66,8 @@ class Transaction:
         # Whether only files are taken that a bare-user-only repo could have.
         self.plain_files = False
         self.added: set[ObjectName] = set()
+        # Their modification times are set last, so that files which were not committed after all are as they were.
+        self._adopted: set[Checksum] = set()
         self._metadata = self._files = 0
         self._pending = Pending()
         self._early_sync: EarlySync | None = None
@@ -115,7 +121,8 @@ class Transaction:
         name = ObjectName(checksum_of(data), kind)
         self._metadata += 1
         if not self._has_own(name):
-            self._write(name, lambda path: files.put(path, self._fd, [data]))
+            with files.doing(f"Writing an object to repo {self.repo.path}"):
+                self._write(name, lambda path: files.put(path, self._fd, [data]))
         return name.checksum
 
     def set_detached_metadata(self, commit: Checksum, data: bytes) -> None:
@@ -129,20 +136,10 @@ class Transaction:
     ) -> Checksum:
         """Add a file object with `size` bytes of content. Raises Corrupt where it has not the expected checksum."""
         self.repo.check_writable()
-        self._files += 1
-        if size > WHOLE:
-            return self._add_large(header, size, content, expected)
-        data = _whole(content)
-        checksum = content_checksum(header, [data])
-        self._compare(checksum, expected)
-        self.check_plain(checksum, header)
-        name = ObjectName(checksum, ObjectType.FILE)
-        if expected is not None or not self._has_own(name):
-            self._write_file(name, lambda path: self.repo.layout.write(path, self._fd, header, size, [data]), size)
-        return checksum
+        return self._add(of_content(header, size, content), expected)
 
-    def adopt_file(self, header: FileHeader, found: StoredFile, name: str, dir_fd: int) -> Checksum | None:
-        """Make the file `name`, which is open as `found` and is given away, itself the object.
+    def adopt_file(self, header: FileHeader, found: StoredFile, dir_fd: int) -> Checksum | None:
+        """Make a file of an open directory, which is open as `found` and is given away, itself the object.
 
         None where it cannot be: on another file system, or where objects are not like it. Then nothing is read of it.
         """
@@ -151,57 +148,32 @@ class Transaction:
             return None
         if os.fstat(dir_fd).st_dev != os.fstat(self._fd).st_dev:
             return None
-        checksum = content_checksum(header, found.content)
-        self.check_plain(checksum, header)
-        self._files += 1
-        if not self._has_own(object_name := ObjectName(checksum, ObjectType.FILE)):
-            staged = self._staging_path(object_name)
-            with files.doing(f"Writing an object to repo {self.repo.path}"):
-                files.link(name, dir_fd, staged, self._fd)
-                files.set_mtime(staged, 0, self._fd)
-            self.added.add(object_name)
-        return checksum
+        try:
+            return self._add(Inode(header, found))
+        except CannotLink:
+            return None
 
     def receive_file(self, expected: Checksum, read: Read, packed_size: int) -> int:
         """Add a file object that comes as a `.filez` of `packed_size` bytes; the size of its content.
 
         Raises Corrupt where it has not the expected checksum.
         """
-        if packed_size > INFLATED_WHOLE:
-            return self._receive_large(expected, read, packed_size)
-        packed = read_all(read, packed_size)
-        stored = unpack_bytes(packed)
-        if stored.size > INFLATED_WHOLE:
-            return self._receive_large(expected, io.BytesIO(packed).read, len(packed))
-        data = _whole(stored.content)
-        self._compare(content_checksum(stored.header, [data]), expected)
-        self.check_plain(expected, stored.header)
-        name = ObjectName(expected, ObjectType.FILE)
-        if self.repo.layout.keeps_packed:
-            self._write_file(name, lambda path: files.put(path, self._fd, [packed]), len(packed))
-        else:
-            layout, header = self.repo.layout, stored.header
-            self._write_file(name, lambda path: layout.write(path, self._fd, header, len(data), [data]), len(data))
-        return stored.size
+        source, size = of_packed(read, packed_size, self.repo.layout)
+        self._add(source, expected)
+        return size
 
-    def check_plain(self, checksum: Checksum, header: FileHeader) -> None:
-        """Raises Invalid for a file that a bare-user-only repo cannot have, where only others are wanted."""
-        if self.plain_files or self.repo.layout.user_only:
-            try:
-                check_mode(header)
-            except Invalid as error:
-                raise Invalid(f"Content object {checksum}: {error}") from None
-
-    def hand_over(self) -> list[Checksum]:
+    def hand_over(self) -> Handed:
         """In a forked worker: the file objects added since the last time, for the parent's `take_over`."""
-        handed = [name.checksum for name in self.added if name.type == ObjectType.FILE]
+        handed = Handed([name.checksum for name in self.added if name.type == ObjectType.FILE], list(self._adopted))
         self.added.clear()
+        self._adopted.clear()
         return handed
 
-    def take_over(self, handed: list[Checksum], total: int) -> None:
+    def take_over(self, handed: Handed, total: int) -> None:
         """What a worker handed over, when it was given `total` file objects to add."""
         self._files += total
-        self.added.update(ObjectName(checksum, ObjectType.FILE) for checksum in handed)
+        self.added.update(ObjectName(checksum, ObjectType.FILE) for checksum in handed.new)
+        self._adopted.update(handed.adopted)
 
     def counts(self) -> Counts:
         """Of what was added so far."""
@@ -237,15 +209,15 @@ class Transaction:
     def link_object(self, name: ObjectName, source: Repo) -> bool:
         """Share an object of a repo of the same mode; False where the file system cannot."""
         self.repo.check_writable()
+        shared = Shared(source, name)
         try:
-            files.link(source.object_path(name), source.objects_fd, self._staging_path(name), self._fd)
-        except FileExistsError:
-            return True
-        except OSError as error:
-            if error.errno in (errno.EXDEV, errno.EMLINK, errno.EPERM):
-                return False
-            raise files.explained(f"Linking object {name} into repo {self.repo.path}", error) from error
-        self.added.add(name)
+            with files.doing(f"Linking object {name} into repo {self.repo.path}"):
+                if name.type == ObjectType.FILE:
+                    self._add(shared, name.checksum)
+                else:
+                    self._write(name, lambda path: shared.write(self.repo.layout, path, self._fd))
+        except CannotLink:
+            return False
         return True
 
     def set_partial(self, commit: Checksum, partial: bool, *, damaged: bool = False) -> None:
@@ -280,6 +252,8 @@ class Transaction:
             raise Error("Nothing was committed, as OSTREE_REPO_TEST_ERROR_PRE_COMMIT wanted")
         with files.doing(f"Writing to repo {repo.path}"):
             self._pending.mark_partial(repo)
+            for checksum in self._adopted:
+                files.set_mtime(self._staging_path(ObjectName(checksum, ObjectType.FILE)), 0, self._fd)
             if self.added and repo.fsync:
                 with files.doing(f"Repo {repo.path}: syncfs"):
                     if self._early_sync is not None:
@@ -296,31 +270,72 @@ class Transaction:
                     files.remove(repo.object_path(name._replace(type=ObjectType.TOMBSTONE_COMMIT)), repo.objects_fd)
             self._pending.set_all(repo)
         self.added.clear()
+        self._adopted.clear()
         self._pending = Pending()
+
+    def _add(self, source: Source, expected: Checksum | None = None) -> Checksum:
+        """The one door for file objects. A pull has asked whether what it expects is there, others have not."""
+        with files.doing(f"Writing an object to repo {self.repo.path}"):
+            self._check_plain(expected or source.checksum, source)
+            checksum = source.checksum
+            if checksum is None:
+                checksum = self._add_temporary(source, expected)
+            else:
+                self._compare(checksum, expected)
+                name = ObjectName(checksum, ObjectType.FILE)
+                if expected is not None or not self._has_own(name):
+                    self._add_named(source, name)
+        self._files += 1
+        return checksum
+
+    def _add_named(self, source: Source, name: ObjectName) -> None:
+        self._space.check(source.room)
+        if self._write(name, lambda path: source.write(self.repo.layout, path, self._fd)):
+            self._start_writing(self._staging_path(name), source.room)
+
+    def _add_temporary(self, source: Source, expected: Checksum | None) -> Checksum:
+        """The checksum is known when all is written, and only then the name."""
+        with self._staging.temporary() as temporary:
+            self._space.check(source.room)
+            source.write(self.repo.layout, temporary, self._fd)
+            self._start_writing(temporary, source.room)
+            assert source.checksum is not None
+            self._compare(source.checksum, expected)
+            name = ObjectName(source.checksum, ObjectType.FILE)
+            if self._has_own(name):
+                files.remove(temporary, self._fd)
+            else:
+                self._stage(temporary, name)
+                if isinstance(source, Inode):
+                    self._adopted.add(name.checksum)
+        return name.checksum
+
+    def _check_plain(self, checksum: Checksum | None, source: Source) -> None:
+        """Raises Invalid for a file that a bare-user-only repo cannot have, where only others are wanted."""
+        if self.plain_files or self.repo.layout.user_only:
+            try:
+                check_mode(source.header)
+            except Invalid as error:
+                raise Invalid(f"Content object {checksum}: {error}" if checksum else str(error)) from None
 
     def _compare(self, found: Checksum, expected: Checksum | None) -> None:
         if expected is not None and found != expected:
             raise differing(ObjectName(expected, ObjectType.FILE), found)
 
-    def _write_file(self, name: ObjectName, write: Callable[[str], None], size: int) -> None:
-        """As `_write`, with up to `size` bytes of content."""
-        with files.doing(f"Writing an object to repo {self.repo.path}"):
-            self._space.check(size)
-            if self._write(name, write):
-                self._start_writing(self._staging_path(name), size)
-
     def _write(self, name: ObjectName, write: Callable[[str], None]) -> bool:
-        """Have an object whose checksum is known written to its place; False where another worker is doing so."""
+        """Have an object whose checksum is known written to its place; False where another worker is doing so.
+
+        Raises OSError.
+        """
         path = self._staging_path(name)
-        with files.doing(f"Writing an object to repo {self.repo.path}"):
-            try:
-                write(path)
-            except FileExistsError:
-                return False
-            except BaseException:
-                with suppress(FileNotFoundError):
-                    files.remove(path, self._fd)
-                raise
+        try:
+            write(path)
+        except FileExistsError:
+            return False
+        except BaseException:
+            with suppress(FileNotFoundError):
+                files.remove(path, self._fd)
+            raise
         self.added.add(name)
         return True
 
@@ -328,70 +343,9 @@ class Transaction:
         if size >= LARGE and self.repo.fsync:
             files.start_writing(path, self._fd)
 
-    def _add_large(
-        self, header: FileHeader, size: int, content: Iterable[Piece], expected: Checksum | None
-    ) -> Checksum:
-        """The checksum is known when all is written, and only then the name."""
-        if expected is not None:
-            self.check_plain(expected, header)
-        digest = hashlib.sha256(header.encode())
-
-        def hashed() -> Iterator[Piece]:
-            for piece in content:
-                digest.update(piece)
-                yield piece
-
-        with files.doing(f"Writing an object to repo {self.repo.path}"), self._staging.temporary() as temporary:
-            self._space.check(size)
-            self.repo.layout.write(temporary, self._fd, header, size, hashed())
-            self._start_writing(temporary, size)
-            checksum = Checksum(digest.hexdigest())
-            self._compare(checksum, expected)
-            name = ObjectName(checksum, ObjectType.FILE)
-            if self._has_own(name):
-                files.remove(temporary, self._fd)
-            else:
-                self._stage(temporary, name)
-        return checksum
-
-    def _receive_large(self, expected: Checksum, read: Read, packed_size: int) -> int:
-        if not self.repo.layout.keeps_packed:
-            stored = unpack(read, packed_size)
-            self.add_file(stored.header, stored.size, stored.content, expected)
-            return stored.size
-        kept: list[bytes] = []
-
-        def read_and_keep(size: int) -> bytes:
-            kept.append(read(size))
-            return kept[-1]
-
-        stored = unpack(read_and_keep, packed_size)
-        self.check_plain(expected, stored.header)
-        digest = hashlib.sha256(stored.header.encode())
-
-        def packed() -> Iterator[Piece]:
-            for piece in stored.content:
-                digest.update(piece)
-                yield from kept
-                kept.clear()
-            yield from kept
-
-        with files.doing(f"Writing an object to repo {self.repo.path}"), self._staging.temporary() as temporary:
-            self._space.check(packed_size)
-            files.put(temporary, self._fd, packed())
-            self._start_writing(temporary, packed_size)
-            self._compare(Checksum(digest.hexdigest()), expected)
-            self._stage(temporary, ObjectName(expected, ObjectType.FILE))
-        return stored.size
-
     def _stage(self, temporary: str, name: ObjectName) -> None:
         files.rename(temporary, self._fd, self._staging_path(name), self._fd)
         self.added.add(name)
 
     def _staging_path(self, name: ObjectName) -> str:
         return self._staging.path(self.repo.object_path(name))
-
-
-def _whole(content: Iterable[Piece]) -> Piece:
-    pieces = list(content)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -14,7 +14,6 @@ which go before the others:
     usr/lib/ostree-boot/devicetree-VERSION-BOOTCSUM            -> …/devicetree-VERSION
 """
 
-import errno
 import hashlib
 import os
 import re
@@ -171,8 +170,7 @@ def _install(path: str, root_fd: int, target: str, boot_fd: int) -> None:
     try:
         files.link(path, root_fd, target, boot_fd)
     except OSError as error:
-        # Another file system, or one without links.
-        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP):
+        if error.errno not in files.CANNOT_LINK:
             raise
         files.copy(path, root_fd, target, boot_fd)
 
