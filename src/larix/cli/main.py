@@ -7,6 +7,7 @@ the table is a program `ostree-COMMAND` of $PATH, as for the C tool.
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -225,12 +226,12 @@ def run_command(program: str, name: str, args: Sequence[str]) -> int:
 def run() -> NoReturn:
     # Objects by the ten thousand are made here that live to the end; to look for garbage among them is time lost.
     gc.set_threshold(100_000, 20, 100)
+    # Ignored by whoever started us, it would take from us how an editor ended.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     program = "ostree" if os.path.basename(sys.argv[0]) == "ostree" else "larix"
     try:
         sys.exit(main(sys.argv[1:], program))
     except KeyboardInterrupt:
-        import signal
-
         # All was put away on the way here. Whoever called us must see that it was the signal: a shell stops its script.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import signal
+from contextlib import suppress
 
 from larix.errors import Error
 
@@ -43,7 +44,9 @@ def bring_journal_home(fd: int, *, aborting: bool = False) -> None:
     finally:
         os.close(writing)
         os.close(reading)
-        os.waitpid(pid, 0)
+        # Where whoever started us ignores SIGCHLD, it is gone already.
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
 
 
 def _watch(reading: int, fd: int) -> None:

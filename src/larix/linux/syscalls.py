@@ -5,7 +5,9 @@ import os
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.sync_file_range.argtypes = ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint
+_libc.prctl.argtypes = ctypes.c_int, *[ctypes.c_ulong] * 4
 SYNC_FILE_RANGE_WRITE = 2
+SET_PARENT_DEATH_SIGNAL = 1
 
 
 def syncfs(fd: int) -> None:
@@ -16,6 +18,11 @@ def syncfs(fd: int) -> None:
 def start_writing(fd: int) -> None:
     """Have what was written to the file go to the disk, without waiting for it. Raises OSError."""
     _check(_libc.sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE))
+
+
+def end_with_parent(signal: int) -> None:
+    """Have this process be sent a signal when the thread that forked it ends. Raises OSError."""
+    _check(_libc.prctl(SET_PARENT_DEATH_SIGNAL, signal, 0, 0, 0))
 
 
 def _check(result: int) -> None:

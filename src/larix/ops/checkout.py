@@ -15,11 +15,11 @@ from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum
 from larix.formats.objects import DirMeta, DirTree
 from larix.linux import files, xattr
+from larix.linux.workers import start_workers
 from larix.ops.placing import CheckoutOptions, Overwrite, Placer, hidden_name
 from larix.ops.walk import MAX_DEPTH, Entry, find_path, find_root
 from larix.progress import NO_PROGRESS, Progress
 from larix.repo.repo import Repo
-from larix.repo.workers import Workers
 
 # Files that one worker is given at once; even with the longest names less than a pipe takes.
 BATCH = 128
@@ -91,7 +91,7 @@ class _Checkout:
         self._options = options
         self._placer = placer
         self._progress = progress
-        self._workers = Workers(self._copy_batch, progress.advance)
+        self._workers = start_workers(self._copy_batch, progress.advance, threads=repo.threads)
 
     def run(self, entry: Entry, *, made: bool) -> None:
         """`made` says whether the top is new."""

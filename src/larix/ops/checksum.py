@@ -16,7 +16,8 @@ from larix.repo.transaction import Handed
 class Checksums:
     """Takes objects, and keeps dirtrees alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, threads: bool = False) -> None:
+        self.threads = threads
         self._dirtrees: dict[Checksum, bytes] = {}
 
     def load_dirtree(self, checksum: Checksum) -> DirTree:
@@ -32,9 +33,9 @@ class Checksums:
         return content_checksum(header, content)
 
     def hand_over(self) -> Handed:
-        return Handed([], [])
+        return Handed(0, [], [])
 
-    def take_over(self, handed: Handed, total: int) -> None:
+    def take_over(self, handed: Handed) -> None:
         pass
 
 

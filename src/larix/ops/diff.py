@@ -47,9 +47,12 @@ def commit_as_tree(repo: Repo, commit: Checksum) -> Tree:
     return Tree(repo.load_commit(commit).dirtree, repo.load_dirtree, "/")
 
 
-def directory_as_tree(path: str, modifier: Modifier | None = None) -> Tree:
-    """Reads all files below `path`; nothing is stored. Raises Error for sockets and devices."""
-    sink, top = Checksums(), Directory()
+def directory_as_tree(path: str, modifier: Modifier | None = None, *, threads: bool = False) -> Tree:
+    """Reads all files below `path`, by forked processes or `threads`; nothing is stored.
+
+    Raises Error for sockets and devices.
+    """
+    sink, top = Checksums(threads=threads), Directory()
     lay_directory(sink, top, path, modifier)
     return Tree(add_tree(sink, top).dirtree, sink.load_dirtree, "")
 

@@ -11,6 +11,7 @@ from larix.formats import names
 from larix.formats.checksum import Checksum
 from larix.formats.content import content_checksum
 from larix.formats.objects import Commit, ObjectName, ObjectType
+from larix.linux.workers import start_workers
 from larix.ops.bindings import check_bindings
 from larix.ops.reach import list_inside, reach
 from larix.progress import NO_PROGRESS, Progress
@@ -19,7 +20,6 @@ from larix.repo.exclusive import Exclusive
 from larix.repo.object_errors import differing
 from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
-from larix.repo.workers import Workers
 
 # File objects that one worker is given at once.
 BATCH = 64
@@ -162,7 +162,7 @@ def _check_files(
         progress.advance(*checked[1])
 
     batch: list[Checksum] = []
-    with Workers(check_batch, take) as workers:
+    with start_workers(check_batch, take, threads=repo.threads) as workers:
         for name in names:
             if name.type == ObjectType.FILE:
                 batch.append(name.checksum)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from larix.errors import Invalid
 from larix.formats.checksum import Checksum
+from larix.linux.workers import start_workers
 from larix.ops.modify import Modifier
 from larix.ops.tree import Directory, Stored, open_stored
 from larix.ops.walk import MAX_DEPTH
 from larix.repo.transaction import Handed, Transaction
-from larix.repo.workers import Workers
 
-# Files that one worker is given at once; even with the longest names less than a pipe takes.
+# Files that one worker is given at once.
 BATCH = 128
 
 
@@ -34,6 +34,8 @@ class _Batch:
 class _Added:
     below: str
     files: list[tuple[str, Checksum]]
+    # Those that are objects already.
+    unchanged: int
     new: Handed
 
 
@@ -42,7 +44,7 @@ class _Reworker:
         self._transaction = transaction
         self._repo = transaction.repo
         self._modifier = modifier
-        self._workers = Workers(self._add, self._take)
+        self._workers = start_workers(self._add, self._take, threads=self._repo.threads)
         # By paths below the top.
         self._directories: dict[str, Directory] = {}
 
@@ -70,11 +72,9 @@ class _Reworker:
     def _add(self, batch: _Batch) -> _Added:
         """In a worker."""
         inside = f"/{batch.below}/" if batch.below else "/"
-        return _Added(
-            batch.below,
-            [(name, self._change(inside + name, checksum)) for name, checksum in batch.files],
-            self._transaction.hand_over(),
-        )
+        changed = [(name, self._change(inside + name, checksum)) for name, checksum in batch.files]
+        unchanged = sum(before == after for before, after in zip(batch.files, changed, strict=True))
+        return _Added(batch.below, changed, unchanged, self._transaction.hand_over())
 
     def _change(self, path: str, checksum: Checksum) -> Checksum:
         with self._repo.open_file(checksum) as stored:
@@ -84,6 +84,6 @@ class _Reworker:
             return self._transaction.add_file(header, stored.size, stored.content)
 
     def _take(self, added: _Added) -> None:
-        self._transaction.take_over(added.new, len(added.files))
+        self._transaction.take_over(added.new, added.unchanged)
         for name, checksum in added.files:
             self._directories[added.below].put_file(name, checksum)

@@ -13,6 +13,7 @@ from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader, Piece
 from larix.formats.objects import ObjectType
 from larix.linux import files
+from larix.linux.workers import start_workers
 from larix.ops.modify import Modifier
 from larix.ops.tree import Directory
 from larix.progress import NO_PROGRESS, Progress
@@ -20,7 +21,6 @@ from larix.repo.layout import PIECE, WHOLE, StoredFile
 from larix.repo.on_disk import open_file, read_dirmeta
 from larix.repo.repo import Repo
 from larix.repo.transaction import Handed
-from larix.repo.workers import Workers
 
 # What one worker is given at once: files, and bytes of them.
 BATCH = 32
@@ -34,7 +34,12 @@ Adopt = Callable[[FileHeader, StoredFile, int], Checksum | None]
 
 
 class Sink(Protocol):
-    """Where the objects of a directory go: a Transaction, or nowhere. File objects are added in forked workers."""
+    """Where the objects of a directory go: a Transaction, or nowhere. File objects are added by workers."""
+
+    @property
+    def threads(self) -> bool:
+        """Whether those are threads of this process."""
+        ...
 
     def add_metadata(self, kind: ObjectType, data: bytes) -> Checksum: ...
 
@@ -42,7 +47,7 @@ class Sink(Protocol):
 
     def hand_over(self) -> Handed: ...
 
-    def take_over(self, handed: Handed, total: int) -> None: ...
+    def take_over(self, handed: Handed) -> None: ...
 
 
 def lay_directory(
@@ -119,7 +124,7 @@ class _Reader:
         self._adopt = adopt
         self._progress = progress
         self._known = 0
-        self._workers = Workers(self._add, self._take)
+        self._workers = start_workers(self._add, self._take, threads=sink.threads)
         # By paths below the top.
         self._directories: dict[str, Directory] = {}
 
@@ -200,7 +205,7 @@ class _Reader:
         return _Added(batch.below, found, self._sink.hand_over(), batch.size)
 
     def _take(self, added: _Added) -> None:
-        self._sink.take_over(added.new, len(added.files))
+        self._sink.take_over(added.new)
         self._progress.advance(len(added.files), added.size)
         into = self._directories[added.below]
         for name, checksum in added.files.items():

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from threading import local
 from urllib.parse import quote
 
 from larix.errors import Corrupt, FetchFailed, Invalid, NotFound
@@ -39,7 +40,9 @@ class HttpSource:
         spill = Spill(partial(files.create_unnamed, "tmp", repo.fd), Space(repo.config, repo.fd).check)
         self._connect: Callable[[], Http] = partial(Http, spill, options)
         self._http = self._connect()
-        self._worker: Http | None = None
+        # Those of each worker, which stay open for what it is asked next.
+        self._own = local()
+        self._opened: list[Http] = []
         try:
             self._summary = self._load_summary()
             self.collection = self._load_config().find("core", "collection-id")
@@ -49,8 +52,8 @@ class HttpSource:
 
     def close(self) -> None:
         self._http.close()
-        if self._worker is not None:
-            self._worker.close()
+        for http in self._opened:
+            http.close()
 
     @property
     def transferred(self) -> int:
@@ -118,10 +121,13 @@ class HttpSource:
         return False
 
     def _own_connections(self) -> Http:
-        """Of a worker; they stay open for what it is asked next."""
-        if self._worker is None:
-            self._worker = self._connect()
-        return self._worker
+        """In a worker."""
+        try:
+            found: Http = self._own.http
+        except AttributeError:
+            found = self._own.http = self._connect()
+            self._opened.append(found)
+        return found
 
     def bring(self, checksums: list[Checksum], transaction: Transaction) -> Pulled:
         http = self._own_connections()

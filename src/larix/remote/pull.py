@@ -14,6 +14,7 @@ from larix.errors import Corrupt, Error, Invalid, NotFound
 from larix.formats import objects
 from larix.formats.checksum import Checksum, is_checksum
 from larix.formats.objects import Commit, ObjectName, ObjectType
+from larix.linux.workers import start_workers
 from larix.ops.bindings import check_bindings
 from larix.ops.walk import MAX_DEPTH
 from larix.progress import NO_PROGRESS, Progress
@@ -21,7 +22,6 @@ from larix.remote.source import Pulled, Source
 from larix.repo.object_errors import differing
 from larix.repo.repo import Repo
 from larix.repo.transaction import Handed, Transaction
-from larix.repo.workers import Workers
 
 # File objects that one worker is given at once.
 BATCH = 128
@@ -97,7 +97,7 @@ class Puller:
         # Objects that are here already and were not looked into yet.
         self._here: deque[ObjectName] = deque()
         self._files: deque[Checksum] = deque()
-        self._workers = Workers(self._bring, self._take_over)
+        self._workers = start_workers(self._bring, self._take_over, threads=self._repo.threads)
 
     def run(self, commits: Mapping[Checksum, list[Asked]]) -> Pulled:
         self._asked = dict(commits)
@@ -132,7 +132,7 @@ class Puller:
         pulled, handed = brought
         self._pulled.add(pulled)
         self._progress.advance(pulled.content, pulled.content_size)
-        self._transaction.take_over(handed, len(handed.new))
+        self._transaction.take_over(handed)
 
     def _missing(self, name: ObjectName) -> None:
         # History may end anywhere, and most commits have no detached metadata.

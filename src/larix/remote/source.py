@@ -79,11 +79,11 @@ class Source(Protocol):
         ...
 
     def bring(self, checksums: list[Checksum], transaction: Transaction) -> Pulled:
-        """In a forked worker: check these file objects and add them. Raises NotFound, Corrupt, FetchFailed."""
+        """In a worker: check these file objects and add them. Raises NotFound, Corrupt, FetchFailed."""
         ...
 
     def measure(self, checksums: list[Checksum]) -> list[Size]:
-        """In a forked worker: how many bytes these file objects would be on their way, and are unpacked.
+        """In a worker: how many bytes these file objects would be on their way, and are unpacked.
 
         Raises NotFound, Corrupt, FetchFailed.
         """

@@ -67,9 +67,13 @@ class Repo:
     What it does not have is looked for in its `parent`, which the config names as core.parent, if there is one.
     """
 
-    def __init__(self, path: str, _children: tuple[str, ...] = ()) -> None:
-        """Open the repo at `path`. Raises NotFound, Corrupt, Invalid for a mode that larix does not know."""
+    def __init__(self, path: str, *, threads: bool = False, _children: tuple[str, ...] = ()) -> None:
+        """Open the repo at `path`. Raises NotFound, Corrupt, Invalid for a mode that larix does not know.
+
+        What is done on all cores, forked processes do, or, where the program must not fork, `threads`.
+        """
         self.path = path
+        self.threads = threads
         self.parent: Repo | None = None
         # Where files with more remotes are, if anywhere.
         self.remotes_dir = SYSTEM_REMOTES if os.path.realpath(path) in SYSTEM_REPOS else None
@@ -115,12 +119,12 @@ class Repo:
         if os.path.realpath(path) in children:
             raise Invalid(f"{self.path}/config: core.parent={path} leads back to the repo itself")
         try:
-            self.parent = Repo(path, children)
+            self.parent = Repo(path, threads=self.threads, _children=children)
         except Error as error:
             raise type(error)(f"{self.path}/config: core.parent: {error}") from None
 
     @classmethod
-    def init(cls, path: str, mode: str, collection_id: str | None = None) -> Self:
+    def init(cls, path: str, mode: str, collection_id: str | None = None, *, threads: bool = False) -> Self:
         """Make a repo in the directory `path`, which is made too, or open the one that is there already."""
         if collection_id is not None:
             names.check_collection(collection_id)
@@ -139,13 +143,13 @@ class Repo:
                     if collection_id is not None:
                         config.set("core", "collection-id", collection_id)
                     files.replace("config", str(config).encode(), fd, temporary=temporary_path())
-        return cls(path)
+        return cls(path, threads=threads)
 
     @classmethod
-    def of_sysroot(cls, path: str) -> Self:
+    def of_sysroot(cls, path: str, *, threads: bool = False) -> Self:
         """Open the repo of a sysroot, given by its root: that of a disk, or that of a deployment as it runs, where the
         disk is in /sysroot. Raises as the constructor."""
-        repo = cls(os.path.join(path, "ostree/repo"))
+        repo = cls(os.path.join(path, "ostree/repo"), threads=threads)
         repo.remotes_dir = os.path.join(path, REMOTES)
         repo.adds_to_remotes_dir = os.access(os.path.join(path, "sysroot/ostree"), os.F_OK)
         return repo

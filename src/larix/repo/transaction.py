@@ -6,8 +6,10 @@ whole commit. Objects are content-addressed, so some of them in place without a 
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
+from threading import Lock
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -44,8 +46,9 @@ class Counts(NamedTuple):
 
 
 class Handed(NamedTuple):
-    """File objects that a worker has added; of them those that are a file which was given away."""
+    """How many file objects a forked worker was given; those that are new; of them those that were given away."""
 
+    files: int
     new: list[Checksum]
     adopted: list[Checksum]
 
@@ -68,7 +71,11 @@ class Transaction:
         self.added: set[ObjectName] = set()
         # Their modification times are set last, so that files which were not committed after all are as they were.
         self._adopted: set[Checksum] = set()
-        self._metadata = self._files = 0
+        self._metadata = 0
+        # By process: a worker begins at nothing.
+        self._files: Counter[int] = Counter()
+        self._counting = Lock()
+        self._pid = os.getpid()
         self._pending = Pending()
         self._early_sync: EarlySync | None = None
         with files.doing(f"Writing to repo {repo.path}"), ExitStack() as held:
@@ -87,6 +94,11 @@ class Transaction:
         with self._held:
             # On a full disk what is kept would stand in everyone's way.
             self._staging.close(keep=self._resumable and error is not None and not isinstance(error, NoSpace))
+
+    @property
+    def threads(self) -> bool:
+        """Whether its workers are threads."""
+        return self.repo.threads
 
     def has(self, name: ObjectName) -> bool:
         """Also where a parent of the repo has it."""
@@ -163,15 +175,19 @@ class Transaction:
         return size
 
     def hand_over(self) -> Handed:
-        """In a forked worker: the file objects added since the last time, for the parent's `take_over`."""
-        handed = Handed([name.checksum for name in self.added if name.type == ObjectType.FILE], list(self._adopted))
+        """In a worker: what it added since the last time, for `take_over`. A thread has added it here already."""
+        if os.getpid() == self._pid:
+            return Handed(0, [], [])
+        new = [name.checksum for name in self.added if name.type == ObjectType.FILE]
+        handed = Handed(self._files.pop(os.getpid(), 0), new, list(self._adopted))
         self.added.clear()
         self._adopted.clear()
         return handed
 
-    def take_over(self, handed: Handed, total: int) -> None:
-        """What a worker handed over, when it was given `total` file objects to add."""
-        self._files += total
+    def take_over(self, handed: Handed, unchanged: int = 0) -> None:
+        """What a worker handed over; `unchanged` file objects count besides, which it found here as they shall be."""
+        with self._counting:
+            self._files[self._pid] += handed.files + unchanged
         self.added.update(ObjectName(checksum, ObjectType.FILE) for checksum in handed.new)
         self._adopted.update(handed.adopted)
 
@@ -179,7 +195,7 @@ class Transaction:
         """Of what was added so far."""
         files_new = [name.checksum for name in self.added if name.type == ObjectType.FILE]
         size = sum(self.look(checksum)[1] for checksum in files_new)
-        return Counts(self._metadata, len(self.added) - len(files_new), self._files, len(files_new), size)
+        return Counts(self._metadata, len(self.added) - len(files_new), self._files[self._pid], len(files_new), size)
 
     # Objects that were added, or were there before
 
@@ -285,7 +301,8 @@ class Transaction:
                 name = ObjectName(checksum, ObjectType.FILE)
                 if expected is not None or not self._has_own(name):
                     self._add_named(source, name)
-        self._files += 1
+        with self._counting:
+            self._files[os.getpid()] += 1
         return checksum
 
     def _add_named(self, source: Source, name: ObjectName) -> None:

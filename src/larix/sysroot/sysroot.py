@@ -43,7 +43,7 @@ class SysrootOptions:
     `older_names` calls entries ostree-N-STATEROOT.conf, as the C tool did until 2023, not ostree-N.conf;
     `aborting_freeze`, for tests, fails where the new boot configuration has been written and is not yet in use;
     `lock_timeout` is for how many seconds another process is waited for, negative for ever, and `tell_holder` is called
-    with who that is."""
+    with who that is. `threads` is as for a Repo."""
 
     mutable: bool = False
     with_dtb: bool = True
@@ -51,6 +51,7 @@ class SysrootOptions:
     aborting_freeze: bool = False
     lock_timeout: float = -1
     tell_holder: Tell | None = None
+    threads: bool = False
 
 
 class Sysroot:
@@ -66,7 +67,7 @@ class Sysroot:
         try:
             if not os.access(REPO, os.F_OK, dir_fd=self.fd):
                 raise NotFound(f"{path} is no sysroot: it has no {REPO}; `larix admin init-fs {path}` makes one")
-            self.repo = Repo.of_sysroot(path)
+            self.repo = Repo.of_sysroot(path, threads=self.options.threads)
         except BaseException:
             os.close(self.fd)
             raise
