@@ -226,6 +226,10 @@ def break_off(bench: Bench, fault: int, at: int) -> bool:
     assert between.keys() >= bench.old.keys() & bench.new.keys(), where
     for name, value in between.items():
         assert value in (bench.old.get(name), bench.new.get(name)), (name, where)
+    if fault != KILL:
+        refs = {name: value for name, value in between.items() if name != "deployments"}
+        whole = [{name: side.get(name, value) for name, value in refs.items()} for side in (bench.old, bench.new)]
+        assert refs in whole, where
     if outcome.done is not None and outcome.done.status == 0:
         assert between == bench.new, where
         return False

@@ -200,6 +200,40 @@ def test_killed(c_repos: dict[str, Path], tmp_path: Path, url: str, mode: str) -
         assert len([*(repo / "extensions/larix/damaged").iterdir()]) == len(KINDS)
 
 
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [
+        *((kind, "--repair") for kind in KINDS),
+        # A commit that cannot be read, and that a ref names, is an error first.
+        *((kind, "--delete") for kind in KINDS if kind != "commit"),
+    ],
+)
+def test_no_commit_claims_what_was_taken(c_repos: dict[str, Path], tmp_path: Path, kind: str, how: str) -> None:
+    """Killed at any change: what is not there any more, its commits do not promise."""
+    repo = make_repo(tmp_path / "repo", "archive", c_repos, "http://localhost:9")
+    damage(victim := objects(repo, kind)[0], "cut")
+    subprocess.run(["cp", "-a", repo, tmp_path / "bad"], check=True)
+    changes = run_until(0, 0, f"--repo={repo}", "fsck", how).changes
+    assert not victim.exists()
+    seen = set()
+    # The last one is not killed.
+    for at in range(1, changes + 2):
+        shutil.rmtree(repo)
+        subprocess.run(["cp", "-a", tmp_path / "bad", repo], check=True)
+        run_until(KILL, at, f"--repo={repo}", "fsck", how)
+        seen.add(victim.exists())
+        if victim.exists():
+            continue
+        if kind == "commit":
+            assert (repo / f"state/{victim.parent.name}{victim.stem}.commitpartial").exists(), at
+        else:
+            # By the C tool: it passes over partial commits, and counts them.
+            done = run_c(f"--repo={repo}", "fsck", "--all", check=False)
+            assert "missing" not in done.stderr, at
+            assert "partial commits" in done.stdout, at
+    assert seen == {True, False}
+
+
 @pytest.fixture
 def broken_sector(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Makes objects whose path ends so be opened, and then not read."""

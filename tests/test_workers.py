@@ -186,7 +186,9 @@ def test_the_keyboard_ends_a_commit_at_once(tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree/hole").touch()
     os.truncate(tmp_path / "tree/hole", 1 << 40)
-    command = [sys.executable, "-m", "larix", f"--repo={repo}", "commit", "-b", "x", str(tmp_path / "tree")]
+    # A shell's background jobs, of which this may be one, ignore it.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "larix", f"--repo={repo}"]
+    command += ["commit", "-b", "x", str(tmp_path / "tree")]
     with subprocess.Popen(command, start_new_session=True) as process:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         while not children.read_text():

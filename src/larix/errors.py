@@ -26,6 +26,10 @@ class Busy(Error):
     """Another process holds the lock."""
 
 
+class Moved(Error):
+    """A ref has another commit than the one that it was to be changed from; nothing was changed."""
+
+
 class NoSpace(Error):
     """The file system is full."""
 

@@ -125,7 +125,8 @@ def run(args: argparse.Namespace) -> None:
                 checksum = parent
             else:
                 timestamp = parse_date(args.timestamp) if args.timestamp else now()
-                checksum = commit_tree(transaction, root, timestamp, args.branch, options)
+                expected = parent if args.parent is None and not args.orphan else ...
+                checksum = commit_tree(transaction, root, timestamp, args.branch, options, expected=expected)
             counts = transaction.counts() if args.table_output else None
             transaction.commit()
         if repo.config.find_bool("core", "commit-update-summary", False):

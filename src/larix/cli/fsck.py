@@ -174,10 +174,12 @@ def deal_with(
         print(message, file=sys.stderr)
         if args.delete:
             damaged.update(dict.fromkeys(users))
-    if args.delete:
-        with Exclusive(repo) as exclusive:
-            exclusive.delete([finding.name for finding in found if not finding.missing])
     for commit in damaged:
         print(f"Marking commit as partial: {commit}", file=sys.stderr)
-    fsck.mark_damaged(repo, damaged)
+    if args.delete:
+        with Exclusive(repo) as exclusive:
+            exclusive.mark_damaged(damaged)
+            exclusive.delete([finding.name for finding in found if not finding.missing])
+    else:
+        fsck.mark_damaged(repo, damaged)
     raise Corrupt(f"Repository corruption encountered: {len(found)} of the objects are missing or corrupt")

@@ -75,7 +75,7 @@ def create(repo: Repo, args: argparse.Namespace, rev: str) -> None:
             if is_there and not args.force:
                 raise Invalid(f"--create specified but ref {new} already exists")
             if not args.alias:
-                transaction.set_ref(remote, ref, repo.resolve(rev))
+                transaction.set_ref(remote, ref, repo.resolve(rev), expected=... if args.force else None)
             elif remote is not None:
                 raise Invalid(f"Cannot create alias to remote ref: {new}; an alias is a branch of this repo")
             elif (None, rev) not in repo.refs():
@@ -87,14 +87,15 @@ def create(repo: Repo, args: argparse.Namespace, rev: str) -> None:
 
 def delete(repo: Repo, prefixes: list[str]) -> None:
     aliases = repo.aliases()
-    doomed = [key for key in repo.refs() if any(is_below(names.refspec(*key), prefix) for prefix in prefixes)]
+    there = repo.refs()
+    doomed = [key for key in there if any(is_below(names.refspec(*key), prefix) for prefix in prefixes)]
     for alias, target in aliases.items():
         if (None, target) in doomed and (None, alias) not in doomed:
             raise Invalid(f"Ref '{target}' has an active alias: '{alias}'")
     with Transaction(repo) as transaction:
         # No moment shows an alias of nothing.
         for remote, ref in sorted(doomed, key=lambda key: key[1] not in aliases):
-            transaction.set_ref(remote, ref, None)
+            transaction.set_ref(remote, ref, None, expected=there[remote, ref])
         transaction.commit()
 
 

@@ -18,11 +18,11 @@ def configure(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     with open_repo(args) as repo:
-        if (None, check_ref(args.ref)) not in repo.refs():
+        if (before := repo.refs().get((None, check_ref(args.ref)))) is None:
             raise NotFound(f"Invalid ref '{args.ref}': there is no such branch in {repo.path}")
         commit = repo.resolve(args.commit)
         if not repo.has(ObjectName(commit, ObjectType.COMMIT)):
             raise NotFound(f"Commit {commit} is not in {repo.path}")
         with Transaction(repo) as transaction:
-            transaction.set_ref(None, args.ref, commit)
+            transaction.set_ref(None, args.ref, commit, expected=before)
             transaction.commit()

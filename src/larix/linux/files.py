@@ -163,8 +163,8 @@ def write_parts(fd: int, parts: list[bytes | bytearray]) -> None:
         write_all(fd, b"".join(parts)[done:])
 
 
-def put(name: str, dir_fd: int, parts: Iterable[bytes | bytearray]) -> None:
-    """Make the new file `name`, 0644, hold these parts; those of a list go in one call."""
+def put(name: str, dir_fd: int, parts: Iterable[bytes | bytearray], *, durable: bool = False) -> None:
+    """Make the new file `name`, 0644, hold these parts; those of a list go in one call. `durable`: not yet its name."""
     with closing(create(name, dir_fd, 0o644)) as fd:
         if isinstance(parts, list):
             write_parts(fd, parts)
@@ -172,6 +172,8 @@ def put(name: str, dir_fd: int, parts: Iterable[bytes | bytearray]) -> None:
             for part in parts:
                 write_all(fd, part)
         set_mode(fd, 0o644)
+        if durable:
+            sync(fd)
 
 
 def set_mode(fd: int, mode: int) -> None:
@@ -366,6 +368,12 @@ def sync(fd: int) -> None:
     os.fsync(fd)
 
 
+def sync_directory(name: str, dir_fd: int) -> None:
+    """Make durable what was made, renamed or removed in it, but not what these files hold."""
+    with closing(open_directory(name or ".", dir_fd)) as fd:
+        os.fsync(fd)
+
+
 def sync_file_system(fd: int) -> None:
     syscalls.syncfs(fd)
 
@@ -384,15 +392,14 @@ def pieces(fd: int) -> Iterator[bytes]:
 
 
 def replace(name: str, data: bytes, dir_fd: int, *, durable: bool = True, temporary: str | None = None) -> None:
-    """Give the file `name` this content, 0644: a reader sees the old or the new, whole.
+    """Give the file `name` this content, 0644: a reader sees the old or the new, whole. `durable`: on the disk, too.
 
     It is written as `temporary` first. Without that, it is written beside `name`, which one process at a time may do.
     """
-    with _replacing(name, dir_fd, temporary) as made, closing(create(made, dir_fd)) as fd:
-        write_all(fd, data)
-        set_mode(fd, 0o644)
-        if durable:
-            sync(fd)
+    with _replacing(name, dir_fd, temporary) as made:
+        put(made, dir_fd, [data], durable=durable)
+    if durable:
+        sync_directory(os.path.dirname(name), dir_fd)
 
 
 def read_whole(path: str) -> bytes:

@@ -15,6 +15,7 @@ from larix.ops.scan import lay_directory
 from larix.ops.sizes import find_sizes
 from larix.ops.tree import Directory, Stored, add_tree
 from larix.progress import NO_PROGRESS, Progress
+from larix.repo.ref_changes import Expected
 from larix.repo.refs import find_ref
 from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
@@ -50,22 +51,33 @@ def commit_directory(
     Its parent is what the branch has now, unless the options name one. Raises Error; then the repo is as it was.
     """
     options = options or CommitOptions()
+    expected: Expected = ...
     if options.parent is None:
-        options = replace(options, parent=find_ref(repo.fd, *parse_refspec(branch)))
+        expected = find_ref(repo.fd, *parse_refspec(branch))
+        options = replace(options, parent=expected)
     with Transaction(repo) as transaction:
         top = Directory()
         lay_directory(transaction, top, path, modifier, progress=progress)
         transaction.start_writing()
-        checksum = commit_tree(transaction, add_tree(transaction, top), timestamp, branch, options)
+        checksum = commit_tree(transaction, add_tree(transaction, top), timestamp, branch, options, expected=expected)
         progress.start("Writing")
         transaction.commit()
     return checksum
 
 
 def commit_tree(
-    transaction: Transaction, root: Stored, timestamp: int, branch: str | None, options: CommitOptions | None = None
+    transaction: Transaction,
+    root: Stored,
+    timestamp: int,
+    branch: str | None,
+    options: CommitOptions | None = None,
+    *,
+    expected: Expected = ...,
 ) -> Checksum:
-    """Add a commit of the tree `root`, and point `branch` (or REMOTE:REF) there. `timestamp`: seconds since 1970."""
+    """Add a commit of the tree `root`, and point `branch` (or REMOTE:REF) there. `timestamp`: seconds since 1970.
+
+    `expected` is what the branch must have until then: what the parent was taken from.
+    """
     options = options or CommitOptions()
     pairs = list(options.metadata.pairs)
     if options.bindings:
@@ -80,5 +92,5 @@ def commit_tree(
     if options.detached is not None:
         transaction.set_detached_metadata(checksum, gvariant.encode(DETACHED_TYPE, options.detached.pairs))
     if branch is not None:
-        transaction.set_ref(*parse_refspec(branch), checksum)
+        transaction.set_ref(*parse_refspec(branch), checksum, expected=expected)
     return checksum

@@ -7,6 +7,7 @@ from larix.formats.objects import DirMeta, DirTree, Metadata, ObjectType
 from larix.gvariant import Variant
 from larix.ops.commit import CommitOptions, commit_tree
 from larix.ops.tree import Stored
+from larix.repo.refs import find_ref
 from larix.repo.repo import Repo
 from larix.repo.summary import write_summary
 from larix.repo.transaction import Transaction
@@ -24,7 +25,8 @@ def update_summary(repo: Repo, more: Sequence[tuple[str, Variant]] = ()) -> None
         with Transaction(repo) as transaction:
             tree = transaction.add_metadata(ObjectType.DIR_TREE, DirTree({}, {}).encode())
             meta = transaction.add_metadata(ObjectType.DIR_META, DirMeta(0, 0, DIRECTORY_MODE).encode())
-            options = CommitOptions(metadata=Metadata([*more]), parent=repo.refs().get((None, METADATA_REF)))
-            commit_tree(transaction, Stored(tree, meta), int(time.time()), METADATA_REF, options)
+            before = find_ref(repo.fd, None, METADATA_REF)
+            options = CommitOptions(metadata=Metadata([*more]), parent=before)
+            commit_tree(transaction, Stored(tree, meta), int(time.time()), METADATA_REF, options, expected=before)
             transaction.commit()
     write_summary(repo, more)

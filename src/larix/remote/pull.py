@@ -19,6 +19,7 @@ from larix.ops.bindings import check_bindings
 from larix.ops.walk import MAX_DEPTH
 from larix.progress import NO_PROGRESS, Progress
 from larix.remote.source import Pulled, Source
+from larix.repo import refs as refs_here
 from larix.repo.object_errors import differing
 from larix.repo.repo import Repo
 from larix.repo.transaction import Handed, Transaction
@@ -276,38 +277,47 @@ def pull(
     """
     options = options or PullOptions()
     targets: dict[tuple[str | None, str], Checksum] = {}
+    # What they have now, and must have at the end.
+    before: dict[tuple[str | None, str], Checksum | None] = {}
     commits: dict[Checksum, list[Asked]] = {}
     for name, given in refs.items():
         if is_checksum(name):
             commits.setdefault(Checksum(name), [])
             continue
+        before[mirrored, name] = find_here(repo, remote, mirrored, name)
         commit = targets[mirrored, name] = given or source.find_ref(name)
-        oldest = age_here(repo, remote, mirrored, name)
-        commits.setdefault(commit, []).append(Asked(name, options.collection, oldest))
+        commits.setdefault(commit, []).append(Asked(name, options.collection, age_here(repo, remote, mirrored, name)))
     for (collection, name), commit in (mirrors or {}).items():
         targets[collection, name] = commit
-        oldest = age_here(repo, remote, collection, name)
-        commits.setdefault(commit, []).append(Asked(name, collection, oldest))
+        before[collection, name] = find_here(repo, remote, collection, name)
+        commits.setdefault(commit, []).append(Asked(name, collection, age_here(repo, remote, collection, name)))
     with Transaction(repo, resumable=True) as transaction:
         transaction.plain_files = options.plain_files
         pulled = Puller(source, transaction, options, progress).run(commits)
         for (kept_by, name), commit in targets.items():
+            expected = before[kept_by, name]
             if kept_by is None:
-                transaction.set_ref(remote, name, commit)
+                transaction.set_ref(remote, name, commit, expected=expected)
             else:
-                transaction.set_collection_ref(kept_by, name, commit)
+                transaction.set_collection_ref(kept_by, name, commit, expected=expected)
         progress.start("Writing")
         transaction.commit()
     return pulled
 
 
+def find_here(repo: Repo, remote: str | None, collection: str | None, ref: str) -> Checksum | None:
+    """What a branch has in this repo itself: of a mirrored collection, or of a remote, or its own."""
+    if collection is not None and collection != repo.collection_id:
+        return refs_here.find_at(repo.fd, refs_here.mirror_path(collection, ref), ref)
+    return refs_here.find_ref(repo.fd, remote if collection is None else None, ref)
+
+
 def age_here(repo: Repo, remote: str | None, collection: str | None, ref: str) -> int:
-    """Of what the ref has here, in seconds since 1970; 0 where there is nothing that could be read."""
-    if collection is not None:
-        found = repo.collection_refs().get((collection, ref))
-    else:
-        found = repo.find_ref(f"{remote}:{ref}" if remote is not None else ref)
+    """Of what a branch has in this repo or its parents, in seconds since 1970; 0 where nothing could be read."""
     try:
+        found = find_here(repo, remote, collection, ref)
+        if found is None and repo.parent is not None:
+            return age_here(repo.parent, remote, collection, ref)
         return repo.load_commit(found).timestamp if found is not None else 0
     except Error:
         return 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from larix.errors import Corrupt, Error, FetchFailed, Invalid, NotFound, Unsupported
 from larix.formats.checksum import Checksum
 from larix.formats.objects import ObjectName, ObjectType
-from larix.ops.fsck import Finding, check, check_all, find_uses, mark_damaged
+from larix.ops.fsck import Finding, check, check_all, find_uses
 from larix.remote.open import open_source
 from larix.remote.pull import PullOptions, pull
 from larix.repo.exclusive import Exclusive
@@ -47,12 +47,12 @@ def repair(repo: Repo, found: Sequence[Finding], commits: Iterable[Checksum], re
     new = {*result.found}
     while True:
         tried |= new
-        with Exclusive(repo) as exclusive:
-            result.aside |= exclusive.move_aside(finding.name for finding in result.left if not finding.missing)
         users = find_uses(repo, commits, tried).values()
         damaged = {commit for commit in commits if repo.is_damaged(commit)}
         damaged.update(*(uses.commits for uses in users))
-        mark_damaged(repo, damaged)
+        with Exclusive(repo) as exclusive:
+            exclusive.mark_damaged(damaged)
+            result.aside |= exclusive.move_aside(finding.name for finding in result.left if not finding.missing)
         for remote in remotes:
             damaged -= _complete(repo, remote, damaged, result.failures)
         result.left = list(check(repo, commits))

@@ -2,6 +2,7 @@
 
 from larix.formats.keyfile import KeyFile
 from larix.linux import files
+from larix.repo.locking import lock_changes
 from larix.repo.repo import MAX_CONFIG_SIZE, Repo
 from larix.repo.staging import temporary_path
 
@@ -13,22 +14,25 @@ def read_config(repo: Repo) -> KeyFile:
 
 
 def write_config(repo: Repo, config: KeyFile) -> None:
+    """While the changes of the repo are locked, since it was read."""
     with files.doing(f"Writing {repo.path}/config"):
         files.replace("config", str(config).encode(), repo.fd, temporary=temporary_path())
     repo.config = config
 
 
 def set_option(repo: Repo, group: str, key: str, value: str) -> None:
-    config = read_config(repo)
-    if config.find(group, key) != value:
-        config.set(group, key, value)
-        write_config(repo, config)
+    with lock_changes(repo):
+        config = read_config(repo)
+        if config.find(group, key) != value:
+            config.set(group, key, value)
+            write_config(repo, config)
 
 
 def remove_option(repo: Repo, group: str, key: str) -> bool:
     """Whether it was there."""
-    config = read_config(repo)
-    found = config.remove(group, key)
-    if found:
-        write_config(repo, config)
+    with lock_changes(repo):
+        config = read_config(repo)
+        found = config.remove(group, key)
+        if found:
+            write_config(repo, config)
     return found

@@ -10,8 +10,9 @@ from larix.formats.checksum import Checksum
 from larix.formats.objects import Metadata, ObjectName, ObjectType
 from larix.gvariant import Variant, encode
 from larix.linux import files
+from larix.repo import partial
 from larix.repo.locking import lock_repo
-from larix.repo.repo import Repo, partial_path
+from larix.repo.repo import Repo
 from larix.repo.staging import temporary_path
 
 # Where what was damaged is kept for whoever wants to look at it; the place the format leaves to programs.
@@ -26,12 +27,20 @@ class Exclusive:
         repo.check_writable()
         self.repo = repo
         self._lock = lock_repo(repo, exclusive=True)
+        # Commits whose marks outlive them.
+        self._marked: set[Checksum] = set()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._lock.close()
+
+    def mark_damaged(self, commits: Iterable[Checksum]) -> None:
+        """Note, on the disk, that objects of these commits are missing. Comes before they are taken out of the repo."""
+        self._marked.update(commits)
+        with files.doing(f"Marking commits of repo {self.repo.path}"):
+            partial.mark(self.repo, dict.fromkeys(self._marked, True))
 
     def delete(self, names: Iterable[ObjectName]) -> None:
         """Delete objects; a commit's detached metadata goes with it, and a tombstone comes where the config wants it.
@@ -45,7 +54,7 @@ class Exclusive:
                 self._delete_commit(commit)
             if self.repo.fsync:
                 for prefix in {name.checksum[:2] for name in commits}:
-                    self._sync(prefix)
+                    files.sync_directory(prefix, self.repo.objects_fd)
             for name in names:
                 if name.type != ObjectType.COMMIT:
                     files.remove(self.repo.object_path(name), self.repo.objects_fd)
@@ -79,12 +88,8 @@ class Exclusive:
         files.remove(repo.object_path(name), repo.objects_fd)
         with suppress(FileNotFoundError):
             files.remove(repo.object_path(ObjectName(name.checksum, ObjectType.COMMIT_META)), repo.objects_fd)
-        with suppress(FileNotFoundError):
-            files.remove(partial_path(name.checksum), repo.fd)
-
-    def _sync(self, prefix: str) -> None:
-        with files.closing(files.open_directory(prefix, self.repo.objects_fd)) as fd:
-            files.sync(fd)
+        if name.checksum not in self._marked:
+            partial.unmark(repo, [name.checksum])
 
 
 def _tombstone(commit: Checksum) -> bytes:

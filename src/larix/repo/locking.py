@@ -1,4 +1,8 @@
-"""The lock of a repo: held shared by those who add to it, exclusive by those who delete."""
+"""The locks of a repo.
+
+.lock                   shared by those who add to it, exclusive for those who delete; the C tool's too
+extensions/larix/lock   for who reads, changes and writes what there is one of: the refs, the summary, the config
+"""
 
 import os
 from contextlib import ExitStack
@@ -6,6 +10,8 @@ from contextlib import ExitStack
 from larix.linux import files
 from larix.linux.lock import lock_file
 from larix.repo.repo import Repo
+
+CHANGES = "extensions/larix/lock"
 
 
 def lock_repo(repo: Repo, *, exclusive: bool) -> ExitStack:
@@ -17,5 +23,16 @@ def lock_repo(repo: Repo, *, exclusive: bool) -> ExitStack:
     if repo.config.find_bool("core", "locking", True):
         with files.doing(f"Locking repo {repo.path}"):
             lock = lock_file(".lock", repo.fd, exclusive=exclusive, timeout=repo.lock_timeout)
+        held.callback(os.close, lock)
+    return held
+
+
+def lock_changes(repo: Repo) -> ExitStack:
+    """To be held for as short as can be. The rest is as for `lock_repo`."""
+    held = ExitStack()
+    if repo.config.find_bool("core", "locking", True):
+        with files.doing(f"Locking repo {repo.path}"):
+            files.make_parents(CHANGES, repo.fd)
+            lock = lock_file(CHANGES, repo.fd, exclusive=True, timeout=repo.lock_timeout)
         held.callback(os.close, lock)
     return held

@@ -14,11 +14,10 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 
-from larix.errors import Corrupt, Error, Invalid, NotFound
+from larix.errors import Corrupt, NotFound
 from larix.formats.checksum import Checksum, is_checksum
 from larix.formats.names import check_collection, check_ref, check_remote
 from larix.linux import files
-from larix.repo.staging import temporary_path
 
 HEADS, REMOTES, MIRRORS = "refs/heads", "refs/remotes", "refs/mirrors"
 MAX_SIZE = 4096
@@ -37,8 +36,13 @@ def mirror_path(collection: str, ref: str) -> str:
 
 
 def find_ref(repo_fd: int, remote: str | None, ref: str) -> Checksum | None:
+    return find_at(repo_fd, ref_path(remote, ref), ref)
+
+
+def find_at(repo_fd: int, path: str, name: str) -> Checksum | None:
+    """What the ref at this path has; `name` is for messages. Raises Corrupt."""
     try:
-        return _read(repo_fd, ref_path(remote, ref), ref)
+        return _read(repo_fd, path, name)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
 
@@ -105,6 +109,13 @@ def list_aliases(repo_fd: int) -> dict[str, str]:
     return found
 
 
+def list_below(repo_fd: int, path: str) -> Iterator[str]:
+    """Paths of the refs of which this one is a part."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for below in _walk(repo_fd, path):
+            yield f"{path}/{below}"
+
+
 def _walk(repo_fd: int, top: str, below: str = "") -> Iterator[str]:
     """Raises FileNotFoundError where `top` is not there."""
     try:
@@ -124,43 +135,3 @@ def _walk(repo_fd: int, top: str, below: str = "") -> Iterator[str]:
             yield from _walk(repo_fd, top, f"{below}{entry.name}/")
         else:
             yield below + entry.name
-
-
-def write(repo_fd: int, path: str, checksum: Checksum, *, durable: bool = True) -> None:
-    """Where the path is an alias, it is one no longer."""
-    try:
-        files.make_parents(path, repo_fd)
-        files.replace(path, checksum.encode() + b"\n", repo_fd, durable=durable, temporary=temporary_path())
-    except (NotADirectoryError, FileExistsError, IsADirectoryError):
-        raise _in_the_way(path) from None
-
-
-def write_alias(repo_fd: int, alias: str, ref: str) -> None:
-    """Make `alias` mean the branch `ref`; both are names of branches."""
-    path = ref_path(None, alias)
-    try:
-        files.make_parents(path, repo_fd)
-        target = os.path.relpath(ref_path(None, ref), os.path.dirname(path))
-        files.replace_link(path, target, repo_fd, temporary=temporary_path())
-    except (NotADirectoryError, FileExistsError, IsADirectoryError):
-        raise _in_the_way(path) from None
-
-
-def _in_the_way(path: str) -> Invalid:
-    return Invalid(f"Ref {path.split('/', 2)[2]} cannot stand beside another ref that is a part of its name")
-
-
-def delete(repo_fd: int, path: str) -> None:
-    """Remove the ref and the directories above it that are empty then."""
-    try:
-        files.remove(path, repo_fd)
-    except (FileNotFoundError, IsADirectoryError):
-        raise Error(f"Ref {path.split('/', 2)[2]} does not exist") from None
-    remove_empty(repo_fd, path.rpartition("/")[0])
-
-
-def remove_empty(repo_fd: int, directory: str) -> None:
-    """Remove a directory of refs and those above it, as far as nothing is in them."""
-    parts = directory.split("/")
-    while len(parts) > 2 and files.remove_if_empty("/".join(parts), repo_fd):
-        parts.pop()

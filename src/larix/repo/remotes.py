@@ -17,6 +17,7 @@ from larix.formats.keyfile import KeyFile
 from larix.formats.names import check_remote
 from larix.linux import files
 from larix.repo.config import read_config, write_config
+from larix.repo.locking import lock_changes
 from larix.repo.repo import MAX_CONFIG_SIZE, Repo
 
 SUFFIX = ".conf"
@@ -85,31 +86,33 @@ def add_remote(repo: Repo, remote: Remote, *, replace: bool = False) -> None:
     """Write the remote to the config, or to a file of its own where core.add-remotes-config-dir says so, as it does
     for the repo of this machine. Raises Invalid where it is there already and is not to be replaced."""
     group = _group(remote.name)
-    config = read_config(repo)
-    found = _find_file(repo, group)
-    if (found is not None or group in config.groups()) and not replace:
-        raise Invalid(f'Remote configuration for "{remote.name}" already exists; --force replaces it')
-    to_file = config.find_bool("core", "add-remotes-config-dir", repo.adds_to_remotes_dir)
-    if found is None and repo.remotes_dir is not None and group not in config.groups() and to_file:
-        own_file = f"{remote.name}{SUFFIX}"
-        found = next((found for found in _more_configs(repo) if found[0] == own_file), (own_file, KeyFile()))
-    name, changed = found or (None, config)
-    changed.remove_group(group)
-    for key, value in remote.options.items():
-        changed.set(group, key, value)
-    _write(repo, name, changed)
+    with lock_changes(repo):
+        config = read_config(repo)
+        found = _find_file(repo, group)
+        if (found is not None or group in config.groups()) and not replace:
+            raise Invalid(f'Remote configuration for "{remote.name}" already exists; --force replaces it')
+        to_file = config.find_bool("core", "add-remotes-config-dir", repo.adds_to_remotes_dir)
+        if found is None and repo.remotes_dir is not None and group not in config.groups() and to_file:
+            own_file = f"{remote.name}{SUFFIX}"
+            found = next((found for found in _more_configs(repo) if found[0] == own_file), (own_file, KeyFile()))
+        name, changed = found or (None, config)
+        changed.remove_group(group)
+        for key, value in remote.options.items():
+            changed.set(group, key, value)
+        _write(repo, name, changed)
 
 
 def delete_remote(repo: Repo, name: str) -> bool:
     """Whether it was there."""
     group = _group(name)
-    config = read_config(repo)
-    found = (None, config) if group in config.groups() else _find_file(repo, group)
-    if found is None:
-        return False
-    found[1].remove_group(group)
-    _write(repo, *found)
-    return True
+    with lock_changes(repo):
+        config = read_config(repo)
+        found = (None, config) if group in config.groups() else _find_file(repo, group)
+        if found is None:
+            return False
+        found[1].remove_group(group)
+        _write(repo, *found)
+        return True
 
 
 def _more_configs(repo: Repo) -> Iterator[tuple[str, KeyFile]]:

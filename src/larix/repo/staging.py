@@ -118,8 +118,7 @@ class Staging:
         if not prefixes or not durable:
             return
         for prefix in prefixes:
-            with files.closing(files.open_directory(prefix, objects_fd)) as fd:
-                files.sync(fd)
+            files.sync_directory(prefix, objects_fd)
         files.sync(objects_fd)
 
     def has_left(self, path: str) -> bool:

@@ -10,6 +10,7 @@ from larix.formats.objects import Metadata, ObjectName, ObjectType, to_wire_time
 from larix.formats.summary import COLLECTION_ID, COLLECTION_MAP, Summary, SummaryRef, encode_collections
 from larix.gvariant import Variant
 from larix.linux import files
+from larix.repo.locking import lock_changes
 from larix.repo.repo import Repo
 from larix.repo.staging import temporary_path
 
@@ -49,11 +50,18 @@ def _describe(repo: Repo, checksum: Checksum) -> SummaryRef:
 
 def write_summary(repo: Repo, more: Iterable[tuple[str, Variant]] = ()) -> None:
     """Write the summary anew. A signature of the old one is removed, since it can no longer be right."""
-    store_summary(repo, build_summary(repo, int(time.time()), more).encode())
+    with lock_changes(repo):
+        # The refs as they are now: whoever changes them later writes it again.
+        _store(repo, build_summary(repo, int(time.time()), more).encode())
 
 
 def store_summary(repo: Repo, data: bytes) -> None:
     """Put a whole summary, that of the server for a mirror, in place of the old one and its signature."""
+    with lock_changes(repo):
+        _store(repo, data)
+
+
+def _store(repo: Repo, data: bytes) -> None:
     with files.doing(f"Writing {repo.path}/{PATH}"):
         files.replace(PATH, data, repo.fd, durable=repo.fsync, temporary=temporary_path())
         with suppress(FileNotFoundError):

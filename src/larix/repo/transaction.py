@@ -21,13 +21,15 @@ from larix.linux import files
 from larix.linux.early_sync import EarlySync
 from larix.repo.bare_user_only import check_mode
 from larix.repo.layout import Read, StoredFile
-from larix.repo.locking import lock_repo
+from larix.repo.locking import lock_changes, lock_repo
 from larix.repo.object_errors import differing
 from larix.repo.pending import Pending
+from larix.repo.ref_changes import Expected
 from larix.repo.repo import Repo
 from larix.repo.sources import CannotLink, Inode, Shared, Source, of_content, of_packed
 from larix.repo.space import Space
 from larix.repo.staging import EXPIRY, Staging
+from larix.repo.summary import write_summary
 
 # Bytes of a file that the disk is to take at once; for less it is not worth the call.
 LARGE = 1 << 20
@@ -240,16 +242,21 @@ class Transaction:
         """Note at commit whether objects that this commit reaches may be missing here, and whether fsck found so."""
         self._pending.set_partial(commit, partial, damaged)
 
-    def set_ref(self, remote: str | None, ref: str, checksum: Checksum | None) -> None:
-        """Point the ref there, or remove it, at commit. Raises Invalid for a name that is none."""
-        self._pending.set_ref(remote, ref, checksum)
+    def set_ref(self, remote: str | None, ref: str, checksum: Checksum | None, *, expected: Expected = ...) -> None:
+        """Point the ref there, or remove it, at commit; where it then is not at `expected`, if given, that fails.
 
-    def set_collection_ref(self, collection: str, ref: str, checksum: Checksum | None) -> None:
+        Raises Invalid for a name that is none.
+        """
+        self._pending.set_ref(remote, ref, checksum, expected)
+
+    def set_collection_ref(
+        self, collection: str, ref: str, checksum: Checksum | None, *, expected: Expected = ...
+    ) -> None:
         """The same for a branch of a collection: of this repo, where the collection is its own, else a mirror's."""
         if collection == self.repo.collection_id:
-            self.set_ref(None, ref, checksum)
+            self.set_ref(None, ref, checksum, expected=expected)
         else:
-            self._pending.set_mirrored(collection, ref, checksum)
+            self._pending.set_mirrored(collection, ref, checksum, expected)
 
     def set_alias(self, alias: str, ref: str) -> None:
         """Make the branch `alias` mean the branch `ref`, at commit. Raises Invalid for a name that is none."""
@@ -261,13 +268,16 @@ class Transaction:
             self._early_sync = EarlySync(self._fd)
 
     def commit(self) -> None:
-        """Called once, at the end. All is durable when it returns, where core.fsync is on."""
+        """Called once, at the end. All is durable when it returns, where core.fsync is on.
+
+        Raises Moved, and Invalid where a ref cannot have its name; then nothing is placed, and no ref changed.
+        """
         repo = self.repo
         if repo.fails_before_commit:
             self._resumable = True
             raise Error("Nothing was committed, as OSTREE_REPO_TEST_ERROR_PRE_COMMIT wanted")
         with files.doing(f"Writing to repo {repo.path}"):
-            self._pending.mark_partial(repo)
+            self._pending.check(repo)
             for checksum in self._adopted:
                 files.set_mtime(self._staging_path(ObjectName(checksum, ObjectType.FILE)), 0, self._fd)
             if self.added and repo.fsync:
@@ -275,19 +285,28 @@ class Transaction:
                     if self._early_sync is not None:
                         self._early_sync.wait()
                     files.sync_file_system(self._fd)
-            # A commit is looked at as a promise that what it reaches is there, so it comes last.
-            commits = {name for name in self.added if name.type == ObjectType.COMMIT}
-            for names in self.added - commits, commits:
-                paths = map(repo.object_path, names)
-                self._staging.place(paths, repo.objects_fd, durable=repo.fsync)
-            for name in commits:
-                # What is here again was not deleted for good.
-                with suppress(FileNotFoundError):
-                    files.remove(repo.object_path(name._replace(type=ObjectType.TOMBSTONE_COMMIT)), repo.objects_fd)
-            self._pending.set_all(repo)
+            with lock_changes(repo):
+                # Now they stay as they are. What has waited for the disk is more than what follows.
+                self._pending.check(repo)
+                self._pending.mark_partial(repo)
+                self._place()
+                self._pending.set_all(repo)
+            if self._pending.changes_refs and repo.config.find_bool("core", "auto-update-summary", False):
+                write_summary(repo)
         self.added.clear()
         self._adopted.clear()
         self._pending = Pending()
+
+    def _place(self) -> None:
+        repo = self.repo
+        # A commit is looked at as a promise that what it reaches is there, so it comes last.
+        commits = {name for name in self.added if name.type == ObjectType.COMMIT}
+        for names in self.added - commits, commits:
+            self._staging.place(map(repo.object_path, names), repo.objects_fd, durable=repo.fsync)
+        for name in commits:
+            # What is here again was not deleted for good.
+            with suppress(FileNotFoundError):
+                files.remove(repo.object_path(name._replace(type=ObjectType.TOMBSTONE_COMMIT)), repo.objects_fd)
 
     def _add(self, source: Source, expected: Checksum | None = None) -> Checksum:
         """The one door for file objects. A pull has asked whether what it expects is there, others have not."""

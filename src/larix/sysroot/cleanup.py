@@ -17,7 +17,7 @@ from larix.linux import files
 from larix.ops.prune import PruneOptions, PrunePlan, execute_prune, plan_prune
 from larix.repo.exclusive import Exclusive
 from larix.repo.locking import lock_repo
-from larix.repo.refs import remove_empty
+from larix.repo.ref_changes import remove_empty
 from larix.repo.transaction import Transaction
 from larix.sysroot.deployment import NAME, Deployment, deploy_path, stateroot_path
 from larix.sysroot.held import Claim, Held, begin_list, check_list, find_held, forget_list

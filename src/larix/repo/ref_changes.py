@@ -1,0 +1,170 @@
+"""Refs and aliases that change together: all of them, or none where something is in the way or fails."""
+
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, suppress
+from types import EllipsisType
+
+from larix.errors import Invalid, Moved, NotFound
+from larix.formats.checksum import Checksum
+from larix.linux import files
+from larix.repo.refs import MAX_SIZE, find_at, list_below, ref_path
+from larix.repo.staging import temporary_path
+
+# What the commit of a ref must be before the change; `...`: whatever it is.
+Expected = Checksum | None | EllipsisType
+
+# From so many files on, one sync of the file system takes less than one of each.
+MANY = 8
+TOP = "refs"
+
+
+class RefChanges:
+    """By their paths in the repo. What is made comes first, an alias after what it means, what is removed last: no
+    moment shows less than there was."""
+
+    def __init__(self) -> None:
+        self._refs: dict[str, Checksum] = {}
+        # To where they lead, as symlinks do.
+        self._aliases: dict[str, str] = {}
+        self._removed: dict[str, None] = {}
+        self._expected: dict[str, Checksum | None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._refs or self._aliases or self._removed)
+
+    def set(self, path: str, checksum: Checksum | None, expected: Expected) -> None:
+        self._forget(path)
+        if checksum is None:
+            self._removed[path] = None
+        else:
+            self._refs[path] = checksum
+        if not isinstance(expected, EllipsisType):
+            self._expected[path] = expected
+
+    def set_alias(self, alias: str, ref: str) -> None:
+        """Both are names of branches. Raises Invalid."""
+        path, target = ref_path(None, alias), ref_path(None, ref)
+        self._forget(path)
+        self._aliases[path] = os.path.relpath(target, os.path.dirname(path))
+
+    def _forget(self, path: str) -> None:
+        for changes in self._refs, self._aliases, self._removed, self._expected:
+            changes.pop(path, None)
+
+    def check(self, repo_fd: int) -> None:
+        """Raises Invalid where a name is in the way, NotFound where there is nothing to remove, Moved."""
+        made = {**self._refs, **self._aliases}
+        for path in made:
+            _check_place(repo_fd, path, made)
+        for path in self._removed:
+            if _look(repo_fd, path) is None:
+                raise NotFound(f"Ref {_name(path)} does not exist")
+        for path, expected in self._expected.items():
+            # One that is there already is as good as made.
+            if (found := find_at(repo_fd, path, _name(path))) not in (expected, self._refs.get(path)):
+                was = f"at {expected}" if expected else "not there"
+                now = f"at {found}" if found else "not there"
+                raise Moved(f"Ref {_name(path)} was {was} and is {now}: something else changed it; try again")
+
+    def make(self, repo_fd: int, *, durable: bool) -> None:
+        """After `check`, while nobody else changes refs. Raises OSError; then all are as they were."""
+        with ExitStack() as temporaries, ExitStack() as undo:
+            for path in (*self._refs, *self._aliases):
+                undo.callback(remove_empty, repo_fd, os.path.dirname(path))
+            written = self._write(repo_fd, temporaries, durable=durable)
+            for path, temporary in written.items():
+                undo.callback(_put_back, repo_fd, path, _look(repo_fd, path))
+                _clear(repo_fd, path)
+                files.rename(temporary, repo_fd, path, repo_fd)
+            for path in self._removed:
+                undo.callback(_put_back, repo_fd, path, _look(repo_fd, path))
+                files.remove(path, repo_fd)
+            undo.pop_all()
+        for path in self._removed:
+            remove_empty(repo_fd, os.path.dirname(path))
+        if durable:
+            _sync_directories(repo_fd, [*written, *self._removed])
+
+    def _write(self, repo_fd: int, temporaries: ExitStack, *, durable: bool) -> dict[str, str]:
+        """Under other names, by the path that each is to have. Those that stay are removed with `temporaries`."""
+        each = len(self._refs) < MANY
+        written = {}
+        for path, content in (*self._refs.items(), *self._aliases.items()):
+            files.make_parents(path, repo_fd)
+            written[path] = temporary = temporary_path()
+            temporaries.callback(_remove_if_there, repo_fd, temporary)
+            if path in self._refs:
+                files.put(temporary, repo_fd, [content.encode() + b"\n"], durable=durable and each)
+            else:
+                files.symlink(content, temporary, repo_fd)
+        if durable and not each:
+            files.sync_file_system(repo_fd)
+        return written
+
+
+def _check_place(repo_fd: int, path: str, made: Mapping[str, str]) -> None:
+    """Raises Invalid where a ref and a directory of refs would have one name."""
+    above = os.path.dirname(path)
+    while above:
+        if above in made or _look(repo_fd, above) is not None:
+            raise Invalid(f"Ref {_name(path)} cannot stand beside ref {_name(above)}, which is a part of its name")
+        above = os.path.dirname(above)
+    if (below := next(list_below(repo_fd, path), None)) is not None:
+        raise Invalid(f"Ref {_name(path)} cannot stand beside ref {_name(below)}, of whose name it is a part")
+
+
+def _name(path: str) -> str:
+    """For messages."""
+    return path.split("/", 2)[-1]
+
+
+def _look(repo_fd: int, path: str) -> bytes | str | None:
+    """What a ref's file holds, or where an alias leads; None where neither is there."""
+    try:
+        mode = os.stat(path, dir_fd=repo_fd, follow_symlinks=False).st_mode
+        if stat.S_ISLNK(mode):
+            return os.readlink(path, dir_fd=repo_fd)
+        return None if stat.S_ISDIR(mode) else files.read(path, repo_fd, MAX_SIZE)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _put_back(repo_fd: int, path: str, before: bytes | str | None) -> None:
+    if before is None:
+        _remove_if_there(repo_fd, path)
+    elif isinstance(before, str):
+        files.replace_link(path, before, repo_fd, temporary=temporary_path())
+    else:
+        files.replace(path, before, repo_fd, temporary=temporary_path())
+
+
+def _remove_if_there(repo_fd: int, path: str) -> None:
+    with suppress(FileNotFoundError, IsADirectoryError):
+        files.remove(path, repo_fd)
+
+
+def _clear(repo_fd: int, path: str) -> None:
+    """Remove directories of the name, in which there are no refs: left by one that was killed, or by another tool."""
+    with suppress(FileNotFoundError):
+        if stat.S_ISDIR(os.stat(path, dir_fd=repo_fd, follow_symlinks=False).st_mode):
+            files.remove_tree(path, repo_fd)
+
+
+def remove_empty(repo_fd: int, directory: str) -> None:
+    """Remove a directory of refs and those above it, as far as nothing is in them."""
+    parts = directory.split("/")
+    while len(parts) > 2 and files.remove_if_empty("/".join(parts), repo_fd):
+        parts.pop()
+
+
+def _sync_directories(repo_fd: int, paths: Iterable[str]) -> None:
+    """Those that hold these refs, and those above, of which some may be new, or lack one that is gone."""
+    directories = set()
+    for path in paths:
+        while path != TOP:
+            directories.add(path := os.path.dirname(path))
+    for directory in sorted(directories):
+        with suppress(FileNotFoundError):
+            files.sync_directory(directory, repo_fd)

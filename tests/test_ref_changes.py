@@ -1,0 +1,198 @@
+"""Refs change together or not at all, from what they were; and what there is one of is changed by one at a time."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+import larix
+from larix.linux import files
+from larix.progress import Progress
+from larix.repo.locking import lock_changes
+from tests.judge import everything, fails, ostree
+from tests.judge import larix as run_larix
+
+A, B = "0" * 64, "1" * 64
+
+
+@pytest.fixture
+def repo(tmp_path: Path, tree: Path) -> Path:
+    repo = tmp_path / "repo"
+    ostree(repo, "init", "--mode=archive")
+    for ref in "a", "b/c":
+        ostree(repo, "commit", "-b", ref, "-s", ref, f"--tree=dir={tree / 'usr'}", "--timestamp=@0")
+    return repo
+
+
+def contents(repo: Path) -> dict[str, bytes | str | None]:
+    """All but what is no one's: the lock, and what is left in no directory."""
+    found: dict[str, bytes | str | None] = {}
+    for path in everything(repo):
+        name = str(path.relative_to(repo))
+        if path.is_symlink():
+            found[name] = os.readlink(path)
+        elif not name.startswith("extensions") and name != ".lock":
+            found[name] = path.read_bytes() if path.is_file() else None
+    return found
+
+
+Change = Callable[[larix.Transaction], None]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t.set_ref(None, "a/b", larix.Checksum(B)),
+        lambda t: t.set_ref(None, "b", larix.Checksum(B)),
+        lambda t: t.set_ref(None, "y/z/w", larix.Checksum(B)),
+        lambda t: t.set_alias("b", "a"),
+        lambda t: t.set_alias("a/b", "b/c"),
+        lambda t: t.set_ref(None, "missing", None),
+        lambda t: t.set_ref(None, "b/c", larix.Checksum(B), expected=larix.Checksum(A)),
+        lambda t: t.set_ref(None, "b/c", larix.Checksum(B), expected=None),
+        lambda t: t.set_ref("origin", "x", larix.Checksum(B), expected=larix.Checksum(A)),
+        lambda t: t.set_collection_ref("org.example", "x", larix.Checksum(B), expected=larix.Checksum(A)),
+    ],
+)
+def test_one_that_cannot_be_set_leaves_all_as_they_were(change: Change, repo: Path) -> None:
+    before = contents(repo)
+    with (
+        pytest.raises((larix.Invalid, larix.NotFound, larix.Moved)),
+        larix.Repo(str(repo)) as opened,
+        larix.Transaction(opened) as transaction,
+    ):
+        commit = transaction.add_metadata(larix.ObjectType.DIR_TREE, larix.DirTree({}, {}).encode())
+        transaction.set_partial(larix.Checksum(A), True)
+        for ref in "y/z", "a":
+            transaction.set_ref(None, ref, commit)
+        transaction.set_alias("alias", "a")
+        change(transaction)
+        transaction.commit()
+    assert contents(repo) == before
+
+
+@pytest.mark.parametrize("there", ["origin:b", "origin:b/c/d"])
+def test_a_pull_whose_second_ref_is_in_the_way(there: str, repo: Path, tmp_path: Path) -> None:
+    ostree(client := tmp_path / "client", "init", "--mode=archive")
+    ostree(client, "remote", "add", "--no-gpg-verify", "origin", repo.as_uri())
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    ostree(client, "commit", "-b", "mine", f"--tree=dir={empty}")
+    ostree(client, "refs", f"--create={there}", "mine")
+    before = contents(client)
+    said = fails(f"--repo={client}", "pull", "origin", "a", "b/c")
+    assert "Ref origin/b" in said
+    assert "cannot stand beside" in said
+    after = {name: what for name, what in contents(client).items() if not name.startswith("tmp/staging-")}
+    assert after == before
+
+
+def test_directories_that_were_left_are_not_in_the_way(repo: Path) -> None:
+    (repo / "refs/heads/d/e/f").mkdir(parents=True)
+    run_larix(repo, "refs", "--create=d", "a")
+    assert ostree(repo, "rev-parse", "d") == ostree(repo, "rev-parse", "a")
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_a_disk_that_fails_in_the_middle(at: int, repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ostree(repo, "refs", "--create=z", "a")
+    ostree(repo, "refs", "--alias", "--create=alias", "a")
+    before = contents(repo)
+    real = {name: getattr(files, name) for name in ("rename", "remove")}
+    calls = count()
+
+    def failing(name: str) -> Callable[..., None]:
+        def call(*args: object) -> None:
+            if any(str(arg).startswith("refs/") for arg in args) and next(calls) == at:
+                raise OSError(5, os.strerror(5))
+            real[name](*args)
+
+        return call
+
+    with larix.Repo(str(repo)) as opened, larix.Transaction(opened) as transaction:
+        for ref in "new/x", "b/c":
+            transaction.set_ref(None, ref, larix.Checksum(A))
+        transaction.set_alias("alias", "b/c")
+        transaction.set_ref(None, "z", None)
+        for name in real:
+            monkeypatch.setattr(files, name, failing(name))
+        with pytest.raises(larix.Error, match="Input/output error"):
+            transaction.commit()
+        assert next(calls) > at
+    assert contents(repo) == before
+
+
+class During(larix.Counting):
+    """Calls back when all is read and nothing is written."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        super().__init__(interval=0)
+        self._call = call
+
+    def start(self, what: str) -> None:
+        if what == "Writing":
+            self._call()
+
+
+def test_two_that_commit_to_one_branch(repo: Path, tree: Path) -> None:
+    """The second would take the first one's commit out of the branch."""
+
+    def interfere() -> None:
+        ostree(repo, "commit", "-b", "a", f"--tree=dir={tree / 'usr'}", "-s", "other")
+
+    progress: Progress = During(interfere)
+    with larix.Repo(str(repo)) as opened, pytest.raises(larix.Moved, match=r"Ref a was at .* and is at .* try again"):
+        larix.commit_directory(opened, str(tree / "usr"), "a", 1, progress=progress)
+    assert ostree(repo, "show", "a").endswith("other")
+
+
+def test_two_that_pull_one_branch(repo: Path, tree: Path, tmp_path: Path) -> None:
+    ostree(client := tmp_path / "client", "init", "--mode=archive")
+    ostree(client, "remote", "add", "--no-gpg-verify", "origin", repo.as_uri())
+    ostree(client, "pull", "origin", "a")
+
+    def interfere() -> None:
+        ostree(repo, "commit", "-b", "a", f"--tree=dir={tree / 'usr'}", "-s", "newest")
+        ostree(client, "pull", "origin", "a")
+
+    ostree(repo, "commit", "-b", "a", f"--tree=dir={tree / 'usr'}", "-s", "newer")
+    with larix.Repo(str(client)) as opened:
+        with pytest.raises(larix.Moved):
+            larix.pull_remote(opened, "origin", ["a"], progress=During(interfere))
+        assert ostree(client, "show", "origin:a").endswith("newest")
+        # To the same commit, both may.
+        ostree(client, "refs", "--delete", "origin:a")
+        larix.pull_remote(opened, "origin", ["a"], progress=During(lambda: ostree(client, "pull", "origin", "a")))
+
+
+def test_changes_wait_for_each_other(repo: Path) -> None:
+    ostree(repo, "config", "set", "core.lock-timeout-secs", "0")
+    with larix.Repo(str(repo)) as opened, lock_changes(opened):
+        for command in (
+            ["config", "set", "x.y", "z"],
+            ["config", "unset", "core.mode"],
+            ["remote", "add", "--no-gpg-verify", "origin", "http://localhost"],
+            ["remote", "delete", "--if-exists", "origin"],
+            ["summary", "-u"],
+            ["refs", "--create=new", "a"],
+            ["refs", "--delete", "a"],
+            ["reset", "a", "b/c"],
+        ):
+            assert "extensions/larix/lock" in fails(f"--repo={repo}", *command), command
+
+
+@pytest.mark.parametrize("what", ["config", "summary"])
+def test_many_writers_at_once(what: str, repo: Path) -> None:
+    ostree(repo, "config", "set", "core.auto-update-summary", "true")
+    words = ["config", "set", "x.y{}", "z"] if what == "config" else ["refs", "--create=ref{}", "a"]
+    command = [sys.executable, "-m", "larix", f"--repo={repo}"]
+    running = [subprocess.Popen([*command, *(word.format(n) for word in words)]) for n in range(12)]
+    assert [process.wait() for process in running] == [0] * 12
+    if what == "config":
+        assert [ostree(repo, "config", "get", f"x.y{n}") for n in range(12)] == ["z"] * 12
+    else:
+        assert ostree(repo, "summary", "-v").count("* ref") == 12
