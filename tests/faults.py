@@ -13,7 +13,7 @@ import pkgutil
 import signal
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from multiprocessing import Value
 from typing import Any
@@ -45,15 +45,22 @@ def run_until(fault: int, at: int, *words: str) -> Outcome:
 
     With KILL its workers are killed too.
     """
-    import_all()
     count = Value("q", 0)
+    done = run_apart(_patched(fault, at, count), *words)
+    assert done is not None or fault == KILL
+    return Outcome(done, count.value)
+
+
+def run_apart(patched: AbstractContextManager[None], *words: str) -> Done | None:
+    """Run larix in a process of its own, within `patched`; None where it was killed."""
+    import_all()
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:
         try:
             os.setsid()
             os.close(reading)
-            with _patched(fault, at, count):
+            with patched:
                 done = run_larix(*words)
             os.write(writing, pickle.dumps(done))
         finally:
@@ -63,10 +70,11 @@ def run_until(fault: int, at: int, *words: str) -> Outcome:
         said = stream.read()
     _, status = os.waitpid(pid, 0)
     if os.WIFSIGNALED(status):
-        assert fault == KILL, status
-        return Outcome(None, count.value)
+        return None
     assert said, "the command ended without a word"
-    return Outcome(pickle.loads(said), count.value)
+    done = pickle.loads(said)
+    assert isinstance(done, Done)
+    return done
 
 
 @functools.cache

@@ -50,15 +50,17 @@ class Ring:
                 (self.tree / name / f"same{i}").write_text(f"{number} {i}")
                 (self.tree / name / f"own{i}").write_text(f"{number} {i} {name}")
 
-    def together(self, *commands: list[str]) -> None:
-        """Both run, and succeed; then all is whole."""
+    def together(self, *commands: list[str], may_say: str | None = None) -> None:
+        """Both run, and succeed, or one fails and says this; then all is whole."""
         running: list[Future[Done]] = [
             self._pool.submit(tool, f"--repo={self.repo}", *words)
             for tool, words in zip(self._tools, commands, strict=True)
         ]
-        for found, words in zip(running, commands, strict=True):
-            done = found.result()
-            assert done.status == 0, (words, done)
+        failed = [done for found in running if (done := found.result()).status != 0]
+        if failed:
+            assert len(failed) == 1, failed
+            assert may_say is not None, (commands, failed)
+            assert may_say in failed[0].err, (commands, failed)
         ostree(self.repo, "fsck", "--quiet")
 
     def commit(self, tree: str, branch: str) -> list[str]:
@@ -72,7 +74,9 @@ class Ring:
     def commit_and_commit(self, number: int) -> None:
         self.change(number)
         branches = ("same", "same") if number % 2 else ("one", "two")
-        self.together(self.commit("one", branches[0]), self.commit("two", branches[1]))
+        # Where the branch has moved meanwhile, larix refuses to take that commit out of it; the C tool does not look.
+        moved = "try again" if number % 2 else None
+        self.together(self.commit("one", branches[0]), self.commit("two", branches[1]), may_say=moved)
         found = {ostree(self.repo, "cat", branch, "/own0") for branch in branches}
         assert len(found) == len(set(branches))
 

@@ -2,10 +2,12 @@
 
 import errno
 import os
+import random
 import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +15,15 @@ import pytest
 
 from tests.faults import KILL, KILL_WORKER, Outcome, run_until
 from tests.judge import admin, by_c, c_admin, everything, ostree, run_c
+from tests.power import Disk, Event, record
 from tests.servers import serve
 from tests.sysroots import edit_etc
 
 # In `make test`, every so manieth change is the last one, and a quarter as many fail; all in `make test-slow`.
 STRIDE = 20
+# Of power cuts, so many between two syncs; in `make test` this share of them.
+CUTS = 20
+SHARE = 0.05
 FAILURES = errno.ENOSPC, errno.EIO
 DATE = "--timestamp=2026-01-02 03:04:05 +0000"
 
@@ -134,8 +140,11 @@ class Bench:
         subprocess.run(["cp", "-a", self.before, self.top], check=True)
 
     def run(self, fault: int = KILL, at: int = 0) -> Outcome:
+        return run_until(fault, at, *self.words())
+
+    def words(self) -> list[str]:
         words = [word.format(top=self.top) for word in self.case.words]
-        return run_until(fault, at, *(words if self.case.sysroot else [f"--repo={self.repo}", *words]))
+        return words if self.case.sysroot else [f"--repo={self.repo}", *words]
 
     @property
     def repo(self) -> Path:
@@ -222,10 +231,7 @@ def break_off(bench: Bench, fault: int, at: int) -> bool:
     bench.fresh()
     outcome = bench.run(fault, at)
     where = (errno.errorcode.get(fault, "killed"), at, outcome)
-    between = bench.state()
-    assert between.keys() >= bench.old.keys() & bench.new.keys(), where
-    for name, value in between.items():
-        assert value in (bench.old.get(name), bench.new.get(name)), (name, where)
+    between = check_between(bench, where)
     if fault != KILL:
         refs = {name: value for name, value in between.items() if name != "deployments"}
         whole = [{name: side.get(name, value) for name, value in refs.items()} for side in (bench.old, bench.new)]
@@ -243,6 +249,21 @@ def break_off(bench: Bench, fault: int, at: int) -> bool:
         else:
             assert os.strerror(fault) in message, where
             assert str(bench.top) in message, where
+    go_on(bench, between, where)
+    return True
+
+
+def check_between(bench: Bench, where: object) -> dict[str, str]:
+    """Each ref and boot entry is the old one or the new one."""
+    between = bench.state()
+    assert between.keys() >= bench.old.keys() & bench.new.keys(), where
+    for name, value in between.items():
+        assert value in (bench.old.get(name), bench.new.get(name)), (name, where)
+    return between
+
+
+def go_on(bench: Bench, between: dict[str, str], where: object) -> None:
+    """The command, run again, does the work, and takes away what was left."""
     again = bench.run()
     assert again.done is not None
     after = bench.state()
@@ -253,7 +274,6 @@ def break_off(bench: Bench, fault: int, at: int) -> bool:
             # Nothing was left to do for it but to clean up.
             admin(bench.top / bench.case.sysroot, "cleanup")
         assert bench.list() == bench.names, (where, again)
-    return True
 
 
 @pytest.mark.parametrize("bench", CASES, indirect=True)
@@ -283,3 +303,85 @@ def test_every_change(bench: Bench, fault: int, record_property: Callable[[str, 
     done = [break_off(bench, fault, at) for at in range(1, bench.changes + 1)]
     # Workers come in another order each time, and the last changes may not be reached.
     assert sum(done) > len(done) * 9 // 10
+
+
+@dataclass(frozen=True)
+class Tried:
+    states: int
+    bad: list[str]
+
+
+def cut_power(bench: Bench, log: Path, share: float = 1, ignore: Callable[[int], bool] | None = None) -> Tried:
+    """Run the command, and look at the disk as power cuts leave it: at each sync, and at 20 moments before each.
+
+    A `share` of these is tried. With syncs that are to be left out by their numbers, nothing is expected.
+    """
+    bench.fresh()
+    before = Disk(bench.top)
+    done, events = record(log, *bench.words())
+    assert done.status == 0, done
+    choose = random.Random(1)
+    moments = plan_cuts(events, deepcopy(before), choose)
+    disk = deepcopy(before)
+    if ignore is not None:
+        disk.ignore = ignore
+    tried, bad = 0, []
+    for i, event in enumerate([*events, None]):
+        for seed in moments.get(i, []):
+            if choose.random() > share and event is not None:
+                continue
+            tried += 1
+            remove(bench.top)
+            disk.build(disk.after_power_cut(random.Random(seed) if seed else None))
+            where = ("power cut", i, len(events), seed)
+            try:
+                between = check_between(bench, where)
+                if event is None:
+                    # It had said that all is done.
+                    assert between == bench.new, where
+                go_on(bench, between, where)
+            except (AssertionError, OSError, StopIteration, ValueError) as error:
+                bad.append(f"{where}: {error!r:.400}")
+        if event is not None:
+            disk.happen(event)
+    return Tried(tried, bad)
+
+
+def plan_cuts(events: Sequence[Event], disk: Disk, choose: random.Random) -> dict[int, list[int]]:
+    """Before which events, and from which seeds what is not durable is chosen; from 0: nothing of it."""
+    moments: dict[int, list[int]] = {len(events): [0]}
+    begin = 0
+    for i, event in enumerate(events):
+        if disk.happen(event):
+            moments.setdefault(i + 1, []).append(0)
+            for _ in range(CUTS):
+                moments.setdefault(choose.randrange(begin, i + 1), []).append(choose.getrandbits(32) | 1)
+            begin = i + 1
+    return moments
+
+
+def remove(top: Path) -> None:
+    shutil.rmtree(top, ignore_errors=True)
+    assert not top.exists()
+
+
+@pytest.mark.parametrize("bench", CASES, indirect=True)
+def test_some_power_cuts(bench: Bench, tmp_path: Path) -> None:
+    tried = cut_power(bench, tmp_path / "log", SHARE)
+    assert not tried.bad, "\n".join(tried.bad)
+    assert tried.states > 3
+
+
+@pytest.mark.parametrize("bench", ["commit-archive", "deploy"], indirect=True)
+def test_power_cuts_without_syncs_are_seen(bench: Bench, tmp_path: Path) -> None:
+    assert cut_power(bench, tmp_path / "log", SHARE, ignore=lambda number: True).bad
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bench", CASES | MORE_CASES, indirect=True)
+def test_power_cuts(bench: Bench, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+    tried = cut_power(bench, tmp_path / "log")
+    record_property("states", tried.states)
+    control = cut_power(bench, tmp_path / "log", SHARE, ignore=lambda number: True)
+    record_property("control", f"{len(control.bad)} of {control.states} bad")
+    assert not tried.bad, "\n".join(tried.bad)

@@ -23,19 +23,19 @@ A, B = "0" * 64, "1" * 64
 def repo(tmp_path: Path, tree: Path) -> Path:
     repo = tmp_path / "repo"
     ostree(repo, "init", "--mode=archive")
-    for ref in "a", "b/c":
+    for ref in "main", "sub/one":
         ostree(repo, "commit", "-b", ref, "-s", ref, f"--tree=dir={tree / 'usr'}", "--timestamp=@0")
     return repo
 
 
 def contents(repo: Path) -> dict[str, bytes | str | None]:
-    """All but what is no one's: the lock, and what is left in no directory."""
+    """All but the lock."""
     found: dict[str, bytes | str | None] = {}
     for path in everything(repo):
         name = str(path.relative_to(repo))
         if path.is_symlink():
             found[name] = os.readlink(path)
-        elif not name.startswith("extensions") and name != ".lock":
+        elif name != ".lock":
             found[name] = path.read_bytes() if path.is_file() else None
     return found
 
@@ -46,14 +46,14 @@ Change = Callable[[larix.Transaction], None]
 @pytest.mark.parametrize(
     "change",
     [
-        lambda t: t.set_ref(None, "a/b", larix.Checksum(B)),
-        lambda t: t.set_ref(None, "b", larix.Checksum(B)),
+        lambda t: t.set_ref(None, "main/b", larix.Checksum(B)),
+        lambda t: t.set_ref(None, "sub", larix.Checksum(B)),
         lambda t: t.set_ref(None, "y/z/w", larix.Checksum(B)),
-        lambda t: t.set_alias("b", "a"),
-        lambda t: t.set_alias("a/b", "b/c"),
+        lambda t: t.set_alias("sub", "main"),
+        lambda t: t.set_alias("main/b", "sub/one"),
         lambda t: t.set_ref(None, "missing", None),
-        lambda t: t.set_ref(None, "b/c", larix.Checksum(B), expected=larix.Checksum(A)),
-        lambda t: t.set_ref(None, "b/c", larix.Checksum(B), expected=None),
+        lambda t: t.set_ref(None, "sub/one", larix.Checksum(B), expected=larix.Checksum(A)),
+        lambda t: t.set_ref(None, "sub/one", larix.Checksum(B), expected=None),
         lambda t: t.set_ref("origin", "x", larix.Checksum(B), expected=larix.Checksum(A)),
         lambda t: t.set_collection_ref("org.example", "x", larix.Checksum(B), expected=larix.Checksum(A)),
     ],
@@ -67,15 +67,15 @@ def test_one_that_cannot_be_set_leaves_all_as_they_were(change: Change, repo: Pa
     ):
         commit = transaction.add_metadata(larix.ObjectType.DIR_TREE, larix.DirTree({}, {}).encode())
         transaction.set_partial(larix.Checksum(A), True)
-        for ref in "y/z", "a":
+        for ref in "y/z", "main":
             transaction.set_ref(None, ref, commit)
-        transaction.set_alias("alias", "a")
+        transaction.set_alias("alias", "main")
         change(transaction)
         transaction.commit()
     assert contents(repo) == before
 
 
-@pytest.mark.parametrize("there", ["origin:b", "origin:b/c/d"])
+@pytest.mark.parametrize("there", ["origin:sub", "origin:sub/one/d"])
 def test_a_pull_whose_second_ref_is_in_the_way(there: str, repo: Path, tmp_path: Path) -> None:
     ostree(client := tmp_path / "client", "init", "--mode=archive")
     ostree(client, "remote", "add", "--no-gpg-verify", "origin", repo.as_uri())
@@ -84,8 +84,8 @@ def test_a_pull_whose_second_ref_is_in_the_way(there: str, repo: Path, tmp_path:
     ostree(client, "commit", "-b", "mine", f"--tree=dir={empty}")
     ostree(client, "refs", f"--create={there}", "mine")
     before = contents(client)
-    said = fails(f"--repo={client}", "pull", "origin", "a", "b/c")
-    assert "Ref origin/b" in said
+    said = fails(f"--repo={client}", "pull", "origin", "main", "sub/one")
+    assert "Ref origin/sub" in said
     assert "cannot stand beside" in said
     after = {name: what for name, what in contents(client).items() if not name.startswith("tmp/staging-")}
     assert after == before
@@ -93,14 +93,14 @@ def test_a_pull_whose_second_ref_is_in_the_way(there: str, repo: Path, tmp_path:
 
 def test_directories_that_were_left_are_not_in_the_way(repo: Path) -> None:
     (repo / "refs/heads/d/e/f").mkdir(parents=True)
-    run_larix(repo, "refs", "--create=d", "a")
-    assert ostree(repo, "rev-parse", "d") == ostree(repo, "rev-parse", "a")
+    run_larix(repo, "refs", "--create=d", "main")
+    assert ostree(repo, "rev-parse", "d") == ostree(repo, "rev-parse", "main")
 
 
 @pytest.mark.parametrize("at", range(4))
 def test_a_disk_that_fails_in_the_middle(at: int, repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ostree(repo, "refs", "--create=z", "a")
-    ostree(repo, "refs", "--alias", "--create=alias", "a")
+    ostree(repo, "refs", "--create=z", "main")
+    ostree(repo, "refs", "--alias", "--create=alias", "main")
     before = contents(repo)
     real = {name: getattr(files, name) for name in ("rename", "remove")}
     calls = count()
@@ -114,9 +114,9 @@ def test_a_disk_that_fails_in_the_middle(at: int, repo: Path, monkeypatch: pytes
         return call
 
     with larix.Repo(str(repo)) as opened, larix.Transaction(opened) as transaction:
-        for ref in "new/x", "b/c":
+        for ref in "new/x", "sub/one":
             transaction.set_ref(None, ref, larix.Checksum(A))
-        transaction.set_alias("alias", "b/c")
+        transaction.set_alias("alias", "sub/one")
         transaction.set_ref(None, "z", None)
         for name in real:
             monkeypatch.setattr(files, name, failing(name))
@@ -142,31 +142,34 @@ def test_two_that_commit_to_one_branch(repo: Path, tree: Path) -> None:
     """The second would take the first one's commit out of the branch."""
 
     def interfere() -> None:
-        ostree(repo, "commit", "-b", "a", f"--tree=dir={tree / 'usr'}", "-s", "other")
+        ostree(repo, "commit", "-b", "main", f"--tree=dir={tree / 'usr'}", "-s", "other")
 
     progress: Progress = During(interfere)
-    with larix.Repo(str(repo)) as opened, pytest.raises(larix.Moved, match=r"Ref a was at .* and is at .* try again"):
-        larix.commit_directory(opened, str(tree / "usr"), "a", 1, progress=progress)
-    assert ostree(repo, "show", "a").endswith("other")
+    with (
+        larix.Repo(str(repo)) as opened,
+        pytest.raises(larix.Moved, match=r"Ref main was at .* and is at .* try again"),
+    ):
+        larix.commit_directory(opened, str(tree / "usr"), "main", 1, progress=progress)
+    assert ostree(repo, "show", "main").endswith("other")
 
 
 def test_two_that_pull_one_branch(repo: Path, tree: Path, tmp_path: Path) -> None:
     ostree(client := tmp_path / "client", "init", "--mode=archive")
     ostree(client, "remote", "add", "--no-gpg-verify", "origin", repo.as_uri())
-    ostree(client, "pull", "origin", "a")
+    ostree(client, "pull", "origin", "main")
 
     def interfere() -> None:
-        ostree(repo, "commit", "-b", "a", f"--tree=dir={tree / 'usr'}", "-s", "newest")
-        ostree(client, "pull", "origin", "a")
+        ostree(repo, "commit", "-b", "main", f"--tree=dir={tree / 'usr'}", "-s", "newest")
+        ostree(client, "pull", "origin", "main")
 
-    ostree(repo, "commit", "-b", "a", f"--tree=dir={tree / 'usr'}", "-s", "newer")
+    ostree(repo, "commit", "-b", "main", f"--tree=dir={tree / 'usr'}", "-s", "newer")
     with larix.Repo(str(client)) as opened:
         with pytest.raises(larix.Moved):
-            larix.pull_remote(opened, "origin", ["a"], progress=During(interfere))
-        assert ostree(client, "show", "origin:a").endswith("newest")
+            larix.pull_remote(opened, "origin", ["main"], progress=During(interfere))
+        assert ostree(client, "show", "origin:main").endswith("newest")
         # To the same commit, both may.
-        ostree(client, "refs", "--delete", "origin:a")
-        larix.pull_remote(opened, "origin", ["a"], progress=During(lambda: ostree(client, "pull", "origin", "a")))
+        ostree(client, "refs", "--delete", "origin:main")
+        larix.pull_remote(opened, "origin", ["main"], progress=During(lambda: ostree(client, "pull", "origin", "main")))
 
 
 def test_changes_wait_for_each_other(repo: Path) -> None:
@@ -178,17 +181,17 @@ def test_changes_wait_for_each_other(repo: Path) -> None:
             ["remote", "add", "--no-gpg-verify", "origin", "http://localhost"],
             ["remote", "delete", "--if-exists", "origin"],
             ["summary", "-u"],
-            ["refs", "--create=new", "a"],
-            ["refs", "--delete", "a"],
-            ["reset", "a", "b/c"],
+            ["refs", "--create=new", "main"],
+            ["refs", "--delete", "main"],
+            ["reset", "main", "sub/one"],
         ):
-            assert "extensions/larix/lock" in fails(f"--repo={repo}", *command), command
+            assert "tmp/changes-lock" in fails(f"--repo={repo}", *command), command
 
 
 @pytest.mark.parametrize("what", ["config", "summary"])
 def test_many_writers_at_once(what: str, repo: Path) -> None:
     ostree(repo, "config", "set", "core.auto-update-summary", "true")
-    words = ["config", "set", "x.y{}", "z"] if what == "config" else ["refs", "--create=ref{}", "a"]
+    words = ["config", "set", "x.y{}", "z"] if what == "config" else ["refs", "--create=ref{}", "main"]
     command = [sys.executable, "-m", "larix", f"--repo={repo}"]
     running = [subprocess.Popen([*command, *(word.format(n) for word in words)]) for n in range(12)]
     assert [process.wait() for process in running] == [0] * 12

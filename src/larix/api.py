@@ -1,6 +1,18 @@
 """The public names of larix, each of which is `larix.NAME`. docs/api.md shows how they go together."""
 
-from larix.errors import Busy, Corrupt, Error, FetchFailed, Invalid, Moved, NoSpace, NotFound, Unsupported, Untrusted
+from larix.errors import (
+    Busy,
+    Corrupt,
+    Error,
+    Failed,
+    FetchFailed,
+    Invalid,
+    Moved,
+    NoSpace,
+    NotFound,
+    Unsupported,
+    Untrusted,
+)
 from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader
 from larix.formats.kargs import KernelArgs
@@ -51,6 +63,7 @@ __all__ = [  # noqa: RUF022
     "Busy",
     "Corrupt",
     "Error",
+    "Failed",
     "FetchFailed",
     "Invalid",
     "Moved",

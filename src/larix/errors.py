@@ -23,7 +23,7 @@ class Corrupt(Error):
 
 
 class Busy(Error):
-    """Another process holds the lock."""
+    """Another process holds the lock, or changes what is being read."""
 
 
 class Moved(Error):
@@ -43,4 +43,8 @@ class FetchFailed(Error):
 
 
 class Unsupported(Error):
-    """Something OSTree has and larix does not, yet."""
+    """Something that OSTree has and larix does not, yet; or that a repo of this mode cannot do."""
+
+
+class Failed(Error):
+    """A program that was run, or a process of larix's, ended without having done its work."""

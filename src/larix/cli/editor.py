@@ -4,7 +4,7 @@ import os
 import tempfile
 
 from larix.cli.options import read_text
-from larix.errors import Error, Invalid
+from larix.errors import Failed, Invalid
 from larix.linux.run import run_in_terminal
 
 HELP = """
@@ -19,7 +19,7 @@ def edit_message(subject: str, body: str) -> tuple[str, str]:
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if editor is None:
         if os.environ.get("TERM", "dumb") == "dumb":
-            raise Error("No editor to write the message with: set EDITOR, or use --subject and --body")
+            raise Invalid("No editor to write the message with: set EDITOR, or use --subject and --body")
         editor = "vi"
     with tempfile.NamedTemporaryFile("w+", prefix="larix-message-", suffix=".txt") as file:
         file.write(f"{subject}\n\n{body}\n{HELP}" if body else f"{subject}\n{HELP}")
@@ -27,7 +27,7 @@ def edit_message(subject: str, body: str) -> tuple[str, str]:
         # A command with options of its own, as in EDITOR="emacs -nw", which only a shell can take apart.
         status = run_in_terminal(["/bin/sh", "-c", f'{editor} "$1"', editor, file.name])
         if status != 0:
-            raise Error(f"The editor {editor!r} failed with status {status}; nothing was committed")
+            raise Failed(f"The editor {editor!r} failed with status {status}; nothing was committed")
         written = read_text(file.name).splitlines()
         lines = [line.rstrip() for line in written if not line.startswith("#")]
     text = "\n".join(lines).strip()

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 
-from larix.errors import Error, NoSpace, NotFound
+from larix.errors import Corrupt, Error, NoSpace, NotFound
 from larix.linux import syscalls, xattr
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -22,8 +22,6 @@ READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 COPY_PIECE = 1 << 20
 # What a hard link fails with where there could be a copy: other file systems, none with links, too many, not allowed.
 CANNOT_LINK = errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP
-# The most bytes of a path that the kernel takes in one call.
-PATH_MAX = 4096
 
 # Of FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_IMMUTABLE_FL.
 GET_FLAGS, SET_FLAGS, IMMUTABLE = 0x80086601, 0x40086602, 0x10
@@ -275,12 +273,23 @@ def remove_tree(name: str, dir_fd: int) -> None:
     except FileNotFoundError:
         return
     if os.geteuid() != 0:
-        # Root may write to any directory; its owner only where the mode says so.
-        for _, _, _, fd in os.fwalk(name, dir_fd=dir_fd):
-            mode = stat.S_IMODE(os.fstat(fd).st_mode)
-            if mode & stat.S_IRWXU != stat.S_IRWXU:
-                os.fchmod(fd, mode | stat.S_IRWXU)
+        # Root may read and write any directory; its owner only where the mode says so.
+        _allow_owner(name, dir_fd)
     shutil.rmtree(name, dir_fd=dir_fd)
+
+
+def _allow_owner(name: str, dir_fd: int) -> None:
+    """Let the owner of a directory, and of those below it, remove what is in them."""
+    with closing(os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)) as found:
+        mode = stat.S_IMODE(os.fstat(found).st_mode)
+        if mode & stat.S_IRWXU != stat.S_IRWXU:
+            os.chmod(f"/proc/self/fd/{found}", mode | stat.S_IRWXU)
+        fd = open_directory(".", found)
+    with closing(fd):
+        with os.scandir(fd) as entries:
+            inside = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        for below in inside:
+            _allow_owner(below, fd)
 
 
 @contextmanager
@@ -380,8 +389,8 @@ def sync_file_system(fd: int) -> None:
 
 def start_writing(name: str, dir_fd: int) -> None:
     """Let the disk take a file already, which leaves less to do for the sync that promises it."""
-    # One whose mode lets nobody read it waits for the sync.
-    with suppress(PermissionError), closing(os.open(name, READ, dir_fd=dir_fd)) as fd:
+    # It is advice, which not every file system takes, and a file may let nobody read it: then it waits for the sync.
+    with suppress(OSError), closing(os.open(name, READ, dir_fd=dir_fd)) as fd:
         syscalls.start_writing(fd)
 
 
@@ -409,11 +418,11 @@ def read_whole(path: str) -> bytes:
 
 
 def read(name: str, dir_fd: int, limit: int) -> bytes:
-    """The whole content. Raises Error when it is longer than `limit` bytes."""
+    """The whole content. Raises Corrupt when it is longer than `limit` bytes."""
     with closing(os.open(name, READ, dir_fd=dir_fd)) as fd:
         size = os.fstat(fd).st_size
         if size > limit:
-            raise Error(f"{name}: {size} bytes; at most {limit} are allowed")
+            raise Corrupt(f"{name}: {size} bytes; at most {limit} are allowed")
         data = os.read(fd, size + 1)
         while len(data) < size and (more := os.read(fd, size - len(data))):
             data += more

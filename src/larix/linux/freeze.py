@@ -10,7 +10,7 @@ import os
 import signal
 from contextlib import suppress
 
-from larix.errors import Error
+from larix.errors import Failed
 
 FREEZE, THAW = 0xC0045877, 0xC0045878
 DONE = b"!"
@@ -33,7 +33,7 @@ def bring_journal_home(fd: int, *, aborting: bool = False) -> None:
             os._exit(0)
     try:
         if aborting:
-            raise Error("Full sync: During fsfreeze-thaw: aborting due to test-fifreeze")
+            raise Failed("Full sync: During fsfreeze-thaw: aborting due to test-fifreeze")
         try:
             fcntl.ioctl(fd, FREEZE, 0)
             fcntl.ioctl(fd, THAW, 0)

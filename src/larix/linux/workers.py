@@ -20,7 +20,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
-from larix.errors import Error
+from larix.errors import Failed
 from larix.linux import syscalls
 
 # Those that we may use.
@@ -214,7 +214,7 @@ class _Worker:
             return
         piece = os.read(fd, PIECE)
         if not piece:
-            raise Error("A worker process was ended by something else; is there enough memory?")
+            raise Failed("A worker process was ended by something else; is there enough memory?")
         self._incoming += piece
         while (end := _frame_end(self._incoming)) <= len(self._incoming):
             result, error = pickle.loads(memoryview(self._incoming)[LENGTH_SIZE:end].tobytes())

@@ -107,7 +107,7 @@ class _Checkout:
             directories = self._fill_all(entry, made=made)
         # From the innermost on: a directory's mode may keep its owner out.
         for below, dirmeta in reversed(directories):
-            with files.closing(self._open(below)) as fd:
+            with files.closing(files.open_below(self._fd, below)) as fd:
                 self._set_directory(fd, self._repo.load_dirmeta(dirmeta))
 
     def _fill_all(self, top: Entry, *, made: bool) -> list[tuple[str, Checksum]]:
@@ -120,7 +120,7 @@ class _Checkout:
             if depth > MAX_DEPTH:
                 raise Invalid(f"{below[:80]}…: nested more than {MAX_DEPTH} directories")
             tree = self._without_skipped(below, self._repo.load_dirtree(dirtree))
-            with files.closing(self._open(below)) as fd:
+            with files.closing(files.open_below(self._fd, below)) as fd:
                 if self._options.whiteouts:
                     made = self._white_out(fd, tree, made=made)
                 copies = [entry for entry in tree.files.items() if not self._placer.link(entry[1], entry[0], fd)]
@@ -166,15 +166,9 @@ class _Checkout:
         os.close(files.open_directory(name, fd, follow=False))
         return False
 
-    def _open(self, below: str) -> int:
-        # That no part of it is a symlink was seen when it was made or met.
-        if len(below) * 4 < files.PATH_MAX:
-            return files.open_directory(below or ".", self._fd)
-        return files.open_below(self._fd, below)
-
     def _copy_batch(self, batch: _Batch) -> int:
         """In a worker: how many were copied."""
-        with files.closing(self._open(batch.below)) as fd:
+        with files.closing(files.open_below(self._fd, batch.below)) as fd:
             for name, checksum in batch.files:
                 self._placer.copy(checksum, name, fd)
         return len(batch.files)

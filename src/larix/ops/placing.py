@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 
-from larix.errors import Corrupt, Error
+from larix.errors import Corrupt, Invalid, Unsupported
 from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader, content_checksum
 from larix.formats.objects import ObjectName, ObjectType
@@ -101,7 +101,7 @@ class Placer:
             return False
         if not layout.links(mode, user_mode=self._user_mode):
             if self._require_links and not is_symlink:
-                raise Error(self._why_not())
+                raise Unsupported(self._why_not())
             return False
         try:
             try:
@@ -280,8 +280,8 @@ def user_mode(mode: int) -> int:
 
 
 def hidden_name(name: str, prefix: str) -> str:
-    """What the whiteout `name` hides. Raises Error where that is no name."""
+    """What the whiteout `name` hides. Raises Invalid where that is no name."""
     hidden = name[len(prefix) :]
     if hidden in ("", ".", ".."):
-        raise Error(f"Whiteout {name} hides nothing: no file can be named {hidden!r}")
+        raise Invalid(f"Whiteout {name} hides nothing: no file can be named {hidden!r}")
     return hidden

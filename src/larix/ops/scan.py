@@ -1,6 +1,5 @@
 """Reading a directory of this machine into a tree: every file, symlink and directory below it becomes an object."""
 
-import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -8,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from larix.errors import Error
+from larix.errors import Busy, Invalid
 from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader, Piece
 from larix.formats.objects import ObjectType
@@ -16,6 +15,7 @@ from larix.linux import files
 from larix.linux.workers import start_workers
 from larix.ops.modify import Modifier
 from larix.ops.tree import Directory
+from larix.ops.walk import MAX_DEPTH
 from larix.progress import NO_PROGRESS, Progress
 from larix.repo.layout import PIECE, WHOLE, StoredFile
 from larix.repo.on_disk import open_file, read_dirmeta
@@ -138,8 +138,9 @@ class _Reader:
             self._read(self._fd, "", under)
         return self._known
 
-    def _read(self, fd: int, below: str, into: Directory) -> None:
+    def _read(self, fd: int, below: str, into: Directory, depth: int = 0) -> None:
         path = self._path_of(below)
+        _check_depth(path, depth)
         batch: list[str] = []
         size = 0
         dirs = []
@@ -155,6 +156,7 @@ class _Reader:
                         dirs.append(entry.name)
                         continue
                     about = entry.stat(follow_symlinks=False)
+                    _check_type(about.st_mode, f"{path}/{entry.name}")
                     if self._links and (known := self._links.get((about.st_dev, about.st_ino))) is not None:
                         into.put_file(entry.name, known)
                         self._known += 1
@@ -171,10 +173,11 @@ class _Reader:
             with files.doing(f"Reading {path}/{name}"):
                 sub_fd = files.open_directory(name, fd, follow=False)
             with files.closing(sub_fd):
-                self._read(sub_fd, f"{below}/{name}" if below else name, into.enter(name, self._repo))
+                self._read(sub_fd, f"{below}/{name}" if below else name, into.enter(name, self._repo), depth + 1)
 
-    def _expect(self, fd: int, below: str) -> None:
+    def _expect(self, fd: int, below: str, depth: int = 0) -> None:
         """All that `_read` will come to."""
+        _check_depth(self._path_of(below), depth)
         with files.doing(f"Reading {self._path_of(below)}"), os.scandir(fd) as entries:
             for entry in entries:
                 path = f"{below}/{entry.name}"
@@ -184,7 +187,7 @@ class _Reader:
                     self._progress.expect(1, entry.stat(follow_symlinks=False).st_size)
                     continue
                 with files.closing(files.open_directory(entry.name, fd, follow=False)) as sub_fd:
-                    self._expect(sub_fd, path)
+                    self._expect(sub_fd, path, depth + 1)
 
     def _path_of(self, below: str) -> str:
         return f"{self._path}/{below}" if below else self._path
@@ -213,23 +216,23 @@ class _Reader:
 
 
 def open_entry(name: str, dir_fd: int, path: str) -> StoredFile:
-    """A file or symlink of an open directory, as a file object; `path` is for messages. Raises Error for all else."""
+    """A file or symlink of an open directory, as a file object; `path` is for messages. Raises Invalid for all else,
+    without opening it: that alone may set a device going."""
     with files.doing(f"Reading {path}"):
-        try:
-            entry = open_file(name, dir_fd, partial(_pieces, path=path))
-        except OSError as error:
-            # What opening a socket, or a device without a driver, says.
-            if error.errno == errno.ENXIO:
-                raise _unfit(path) from None
-            raise
-    if not (entry.header.is_symlink or stat.S_ISREG(entry.header.mode)):
+        _check_type(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode, path)
+        entry = open_file(name, dir_fd, partial(_pieces, path=path))
+    try:
+        # It may be another by now.
+        _check_type(entry.header.mode, path)
+    except BaseException:
         entry.close()
-        raise _unfit(path)
+        raise
     return entry
 
 
-def _unfit(path: str) -> Error:
-    return Error(f"{path}: neither a file, a symlink nor a directory; it cannot be committed")
+def _check_type(mode: int, path: str) -> None:
+    if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+        raise Invalid(f"{path}: neither a file, a symlink nor a directory; it cannot be committed")
 
 
 def _pieces(fd: int, size: int, path: str) -> Iterator[bytes]:
@@ -241,11 +244,16 @@ def _pieces(fd: int, size: int, path: str) -> Iterator[bytes]:
     except OSError as error:
         raise files.explained(f"Reading {path}", error) from error
     if left:
-        raise Error(f"{path} changed while it was read; commit it again when nothing writes to it")
+        raise Busy(f"{path} changed while it was read; commit it again when nothing writes to it")
+
+
+def _check_depth(path: str, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise Invalid(f"{path[:80]}…: nested more than {MAX_DEPTH} directories")
 
 
 def _check_name(name: str, path: str) -> None:
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise Error(f"Invalid UTF-8 in filename {path}/{name!r}; it cannot be committed") from None
+        raise Invalid(f"Invalid UTF-8 in filename {path}/{name!r}; it cannot be committed") from None

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from larix.errors import Error, Invalid
+from larix.errors import Invalid
 from larix.formats.checksum import Checksum
 from larix.formats.objects import DirMeta, DirTree, ObjectType
 from larix.ops.walk import MAX_DEPTH
@@ -26,18 +26,18 @@ class Directory:
     dirs: "dict[str, Directory | Stored]" = field(default_factory=dict)
 
     def put_file(self, name: str, checksum: Checksum) -> None:
-        """Raises Error where a directory has this name."""
+        """Raises Invalid where a directory has this name."""
         if name in self.dirs:
-            raise Error(f"Can't replace directory with file: {name}")
+            raise Invalid(f"Can't replace directory with file: {name}")
         self.files[name] = checksum
 
     def enter(self, name: str, repo: Repo | None) -> "Directory":
-        """The directory of this name, new or ready to be changed. Raises Error where a file has it.
+        """The directory of this name, new or ready to be changed. Raises Invalid where a file has it.
 
         `repo` has what is stored; there must be one where anything is.
         """
         if name in self.files:
-            raise Error(f"Can't replace file with directory: {name}")
+            raise Invalid(f"Can't replace file with directory: {name}")
         found = self.dirs.get(name)
         if not isinstance(found, Directory):
             assert found is None or repo is not None
@@ -58,7 +58,7 @@ def open_stored(repo: Repo, stored: Stored) -> Directory:
 
 
 def lay_over(repo: Repo, under: Directory, over: Stored, depth: int = 0) -> None:
-    """Lay a stored tree over another: its files take the place of those of the same name. Raises Error."""
+    """Lay a stored tree over another: its files take the place of those of the same name. Raises Invalid."""
     if depth > MAX_DEPTH:
         raise Invalid(f"Directory {over.dirtree}: nested more than {MAX_DEPTH} directories")
     found = open_stored(repo, over)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 from urllib.parse import unquote_to_bytes
 
-from larix.errors import Corrupt, Error, Invalid, NotFound
+from larix.errors import Corrupt, Invalid, NotFound
 from larix.formats import xattrs as xattr_format
 from larix.formats.content import FileHeader, Piece
 from larix.formats.cpio import MAGICS, CpioMember, read_cpio
@@ -42,6 +42,10 @@ COMPRESSIONS: dict[bytes, Callable[[io.BufferedReader], gzip.GzipFile | bz2.BZ2F
     b"\xfd7zXZ\x00": lzma.LZMAFile,
 }
 ZSTD = b"\x28\xb5\x2f\xfd"
+# Headers that are read whole: names and extended attributes of the member that follows.
+EXTENSIONS = {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE}
+EXTENSIONS |= {tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
+MAX_EXTENSION_SIZE = 4 << 20
 NEW_DIRECTORY_MODE = stat.S_IFDIR | 0o755
 
 
@@ -125,7 +129,7 @@ class _Laying:
             header = FileHeader(member.uid, member.gid, member.mode, member.target, member.xattrs)
             into.put_file(parts[-1], self.sink.add_file(self.modifier.file(path, header), member.size, member.content))
         else:
-            raise Error(f"Unsupported file type for path {member.name!r}: neither file, link nor directory")
+            raise Invalid(f"Unsupported file type for path {member.name!r}: neither file, link nor directory")
 
     def link(self) -> None:
         for into, name, target in self.links:
@@ -239,6 +243,14 @@ class _Header(tarfile.TarInfo):
             raise
         except tarfile.HeaderError as error:
             raise Corrupt(f"Reading the archive: {error}") from None
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in EXTENSIONS and header.size > MAX_EXTENSION_SIZE:
+            allowed = f"at most {MAX_EXTENSION_SIZE} are allowed"
+            raise Corrupt(f"Reading the archive: an extended header of {header.size} bytes; {allowed}")
+        return header
 
 
 def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:

@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.utils import formatdate
 from itertools import count
-from typing import Any
 
 import pycurl
 
 from larix import __version__
 from larix.errors import Error, FetchFailed, NotFound
+from larix.formats.objects import ObjectName
 from larix.linux import files
 
 SPILL = 1 << 20
@@ -48,6 +48,7 @@ TRANSIENT_CURL = {
     pycurl.E_SEND_ERROR,
 }
 MISSING = {403, 404, 410}
+PLAIN = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
 # The server has not what should follow: ask for all of it.
 NOT_RESUMED = {pycurl.E_RANGE_ERROR, pycurl.E_BAD_DOWNLOAD_RESUME}
 
@@ -160,12 +161,12 @@ class Body:
 
 @dataclass(slots=True)
 class Request:
-    """`limit` is the most bytes its body may have; `find_limit` tells it where the body is large. `key` is for whoever
-    asked. One that is `resumable` names what does not change. With `first`, only so many bytes are wanted, and how long
-    all of it is."""
+    """`limit` is the most bytes its body may have; `find_limit` tells it where the body is large. `name` is that of the
+    object, if it is one. One that is `resumable` names what does not change. With `first`, only so many bytes are
+    wanted, and how long all of it is."""
 
     url: str
-    key: Any = None
+    name: ObjectName | None = None
     limit: int | None = None
     find_limit: FindLimit | None = None
     resumable: bool = False
@@ -203,8 +204,7 @@ class Http:
             (pycurl.FOLLOWLOCATION, 1),
             (pycurl.BUFFERSIZE, BUFFER_SIZE),
             (pycurl.MAXREDIRS, REDIRECTS),
-            (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
-            (pycurl.REDIR_PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
+            (pycurl.PROTOCOLS, PLAIN),
             (pycurl.CONNECTTIMEOUT, CONNECT_SECONDS),
             (pycurl.LOW_SPEED_LIMIT, self._options.low_speed),
             (pycurl.LOW_SPEED_TIME, self._options.low_speed_seconds),
@@ -278,6 +278,8 @@ class Http:
         request.attempts += 1
         start = request.body.size
         handle.setopt(pycurl.URL, request.url)
+        # What was asked for under encryption, nobody on the way may answer without.
+        handle.setopt(pycurl.REDIR_PROTOCOLS, PLAIN if request.url.startswith("http:") else pycurl.PROTO_HTTPS)
         handle.setopt(pycurl.WRITEFUNCTION, request.body.write)
         if start:
             handle.setopt(pycurl.RESUME_FROM_LARGE, start)
@@ -332,6 +334,8 @@ class Http:
             return None
         _drop_body(request)
         said = f"the server answered HTTP {status}" if refused else reason or os.strerror(errno.EIO)
+        if code == pycurl.E_UNSUPPORTED_PROTOCOL and handle.getinfo(pycurl.REDIRECT_COUNT):
+            said = "the server redirects to what is not encrypted, or no web address; larix does not go there"
         tries = f" (tried {request.attempts} times)" if request.attempts > 1 else ""
         raise FetchFailed(f"Fetching {request.url}: {said}{tries}")
 

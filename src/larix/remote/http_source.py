@@ -115,7 +115,8 @@ class HttpSource:
             if body is not None:
                 data = body.read_all()
                 body.close()
-            yield request.key, data
+            assert request.name is not None
+            yield request.name, data
 
     def link(self, name: ObjectName, transaction: Transaction) -> bool:
         return False
@@ -137,10 +138,11 @@ class HttpSource:
             http.request(Request(self.locate(name), name, find_limit=longest, resumable=True))
         size = 0
         for request, body in http.completed():
+            assert request.name is not None
             if body is None:
-                raise NotFound(f"Object {request.key} is missing: no {request.url}")
+                raise NotFound(f"Object {request.name} is missing: no {request.url}")
             try:
-                size += transaction.receive_file(request.key.checksum, body.read, body.size)
+                size += transaction.receive_file(request.name.checksum, body.read, body.size)
             except Corrupt as error:
                 raise Corrupt(f"{request.url}: {error}") from None
             finally:
@@ -154,8 +156,9 @@ class HttpSource:
             http.request(Request(self.locate(name), name, first=BEGINNING))
         sizes = []
         for request, body in http.completed():
+            assert request.name is not None
             if body is None:
-                raise NotFound(f"Object {request.key} is missing: no {request.url}")
+                raise NotFound(f"Object {request.name} is missing: no {request.url}")
             try:
                 unpacked = find_size(body.read_all())
             except Corrupt as error:
@@ -164,5 +167,5 @@ class HttpSource:
                 body.close()
             if body.total is None:
                 raise FetchFailed(f"Fetching {request.url}: the server does not say how long it is")
-            sizes.append(Size(request.key.checksum, body.total, unpacked, ObjectType.FILE))
+            sizes.append(Size(request.name.checksum, body.total, unpacked, ObjectType.FILE))
         return sizes

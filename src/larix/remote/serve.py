@@ -5,9 +5,12 @@ import os
 import re
 import stat
 import sys
+from contextlib import suppress
 from email.utils import formatdate
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import BoundedSemaphore
+from typing import Any
 from urllib.parse import unquote
 
 from larix.errors import Invalid
@@ -19,6 +22,9 @@ FILES = {"config", "summary", "summary.sig", "summary.idx", "summary.idx.sig"}
 DIRECTORIES = {"objects", "refs", "deltas", "delta-indexes", "summaries"}
 RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 IDLE_SECONDS = 60
+# Each has a thread.
+CONNECTIONS = 512
+FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class Server(ThreadingHTTPServer):
@@ -31,8 +37,30 @@ class Server(ThreadingHTTPServer):
         if repo.layout.extension != "filez":
             raise Invalid(f"{repo.path} has mode {repo.layout.mode}; only mode archive can be served")
         self.repo = repo
+        self._free = BoundedSemaphore(CONNECTIONS)
         with files.doing(f"Listening on {address}:{port}"):
             super().__init__((address, port), _Handler)
+
+    def is_full(self) -> bool:
+        if self._free.acquire(blocking=False):
+            self._free.release()
+            return False
+        return True
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+            return
+        # Those who come for a repo try again.
+        with suppress(OSError):
+            request.sendall(FULL)
+        self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def handle_error(self, request: object, client_address: object) -> None:
         # A client that goes away is nobody's mistake.
@@ -57,6 +85,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Not kept: a library prints nothing."""
+
+    def end_headers(self) -> None:
+        if self.server.is_full():
+            # Nobody keeps a thread for what may come, while others wait.
+            self.send_header("Connection", "close")
+        super().end_headers()
 
     def do_GET(self) -> None:
         self._answer(with_body=True)

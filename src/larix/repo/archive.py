@@ -159,7 +159,10 @@ def _inflate_whole(packed: bytes | memoryview, size: int, *, exact: bool) -> Ite
 
 
 def _inflate(packed: bytes, read: Read, size: int) -> Iterator[bytes]:
-    """The content, never more than the header promised, nor more than a piece at a time in memory."""
+    """The content, never more than the header promised, nor more than a piece at a time in memory.
+
+    A piece may be empty: of compressed content without end and without output, nothing is kept either.
+    """
     inflate = isal_zlib.decompressobj(RAW_DEFLATE)
     done = 0
     try:
@@ -172,8 +175,7 @@ def _inflate(packed: bytes, read: Read, size: int) -> Iterator[bytes]:
             done += len(piece)
             if done > size:
                 break
-            if piece:
-                yield piece
+            yield piece
     except IsalError as error:  # type: ignore[misc]  # its stub takes the class for an instance
         raise _damaged(error) from None
     _check_end(inflate.eof, done, size, inflate.unused_data or read(1))

@@ -1,7 +1,8 @@
 """The locks of a repo.
 
 .lock                   shared by those who add to it, exclusive for those who delete; the C tool's too
-extensions/larix/lock   for who reads, changes and writes what there is one of: the refs, the summary, the config
+tmp/changes-lock        for who reads, changes and writes what there is one of: the refs, the summary, the config; it is
+                        removed with the lock
 """
 
 import os
@@ -11,7 +12,7 @@ from larix.linux import files
 from larix.linux.lock import lock_file
 from larix.repo.repo import Repo
 
-CHANGES = "extensions/larix/lock"
+CHANGES = "tmp/changes-lock"
 
 
 def lock_repo(repo: Repo, *, exclusive: bool) -> ExitStack:
@@ -30,9 +31,13 @@ def lock_repo(repo: Repo, *, exclusive: bool) -> ExitStack:
 def lock_changes(repo: Repo) -> ExitStack:
     """To be held for as short as can be. The rest is as for `lock_repo`."""
     held = ExitStack()
-    if repo.config.find_bool("core", "locking", True):
+    while repo.config.find_bool("core", "locking", True):
         with files.doing(f"Locking repo {repo.path}"):
-            files.make_parents(CHANGES, repo.fd)
             lock = lock_file(CHANGES, repo.fd, exclusive=True, timeout=repo.lock_timeout)
         held.callback(os.close, lock)
+        # Else whoever held it before has removed it, and others lock the next one.
+        if os.fstat(lock).st_nlink:
+            held.callback(files.remove, CHANGES, repo.fd)
+            break
+        held.close()
     return held

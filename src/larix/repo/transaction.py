@@ -13,7 +13,7 @@ from threading import Lock
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from larix.errors import Error, Invalid, NoSpace
+from larix.errors import Error, Failed, Invalid, NoSpace
 from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader, Piece, content_checksum
 from larix.formats.objects import MAX_METADATA_SIZE, DirTree, ObjectName, ObjectType, checksum_of, decode_dirtree
@@ -275,7 +275,7 @@ class Transaction:
         repo = self.repo
         if repo.fails_before_commit:
             self._resumable = True
-            raise Error("Nothing was committed, as OSTREE_REPO_TEST_ERROR_PRE_COMMIT wanted")
+            raise Failed("Nothing was committed, as OSTREE_REPO_TEST_ERROR_PRE_COMMIT wanted")
         with files.doing(f"Writing to repo {repo.path}"):
             self._pending.check(repo)
             for checksum in self._adopted:

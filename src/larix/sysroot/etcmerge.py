@@ -15,7 +15,7 @@ from larix.formats.content import Piece
 from larix.linux import files, xattr
 from larix.ops.diff import Changes
 from larix.ops.placing import user_mode
-from larix.ops.walk import Entry, find_path, find_root, walk
+from larix.ops.walk import MAX_DEPTH, Entry, find_path, find_root, walk
 from larix.repo.repo import Repo
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.etcplan import EtcPlan, Item, Items, Reason, compare, plan_merge
@@ -93,7 +93,9 @@ def read_tree(fd: int) -> Items:
     return found
 
 
-def _read_directory(dir_fd: int, below: str, found: dict[str, Item]) -> None:
+def _read_directory(dir_fd: int, below: str, found: dict[str, Item], depth: int = 0) -> None:
+    if depth > MAX_DEPTH:
+        raise Invalid(f"{below[:80]}…: nested more than {MAX_DEPTH} directories")
     for name in sorted(os.listdir(dir_fd)):
         path = below + name
         about = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
@@ -104,7 +106,7 @@ def _read_directory(dir_fd: int, below: str, found: dict[str, Item]) -> None:
         elif stat.S_ISDIR(about.st_mode):
             with files.closing(files.open_directory(name, dir_fd, follow=False)) as fd:
                 found[path] = Item(*owner, _without_label(xattr.get_all(fd)))
-                _read_directory(fd, f"{path}/", found)
+                _read_directory(fd, f"{path}/", found, depth + 1)
         elif stat.S_ISREG(about.st_mode):
             with files.closing(os.open(name, files.READ, dir_fd=dir_fd)) as fd:
                 content = _digest(files.pieces(fd))
@@ -161,32 +163,41 @@ def _digest(content: Iterable[Piece]) -> bytes:
 
 
 def merge(plan: EtcPlan, etc_fd: int, target_fd: int) -> None:
-    """Carry out a plan that was checked on a copy of the new defaults. What vanished from /etc since is left out."""
+    """Carry out a plan that was checked on a copy of the new defaults. What vanished from /etc since is left out.
+
+    A directory of either may belong to someone who puts a symlink in its place: none is followed.
+    """
     for path in plan.removals:
-        files.remove_tree(path, target_fd)
+        above, _, name = path.rpartition("/")
+        with files.closing(files.open_below(target_fd, above)) as fd:
+            files.remove_tree(name, fd)
     for path in plan.placed:
-        with suppress(FileNotFoundError):
-            if _is_directory(path, etc_fd):
-                files.make_directory(path, target_fd, 0o700)
-                copy_directory_metadata(path, etc_fd, target_fd)
+        above, _, name = path.rpartition("/")
+        with (
+            suppress(FileNotFoundError),
+            files.closing(files.open_below(etc_fd, above)) as source,
+            files.closing(files.open_below(target_fd, above)) as target,
+        ):
+            if _is_directory(name, source):
+                files.make_directory(name, target, 0o700)
+                _copy_directory_metadata(name, source, target)
             else:
-                files.copy(path, etc_fd, path, target_fd)
+                files.copy(name, source, name, target)
 
 
-def _is_directory(path: str, dir_fd: int) -> bool:
+def _is_directory(name: str, dir_fd: int) -> bool:
     try:
-        return stat.S_ISDIR(os.stat(path, dir_fd=dir_fd, follow_symlinks=False).st_mode)
-    except (FileNotFoundError, NotADirectoryError):
+        return stat.S_ISDIR(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
         return False
 
 
-def copy_directory_metadata(path: str, source_fd: int, target_fd: int) -> None:
-    fds = [files.open_directory(path, fd, follow=False) for fd in (source_fd, target_fd)]
-    try:
-        files.copy_metadata(*fds)
-    finally:
-        for fd in fds:
-            os.close(fd)
+def _copy_directory_metadata(name: str, source_fd: int, target_fd: int) -> None:
+    with (
+        files.closing(files.open_directory(name, source_fd, follow=False)) as source,
+        files.closing(files.open_directory(name, target_fd, follow=False)) as target,
+    ):
+        files.copy_metadata(source, target)
 
 
 def copy_defaults(defaults_fd: int, etc_fd: int) -> None:
@@ -196,10 +207,9 @@ def copy_defaults(defaults_fd: int, etc_fd: int) -> None:
             files.copy(name, defaults_fd, name, etc_fd)
             continue
         files.make_directory(name, etc_fd, 0o700)
-        fds = [files.open_directory(name, fd, follow=False) for fd in (defaults_fd, etc_fd)]
-        try:
-            copy_defaults(*fds)
-        finally:
-            for fd in fds:
-                os.close(fd)
+        with (
+            files.closing(files.open_directory(name, defaults_fd, follow=False)) as defaults,
+            files.closing(files.open_directory(name, etc_fd, follow=False)) as etc,
+        ):
+            copy_defaults(defaults, etc)
     files.copy_metadata(defaults_fd, etc_fd)

@@ -1,0 +1,213 @@
+"""What comes from outside has bounds: in memory, in depth, in number, and in where it leads."""
+
+import io
+import os
+import socket
+import ssl
+import subprocess
+import threading
+import tracemalloc
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pycurl
+import pytest
+
+import larix
+from larix.errors import Corrupt, FetchFailed
+from larix.formats.content import FileHeader
+from larix.linux import files
+from larix.remote import serve as server_module
+from larix.remote.http import Http, HttpOptions, Spill
+from larix.repo.archive import Archive
+from larix.repo.sources import of_packed
+from tests.judge import ostree, run_larix
+from tests.servers import Left, Quiet, listening
+
+# Of deflate: stored, without content, and not the last.
+EMPTY_BLOCK = b"\0\0\0\xff\xff"
+
+
+def test_compressed_nothing_is_not_kept(tmp_path: Path) -> None:
+    head = FileHeader(0, 0, 0o100644).encode_archive(1 << 30)
+    total = 13 << 20
+    begun, left = io.BytesIO(head), [total * len(EMPTY_BLOCK)]
+
+    def read(size: int) -> bytes:
+        if found := begun.read(size):
+            return found
+        begin = -left[0] % len(EMPTY_BLOCK)
+        size = min(size, left[0])
+        left[0] -= size
+        return (EMPTY_BLOCK * (size // len(EMPTY_BLOCK) + 2))[begin : begin + size]
+
+    source, _ = of_packed(read, left[0] + len(head), Archive())
+    tracemalloc.start()
+    with files.closing(files.open_directory(str(tmp_path))) as fd, pytest.raises(Corrupt):
+        source.write(Archive(), "object", fd)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert left == [0]
+    assert peak < 16 << 20
+
+
+class Endless(io.RawIOBase):
+    """An archive that begins so, and then goes on with zeros."""
+
+    def __init__(self, begin: bytes) -> None:
+        self._begin = io.BytesIO(begin)
+        self.given = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer)  # type: ignore[arg-type]
+        data = self._begin.read(len(view)) or bytes(len(view))
+        view[: len(data)] = data
+        self.given += len(data)
+        return len(data)
+
+
+@pytest.mark.parametrize("kind", [b"x", b"g", b"X", b"L", b"K"], ids=["pax", "global", "Solaris", "name", "target"])
+def test_extended_headers_of_archives(kind: bytes, tmp_path: Path) -> None:
+    info = larix_tar_header(kind, 1 << 34)
+    stream = Endless(info)
+    with larix.Repo.init(str(tmp_path / "repo"), "archive") as repo, larix.Transaction(repo) as transaction:
+        with pytest.raises(Corrupt, match="extended header of 17179869184 bytes; at most"):
+            larix.lay_archive(transaction, larix.Directory(), io.BufferedReader(stream))
+        assert stream.given < 1 << 20
+
+
+def larix_tar_header(kind: bytes, size: int) -> bytes:
+    """Of GNU tar, which writes large sizes in base 256."""
+    block = bytearray(512)
+    block[:13] = b"././@LongLink"
+    block[124:136] = b"\x80" + size.to_bytes(11, "big")
+    block[156:157] = kind
+    block[257:265] = b"ustar  \0"
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    top = tmp_path_factory.mktemp("deep")
+    for name in "one", "two":
+        (top / name).mkdir()
+        fd = os.open(top / name, os.O_RDONLY)
+        for _ in range(1500):
+            os.mkdir("d", dir_fd=fd)
+            below = os.open("d", os.O_RDONLY, dir_fd=fd)
+            os.close(fd)
+            fd = below
+        os.close(os.open(f"file-{name}", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+        os.close(fd)
+    return top
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["diff", "{top}/one", "{top}/two"],
+        ["diff", "main", "{top}/two"],
+        ["commit", "-b", "x", "{top}/one"],
+        ["commit", "-b", "x", "--tree=ref=main", "--tree=dir={top}/one"],
+        ["commit", "-b", "x", "--progress=json", "{top}/one"],
+    ],
+    ids=" ".join,
+)
+def test_directories_too_deep(words: list[str], deep: Path, c_repos: dict[str, Path], tmp_path: Path) -> None:
+    ostree(repo := tmp_path / "repo", "init", "--mode=bare-user")
+    ostree(repo, "pull-local", c_repos["bare-user"])
+    ostree(repo, "refs", "--create=main", "os/stable")
+    done = run_larix(f"--repo={repo}", *(word.format(top=deep) for word in words))
+    assert done.status == 1
+    assert done.err.endswith("nested more than 500 directories\n")
+    assert "defect" not in done.err
+    assert sorted(ostree(repo, "refs").split()) == ["main", "os/stable"]
+
+
+def test_a_server_has_so_many_threads(origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "CONNECTIONS", 3)
+    with larix.Repo(str(origin)) as repo, listening(server_module.Server(repo, "127.0.0.1", 0)) as url:
+        address = "127.0.0.1", urlsplit(url).port
+        before = threading.active_count()
+        silent = [socket.create_connection(address) for _ in range(3)]
+        # They are taken in the order in which they came.
+        answers = []
+        for _ in range(20):
+            with socket.create_connection(address) as one:
+                answers.append(one.makefile("rb").readline())
+        assert answers == [b"HTTP/1.1 503 Service Unavailable\r\n"] * 20
+        assert threading.active_count() - before <= 3
+        for one in silent:
+            one.close()
+        # A client with more connections than there are threads: who is refused tries again, and nobody stays.
+        ostree(client := tmp_path / "client", "init", "--mode=archive")
+        ostree(client, "remote", "add", "--no-gpg-verify", "origin", url)
+        with larix.Repo(str(client)) as opened:
+            larix.pull_remote(opened, "origin", ["os/stable"])
+        ostree(client, "fsck")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    subprocess.run(
+        ["openssl", *words, "-keyout", path, "-out", path.with_suffix(".crt")], check=True, capture_output=True
+    )
+    path.write_text(path.read_text() + path.with_suffix(".crt").read_text())
+    return path
+
+
+def answering(answer: Callable[[BaseHTTPRequestHandler], None]) -> Left:
+    class Handler(Quiet):
+        do_GET = answer
+
+    return Left(("127.0.0.1", 0), Handler)
+
+
+@pytest.mark.parametrize(
+    ("begin", "lead_to"), [("https", "http"), ("https", "https"), ("http", "https"), ("http", "http")]
+)
+def test_no_redirect_leaves_encryption(begin: str, lead_to: str, certificate: Path, tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    def content(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "4")
+        handler.end_headers()
+        handler.wfile.write(b"here")
+
+    there = answering(content)
+    if lead_to == "https":
+        there.socket = context.wrap_socket(there.socket, server_side=True)
+
+    def redirect(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", f"{lead_to}://127.0.0.1:{there.server_address[1]}/x")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    here = answering(redirect)
+    if begin == "https":
+        here.socket = context.wrap_socket(here.socket, server_side=True)
+    http = Http(Spill(lambda: -1, lambda size: None), HttpOptions(retries=0))
+    for handle in http._handles:
+        handle.setopt(pycurl.SSL_VERIFYPEER, 0)
+        handle.setopt(pycurl.SSL_VERIFYHOST, 0)
+    with listening(there), listening(here):
+        # One after the other on the same handles: what one may, the next may not.
+        for _ in range(2):
+            if (begin, lead_to) == ("https", "http"):
+                with pytest.raises(FetchFailed, match="redirects to what is not encrypted"):
+                    http.get(f"{begin}://127.0.0.1:{here.server_address[1]}/", 100)
+            else:
+                assert http.get(f"{begin}://127.0.0.1:{here.server_address[1]}/", 100) == b"here"
+    http.close()
