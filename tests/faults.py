@@ -125,6 +125,7 @@ def _patched(fault: int, at: int, count: Any) -> Iterator[None]:
         (os, "open", lambda _, flags=0, *__: bool(flags & MAKING)),
         (fcntl, "ioctl", lambda _, request, *__: request == files.SET_FLAGS),
         (syscalls, "syncfs", lambda *_: True),
+        (syscalls, "rename_to_new", lambda *_: True),
     ]
     old = [(where, name, getattr(where, name)) for where, name, _ in places]
     for where, name, counts in places:

@@ -174,6 +174,10 @@ class _Recorder:
         real(source, path, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
         self.add(Names(((after, inode), (before, None))))
 
+    def rename_to_new(self, real: Callable[..., None], source: str, source_fd: int, name: str, dir_fd: int) -> None:
+        words = {"src_dir_fd": source_fd, "dst_dir_fd": dir_fd}
+        self.rename(lambda *_, **__: real(source, source_fd, name, dir_fd), source, name, **words)
+
     def unlink(self, real: Callable[..., None], path: Any, *, dir_fd: int | None = None) -> None:
         gone = place(path, dir_fd)
         real(path, dir_fd=dir_fd)
@@ -245,6 +249,7 @@ def _recording(log: Path) -> Iterator[None]:
         for name in "replace", "remove", "truncate", "ftruncate", "pwrite", "fdatasync", "copy_file_range", "mkfifo":
             put(os, name, recorder.refuse)
         put(syscalls, "syncfs", recorder.syncfs)
+        put(syscalls, "rename_to_new", recorder.rename_to_new)
         # The disk is looked at after another start of the machine.
         held.callback(setattr, repo, "BOOT_ID", repo.BOOT_ID)
         other = log.with_name("boot_id")

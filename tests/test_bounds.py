@@ -5,9 +5,10 @@ import os
 import socket
 import ssl
 import subprocess
+import tarfile
 import threading
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -93,8 +94,57 @@ def larix_tar_header(kind: bytes, size: int) -> bytes:
     return bytes(block)
 
 
+def test_global_headers_add_up(tmp_path: Path) -> None:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for n in range(10):
+            text = "x" * (1 << 20)
+            tar.fileobj.write(tarfile.TarInfo.create_pax_global_header({f"key{n}": text}))
+            tar.addfile(tarfile.TarInfo(f"file{n}"))
+    archive.seek(0)
+    with (
+        larix.Repo.init(str(tmp_path / "repo"), "archive") as repo,
+        larix.Transaction(repo) as transaction,
+        pytest.raises(Corrupt, match="global extended headers of more than"),
+    ):
+        larix.lay_archive(transaction, larix.Directory(), io.BufferedReader(archive))
+
+
+def test_maps_of_sparse_files_end(tmp_path: Path) -> None:
+    block = bytearray(larix_tar_header(b"S", 512))
+    # More of the map follows; in each block of it, too.
+    block[482] = 1
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    more = bytearray(b"00000000001\0" * 42).ljust(512, b"\0")
+    more[504] = 1
+    stream = Endless(bytes(block) + bytes(more) * (64 << 11))
+    with larix.Repo.init(str(tmp_path / "repo"), "archive") as repo, larix.Transaction(repo) as transaction:
+        with pytest.raises(Corrupt, match="extended header of more than"):
+            larix.lay_archive(transaction, larix.Directory(), io.BufferedReader(stream))
+        assert stream.given < 16 << 20
+
+
+def test_refs_of_many_parts(origin: Path, tmp_path: Path) -> None:
+    ostree(repo := tmp_path / "repo", "init", "--mode=archive")
+    fd = os.open(repo / "refs/heads", os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("d", dir_fd=fd)
+        below = os.open("d", os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    with os.fdopen(os.open("ref", os.O_CREAT | os.O_WRONLY, dir_fd=fd), "w") as file:
+        file.write("0" * 64 + "\n")
+    os.close(fd)
+    for command in ["refs"], ["summary", "-u"], ["refs", "--delete", "d"], ["refs"]:
+        done = run_larix(f"--repo={repo}", *command)
+        assert "defect" not in done.err
+    assert done.out == ""
+    assert "Invalid refspec" in run_larix(f"--repo={repo}", "refs", "--create", "/".join("d" * 2500), "x").err
+
+
 @pytest.fixture(scope="module")
-def deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def deep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     top = tmp_path_factory.mktemp("deep")
     for name in "one", "two":
         (top / name).mkdir()
@@ -106,7 +156,9 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
             fd = below
         os.close(os.open(f"file-{name}", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
         os.close(fd)
-    return top
+    yield top
+    # Python's own way does not come that deep.
+    subprocess.run(["rm", "-rf", top], check=True)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +258,7 @@ def test_no_redirect_leaves_encryption(begin: str, lead_to: str, certificate: Pa
         # One after the other on the same handles: what one may, the next may not.
         for _ in range(2):
             if (begin, lead_to) == ("https", "http"):
-                with pytest.raises(FetchFailed, match="redirects to what is not encrypted"):
+                with pytest.raises(FetchFailed, match="redirects to a protocol that is not followed"):
                     http.get(f"{begin}://127.0.0.1:{here.server_address[1]}/", 100)
             else:
                 assert http.get(f"{begin}://127.0.0.1:{here.server_address[1]}/", 100) == b"here"

@@ -188,6 +188,41 @@ def test_changes_wait_for_each_other(repo: Path) -> None:
             assert "tmp/changes-lock" in fails(f"--repo={repo}", *command), command
 
 
+def test_a_lock_that_was_left_is_not_swept_away(repo: Path) -> None:
+    lock = repo / "tmp/changes-lock"
+    lock.touch()
+    os.utime(lock, (0, 0))
+    with larix.Repo(str(repo)) as opened:
+        with lock_changes(opened):
+            # Whoever begins to write sweeps tmp/.
+            ostree(repo, "commit", "-b", "c", "--tree=ref=main")
+            with larix.Transaction(opened):
+                pass
+            assert lock.exists()
+        assert not lock.exists()
+        # Where somebody swept it all the same, and another holds the next.
+        with lock_changes(opened):
+            lock.unlink()
+            with lock_changes(opened):
+                pass
+            lock.write_text("another's")
+        assert lock.read_text() == "another's"
+
+
+@pytest.mark.parametrize("text", ["", "zzz"])
+def test_a_damaged_ref_can_be_replaced(text: str, repo: Path, tmp_path: Path) -> None:
+    ostree(client := tmp_path / "client", "init", "--mode=archive")
+    ostree(client, "remote", "add", "--no-gpg-verify", "origin", repo.as_uri())
+    run_larix(client, "pull", "origin", "main")
+    (client / "refs/remotes/origin/main").write_text(text)
+    assert run_larix(client, "refs") == "origin:main" == ostree(client, "refs")
+    run_larix(client, "pull", "origin", "main")
+    assert ostree(client, "rev-parse", "origin:main") == ostree(repo, "rev-parse", "main")
+    (client / "refs/remotes/origin/main").write_text(text)
+    run_larix(client, "refs", "--delete", "origin:main")
+    assert run_larix(client, "refs") == ""
+
+
 @pytest.mark.parametrize("what", ["config", "summary"])
 def test_many_writers_at_once(what: str, repo: Path) -> None:
     ostree(repo, "config", "set", "core.auto-update-summary", "true")

@@ -15,9 +15,9 @@ import pytest
 
 import larix
 from larix.linux import files, syscalls
-from larix.sysroot.etcmerge import merge
+from larix.sysroot.etcmerge import copy_defaults, merge
 from larix.sysroot.etcplan import EtcPlan
-from tests.judge import everything, fails, ostree
+from tests.judge import everything, fails, ostree, picture
 from tests.judge import larix as run_larix
 from tests.test_nasty import NOBODY, ROOT, run_as
 
@@ -170,6 +170,38 @@ def test_a_tree_that_its_owner_may_not_read(mode: int, scratch: Path) -> None:
         assert not (scratch / "tree").exists()
 
     run_as("nobody", scratch, remove)
+
+
+def test_a_tree_of_any_depth(tmp_path: Path) -> None:
+    fd = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(2500):
+        os.mkdir("d", dir_fd=fd)
+        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+        below = os.open("d", os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    with files.closing(files.open_directory(str(tmp_path))) as top:
+        files.remove_tree("d", top)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_names_of_etc_are_anyones(tmp_path: Path) -> None:
+    """Also those that a temporary file could have."""
+    for name in "foo", ".foo.new", "bar", ".bar.new":
+        path = tmp_path / "defaults" / name
+        path.parent.mkdir(exist_ok=True)
+        if name == ".bar.new":
+            path.mkdir()
+        else:
+            path.write_text(name)
+    (tmp_path / "etc").mkdir()
+    with (
+        files.closing(files.open_directory(str(tmp_path / "defaults"))) as defaults,
+        files.closing(files.open_directory(str(tmp_path / "etc"))) as etc,
+    ):
+        copy_defaults(defaults, etc)
+    assert picture(tmp_path / "etc") == picture(tmp_path / "defaults")
 
 
 def test_a_file_system_that_takes_no_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -174,12 +174,14 @@ def deal_with(
         print(message, file=sys.stderr)
         if args.delete:
             damaged.update(dict.fromkeys(users))
-    for commit in damaged:
-        print(f"Marking commit as partial: {commit}", file=sys.stderr)
     if args.delete:
         with Exclusive(repo) as exclusive:
+            bad, needed_by = fsck.still_damaged(exclusive, [one.name for one in found if not one.missing])
+            damaged |= dict.fromkeys(sorted(needed_by))
             exclusive.mark_damaged(damaged)
-            exclusive.delete([finding.name for finding in found if not finding.missing])
+            exclusive.delete(bad)
     else:
         fsck.mark_damaged(repo, damaged)
+    for commit in damaged:
+        print(f"Marking commit as partial: {commit}", file=sys.stderr)
     raise Corrupt(f"Repository corruption encountered: {len(found)} of the objects are missing or corrupt")

@@ -71,7 +71,7 @@ def create(repo: Repo, args: argparse.Namespace, rev: str) -> None:
             transaction.set_collection_ref(names.check_collection(collection), ref, repo.resolve(rev))
         else:
             remote, ref = names.parse_refspec(new)
-            is_there = (remote, ref) in repo.refs() and not (args.alias and ref in repo.aliases())
+            is_there = (remote, ref) in repo.ref_names() and not (args.alias and ref in repo.aliases())
             if is_there and not args.force:
                 raise Invalid(f"--create specified but ref {new} already exists")
             if not args.alias:
@@ -87,15 +87,15 @@ def create(repo: Repo, args: argparse.Namespace, rev: str) -> None:
 
 def delete(repo: Repo, prefixes: list[str]) -> None:
     aliases = repo.aliases()
-    there = repo.refs()
-    doomed = [key for key in there if any(is_below(names.refspec(*key), prefix) for prefix in prefixes)]
+    # Also damaged ones: to delete them is what is left to do.
+    doomed = [key for key in repo.ref_names() if any(is_below(names.refspec(*key), prefix) for prefix in prefixes)]
     for alias, target in aliases.items():
         if (None, target) in doomed and (None, alias) not in doomed:
             raise Invalid(f"Ref '{target}' has an active alias: '{alias}'")
     with Transaction(repo) as transaction:
         # No moment shows an alias of nothing.
         for remote, ref in sorted(doomed, key=lambda key: key[1] not in aliases):
-            transaction.set_ref(remote, ref, None, expected=there[remote, ref])
+            transaction.set_ref(remote, ref, None)
         transaction.commit()
 
 
@@ -111,7 +111,8 @@ def delete_collections(repo: Repo, collections: list[str]) -> None:
 
 
 def show(repo: Repo, prefixes: list[str], *, whole: bool, revision: bool) -> None:
-    for (remote, ref), checksum in repo.refs().items():
+    commits = repo.refs() if revision else {}
+    for remote, ref in repo.ref_names():
         name = names.refspec(remote, ref)
         for prefix in prefixes or [""]:
             if prefix and not is_below(name, prefix):
@@ -119,7 +120,7 @@ def show(repo: Repo, prefixes: list[str], *, whole: bool, revision: bool) -> Non
             above = normal(prefix).rpartition(":")[2]
             keep = whole or not above or ref == above
             shown = name if keep else names.refspec(remote, ref[len(above) :].lstrip("/"))
-            print(f"{shown}\t{checksum}" if revision else shown)
+            print(f"{shown}\t{commits[remote, ref]}" if revision else shown)
 
 
 def show_aliases(repo: Repo, prefixes: list[str]) -> None:

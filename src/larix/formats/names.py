@@ -11,6 +11,8 @@ from larix.errors import Corrupt, Invalid
 FRAGMENT = r"\w[-.\w]*"
 RULE = "; a ref is one or more names joined by /, each of letters, digits and . _ -, beginning with a letter or digit"
 REF = re.compile(rf"{FRAGMENT}(/{FRAGMENT})*")
+# Characters: with what stands before it, a path that the kernel takes.
+MAX_REF = 4000
 REMOTE = re.compile(FRAGMENT)
 # As names of interfaces of D-Bus.
 COLLECTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
@@ -27,12 +29,12 @@ def check_part(name: str) -> str:
 
 
 def is_ref(name: str) -> bool:
-    return REF.fullmatch(name) is not None
+    return len(name) <= MAX_REF and REF.fullmatch(name) is not None
 
 
 def check_ref(name: str) -> str:
     if not is_ref(name):
-        raise Invalid(f"Invalid ref name {name!r}{RULE}")
+        raise Invalid(f"Invalid ref name {name[:200]!r}{RULE}")
     return name
 
 

@@ -7,7 +7,6 @@ under a temporary name and then renamed.
 import errno
 import fcntl
 import os
-import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +19,8 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # Reading must neither follow a symlink nor hang on a FIFO.
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 COPY_PIECE = 1 << 20
+# Of directories that are removed from within, each of which holds a descriptor and a frame of Python's stack.
+LEVELS = 100
 # What a hard link fails with where there could be a copy: other file systems, none with links, too many, not allowed.
 CANNOT_LINK = errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP
 
@@ -82,6 +83,12 @@ def names(directory: str, dir_fd: int) -> list[str]:
         return []
     with closing(fd):
         return sorted(os.listdir(fd))
+
+
+def directories(fd: int) -> list[str]:
+    """Names of those in an open one; no symlinks."""
+    with os.scandir(fd) as entries:
+        return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
 def open_file(name: str, dir_fd: int) -> int | None:
@@ -206,7 +213,14 @@ def symlink(target: str, name: str, dir_fd: int) -> None:
 def make_whiteout(name: str, dir_fd: int, mode: int) -> None:
     """The device 0:0, by which overlayfs knows that a name is hidden."""
     os.mknod(name, stat.S_IFCHR | mode, os.makedev(0, 0), dir_fd=dir_fd)
-    os.chmod(name, mode, dir_fd=dir_fd)
+    _set_mode_of(name, dir_fd, mode)
+
+
+def _set_mode_of(name: str, dir_fd: int, mode: int) -> None:
+    """Of what cannot be opened; no symlink in its place is followed."""
+    with closing(os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)) as found:
+        # What the kernel refuses for a symlink.
+        os.chmod(f"/proc/self/fd/{found}", mode)
 
 
 def is_link(name: str, dir_fd: int) -> bool:
@@ -236,12 +250,13 @@ def rename(source: str, source_fd: int, name: str, dir_fd: int) -> None:
     os.rename(source, name, src_dir_fd=source_fd, dst_dir_fd=dir_fd)
 
 
-def rename_directory(source: str, source_fd: int, name: str, dir_fd: int) -> bool:
-    """Whether it could be: `name` must not be there, or be an empty directory."""
+def rename_to_new(source: str, source_fd: int, name: str, dir_fd: int) -> bool:
+    """Whether it could be: `name` must not be there, not even as an empty directory. Who is about to put something into
+    that would find it gone."""
     try:
-        os.rename(source, name, src_dir_fd=source_fd, dst_dir_fd=dir_fd)
+        syscalls.rename_to_new(source, source_fd, name, dir_fd)
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+        if error.errno not in (errno.EEXIST, errno.EINVAL, errno.ENOSYS):
             raise
         return False
     return True
@@ -265,31 +280,52 @@ def remove_if_empty(name: str, dir_fd: int) -> bool:
 
 
 def remove_tree(name: str, dir_fd: int) -> None:
-    """Remove a directory and what is below it, or a file, or nothing when it is not there."""
+    """Remove a directory and what is below it, however deep, or a file, or nothing when it is not there.
+
+    What stands in the way of its owner, a mode, is changed.
+    """
     try:
         if not stat.S_ISDIR(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode):
             os.unlink(name, dir_fd=dir_fd)
             return
     except FileNotFoundError:
         return
-    if os.geteuid() != 0:
-        # Root may read and write any directory; its owner only where the mode says so.
-        _allow_owner(name, dir_fd)
-    shutil.rmtree(name, dir_fd=dir_fd)
+    with closing(_open_to_change(name, dir_fd)) as fd:
+        # What lies deeper is moved here, and goes in the next round.
+        while inside := os.listdir(fd):
+            for entry in inside:
+                _remove_below(entry, fd, fd, 0)
+    os.rmdir(name, dir_fd=dir_fd)
 
 
-def _allow_owner(name: str, dir_fd: int) -> None:
-    """Let the owner of a directory, and of those below it, remove what is in them."""
+def _remove_below(name: str, dir_fd: int, top_fd: int, depth: int) -> None:
+    try:
+        os.unlink(name, dir_fd=dir_fd)
+        return
+    except FileNotFoundError:
+        return
+    except (IsADirectoryError, PermissionError):
+        # The second is what POSIX has for directories, and what an unlink without permission is too.
+        if not stat.S_ISDIR(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode):
+            raise
+    if depth == LEVELS:
+        os.rename(name, f".{os.urandom(12).hex()}", src_dir_fd=dir_fd, dst_dir_fd=top_fd)
+        return
+    with closing(_open_to_change(name, dir_fd)) as fd:
+        for entry in os.listdir(fd):
+            _remove_below(entry, fd, top_fd, depth + 1)
+    os.rmdir(name, dir_fd=dir_fd)
+
+
+def _open_to_change(name: str, dir_fd: int) -> int:
+    """A directory. Root may read and write any; its owner only where the mode says so."""
+    if os.geteuid() == 0:
+        return open_directory(name, dir_fd, follow=False)
     with closing(os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)) as found:
         mode = stat.S_IMODE(os.fstat(found).st_mode)
         if mode & stat.S_IRWXU != stat.S_IRWXU:
             os.chmod(f"/proc/self/fd/{found}", mode | stat.S_IRWXU)
-        fd = open_directory(".", found)
-    with closing(fd):
-        with os.scandir(fd) as entries:
-            inside = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-        for below in inside:
-            _allow_owner(below, fd)
+        return open_directory(".", found)
 
 
 @contextmanager
@@ -320,13 +356,15 @@ def replace_link(name: str, target: str, dir_fd: int, *, temporary: str | None =
         os.symlink(target, made, dir_fd=dir_fd)
 
 
-def copy(source: str, source_fd: int, name: str, dir_fd: int, *, metadata: bool = True) -> None:
-    """Make `name` a copy of a file or symlink with its owner, mode, extended attributes and times; it is replaced.
+def copy(
+    source: str, source_fd: int, name: str, dir_fd: int, *, metadata: bool = True, temporary: str | None = None
+) -> None:
+    """Make `name` a copy of a file or symlink with its owner, mode, extended attributes and times. Else as `replace`.
 
-    Without `metadata` a copied file has none of that, and mode 0600. One process at a time may copy to a name.
+    Without `metadata` a copied file has none of that, and mode 0600.
     """
     found = os.stat(source, dir_fd=source_fd, follow_symlinks=False)
-    with _replacing(name, dir_fd) as made:
+    with _replacing(name, dir_fd, temporary) as made:
         if stat.S_ISLNK(found.st_mode):
             os.symlink(os.readlink(source, dir_fd=source_fd), made, dir_fd=dir_fd)
             if os.geteuid() == 0:

@@ -8,6 +8,8 @@ _libc.sync_file_range.argtypes = ctypes.c_int, ctypes.c_int64, ctypes.c_int64, c
 _libc.prctl.argtypes = ctypes.c_int, *[ctypes.c_ulong] * 4
 SYNC_FILE_RANGE_WRITE = 2
 SET_PARENT_DEATH_SIGNAL = 1
+_libc.renameat2.argtypes = ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint
+RENAME_NOREPLACE = 1
 
 
 def syncfs(fd: int) -> None:
@@ -18,6 +20,11 @@ def syncfs(fd: int) -> None:
 def start_writing(fd: int) -> None:
     """Have what was written to the file go to the disk, without waiting for it. Raises OSError."""
     _check(_libc.sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE))
+
+
+def rename_to_new(source: str, source_fd: int, name: str, dir_fd: int) -> None:
+    """Rename, unless the new name is there. Raises OSError: FileExistsError, or EINVAL where a file system cannot."""
+    _check(_libc.renameat2(source_fd, os.fsencode(source), dir_fd, os.fsencode(name), RENAME_NOREPLACE))
 
 
 def end_with_parent(signal: int) -> None:

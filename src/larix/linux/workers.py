@@ -12,6 +12,7 @@ import os
 import pickle
 import select
 import signal
+import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ from larix.linux import syscalls
 # Those that we may use.
 CORES = len(os.sched_getaffinity(0))
 IN_HAND = 2
+# Seconds that a worker has to put away what it has begun when it is not wanted any more.
+GRACE = 0.5
 LENGTH_SIZE = 8
 # What a pipe holds, usually.
 PIECE = 1 << 16
@@ -148,7 +151,12 @@ class _Processes(Workers[Task], Generic[Task, Result]):
 
     def _end(self) -> None:
         for worker in self._workers:
-            worker.kill()
+            # One at work puts away what it has begun, if that is soon.
+            worker.send(signal.SIGTERM if worker.in_hand else signal.SIGKILL)
+        end = time.monotonic() + GRACE
+        for worker in self._workers:
+            if not worker.has_ended(end - time.monotonic()):
+                worker.send(signal.SIGKILL)
         for worker in self._workers:
             worker.close()
 
@@ -171,23 +179,29 @@ class _Worker:
         os.set_blocking(self._tasks, False)
         os.set_blocking(self._answers, False)
         # In the middle of a fork Python would drop the exception, and we a worker that nobody ends.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
         try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
             if not (pid := os.fork()):
                 self._be_the_child(tasks, answers, work, workers)
             # By which it is ended, whoever has its number by then.
-            self._process = os.pidfd_open(pid)
+            try:
+                self._process = os.pidfd_open(pid)
+            except OSError:
+                os.kill(pid, signal.SIGKILL)
+                raise
             workers.append(self)
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             os.close(tasks)
             os.close(answers)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _be_the_child(self, tasks: int, answers: int, work: Work[Any, Any], siblings: "list[_Worker]") -> NoReturn:
         """It must not go on as its parent: what that has begun is not its own to end."""
         try:
             # The parent alone answers to the keyboard.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, _leave)
             syscalls.end_with_parent(signal.SIGKILL)
             # It has copies of the parent's ends, and would keep itself and its siblings waiting with them.
             for worker in (self, *siblings):
@@ -234,18 +248,32 @@ class _Worker:
             # It has ended; that is told where its answer is missing.
             self._outgoing.clear()
 
-    def kill(self) -> None:
-        """It has nothing to do, or what it does is not wanted any more."""
+    def send(self, number: signal.Signals) -> None:
+        """A signal: it has nothing to do, or what it does is not wanted any more."""
         with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._process, signal.SIGKILL)
+            signal.pidfd_send_signal(self._process, number)
+
+    def has_ended(self, seconds: float) -> bool:
+        """Whether it has, or does so soon enough."""
+        ready = select.poll()
+        ready.register(self._process, select.POLLIN)
+        return bool(ready.poll(max(seconds, 0) * 1000))
 
     def close(self) -> None:
-        """After `kill`."""
+        """After it was killed."""
         # Where whoever started us ignores SIGCHLD, the kernel has taken its status already.
         with suppress(ChildProcessError):
             os.waitid(os.P_PIDFD, self._process, os.WEXITED)
         for fd in self._tasks, self._answers, self._process:
             os.close(fd)
+
+
+class _NotWanted(BaseException):
+    """In a worker: what it does is not wanted any more."""
+
+
+def _leave(number: int, frame: object) -> NoReturn:
+    raise _NotWanted
 
 
 def _serve(tasks: int, answers: int, work: Work[Any, Any]) -> None:
@@ -256,6 +284,8 @@ def _serve(tasks: int, answers: int, work: Work[Any, Any]) -> None:
             try:
                 result = work(pickle.loads(incoming.read(int.from_bytes(head, "little"))))
                 answer = _frame((result, None))
+            except _NotWanted:
+                return
             except BaseException as error:
                 answer = _frame_error(error)
             try:

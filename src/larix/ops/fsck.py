@@ -98,6 +98,23 @@ def mark_damaged(repo: Repo, commits: Iterable[Checksum]) -> None:
         transaction.commit()
 
 
+def still_damaged(exclusive: Exclusive, names: Iterable[ObjectName]) -> tuple[list[ObjectName], set[Checksum]]:
+    """Which of these objects, now that nobody adds any, are there and corrupt; and the commits that need one.
+
+    Since fsck looked, an object may have come anew, and a commit that counts on what was there.
+    """
+    repo = exclusive.repo
+    bad = []
+    for name in filter(repo.has_own, names):
+        try:
+            check_file(repo, name.checksum) if name.type == ObjectType.FILE else list_inside(repo, name)
+        except (Corrupt, NotFound):
+            bad.append(name)
+    commits = {commit for found in list_commits(repo) for commit in found} | {*find_missing_commits(repo)}
+    uses = find_uses(repo, sorted(commits), {*bad})
+    return bad, {commit for one in uses.values() for commit in one.commits}
+
+
 def check(
     repo: Repo, commits: Iterable[Checksum], *, progress: Progress = NO_PROGRESS
 ) -> Generator[Finding, None, None]:

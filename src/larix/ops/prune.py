@@ -113,8 +113,8 @@ def delete_commit(exclusive: Exclusive, commit: Checksum) -> None:
         if checksum == commit:
             raise Invalid(f"Commit '{commit}' is referenced by '{refspec}'; delete that ref first")
     name = ObjectName(commit, ObjectType.COMMIT)
-    if not repo.has(name):
-        raise NotFound(f"No such commit {commit}; nothing was deleted")
+    if not repo.has_own(name):
+        raise NotFound(f"No such commit {commit} in {repo.path}; nothing was deleted")
     set_option(repo, "core", "tombstone-commits", "true")
     exclusive.delete([name])
 

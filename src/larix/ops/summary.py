@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
+from larix.errors import Moved
 from larix.formats.objects import DirMeta, DirTree, Metadata, ObjectType
 from larix.gvariant import Variant
 from larix.ops.commit import CommitOptions, commit_tree
@@ -21,12 +23,19 @@ def update_summary(repo: Repo, more: Sequence[tuple[str, Variant]] = ()) -> None
 
     A repo with a collection gets a commit with these keys and without files, too, on the branch `ostree-metadata`.
     """
-    if repo.collection_id is not None:
-        with Transaction(repo) as transaction:
-            tree = transaction.add_metadata(ObjectType.DIR_TREE, DirTree({}, {}).encode())
-            meta = transaction.add_metadata(ObjectType.DIR_META, DirMeta(0, 0, DIRECTORY_MODE).encode())
-            before = find_ref(repo.fd, None, METADATA_REF)
-            options = CommitOptions(metadata=Metadata([*more]), parent=before)
-            commit_tree(transaction, Stored(tree, meta), int(time.time()), METADATA_REF, options, expected=before)
-            transaction.commit()
+    while repo.collection_id is not None:
+        # Whoever was faster has said the same of other refs; the next commit comes after theirs.
+        with suppress(Moved):
+            _commit_metadata(repo, more)
+            break
     write_summary(repo, more)
+
+
+def _commit_metadata(repo: Repo, more: Sequence[tuple[str, Variant]]) -> None:
+    with Transaction(repo) as transaction:
+        tree = transaction.add_metadata(ObjectType.DIR_TREE, DirTree({}, {}).encode())
+        meta = transaction.add_metadata(ObjectType.DIR_META, DirMeta(0, 0, DIRECTORY_MODE).encode())
+        before = find_ref(repo.fd, None, METADATA_REF)
+        options = CommitOptions(metadata=Metadata([*more]), parent=before)
+        commit_tree(transaction, Stored(tree, meta), int(time.time()), METADATA_REF, options, expected=before)
+        transaction.commit()

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Any, Self
 from urllib.parse import unquote_to_bytes
 
 from larix.errors import Corrupt, Invalid, NotFound
@@ -227,9 +227,29 @@ def _open_tar(stream: io.BufferedReader) -> tarfile.TarFile:
 def _next(tar: tarfile.TarFile) -> tarfile.TarInfo | None:
     with _malformed():
         info = tar.next()
+    # Those of global headers, which add up.
+    if sum(len(key) + len(value) for key, value in tar.pax_headers.items()) > MAX_EXTENSION_SIZE:
+        raise Corrupt(f"Reading the archive: global extended headers of more than {MAX_EXTENSION_SIZE} bytes")
     if info is not None and info.size < 0:
         raise Corrupt(f"Reading the archive: {info.name[:80]!r} has a size below zero")
     return info
+
+
+class _Bounded:
+    """Gives so many bytes of a stream and no more."""
+
+    def __init__(self, stream: Any, left: int) -> None:
+        self._stream = stream
+        self._left = left
+        self.tell = stream.tell
+        self.seek = stream.seek
+
+    def read(self, size: int) -> bytes:
+        self._left -= size
+        if self._left < 0:
+            raise Corrupt(f"Reading the archive: an extended header of more than {MAX_EXTENSION_SIZE} bytes")
+        data: bytes = self._stream.read(size)
+        return data
 
 
 class _Header(tarfile.TarInfo):
@@ -243,6 +263,16 @@ class _Header(tarfile.TarInfo):
             raise
         except tarfile.HeaderError as error:
             raise Corrupt(f"Reading the archive: {error}") from None
+
+    def _proc_member(self, tar: tarfile.TarFile) -> Self:
+        """What belongs to the header is read here: names, attributes, the map of a sparse file, which has no end of its
+        own."""
+        stream = tar.fileobj
+        tar.fileobj = _Bounded(stream, 2 * MAX_EXTENSION_SIZE)  # type: ignore[assignment]
+        try:
+            return super()._proc_member(tar)  # type: ignore[misc,no-any-return]
+        finally:
+            tar.fileobj = stream
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:

@@ -335,7 +335,7 @@ class Http:
         _drop_body(request)
         said = f"the server answered HTTP {status}" if refused else reason or os.strerror(errno.EIO)
         if code == pycurl.E_UNSUPPORTED_PROTOCOL and handle.getinfo(pycurl.REDIRECT_COUNT):
-            said = "the server redirects to what is not encrypted, or no web address; larix does not go there"
+            said = "the server redirects to a protocol that is not followed: http after https, or none of the web"
         tries = f" (tried {request.attempts} times)" if request.attempts > 1 else ""
         raise FetchFailed(f"Fetching {request.url}: {said}{tries}")
 

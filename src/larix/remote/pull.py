@@ -21,6 +21,7 @@ from larix.progress import NO_PROGRESS, Progress
 from larix.remote.source import Pulled, Source
 from larix.repo import refs as refs_here
 from larix.repo.object_errors import differing
+from larix.repo.ref_changes import Expected
 from larix.repo.repo import Repo
 from larix.repo.transaction import Handed, Transaction
 
@@ -278,18 +279,18 @@ def pull(
     options = options or PullOptions()
     targets: dict[tuple[str | None, str], Checksum] = {}
     # What they have now, and must have at the end.
-    before: dict[tuple[str | None, str], Checksum | None] = {}
+    before: dict[tuple[str | None, str], Expected] = {}
     commits: dict[Checksum, list[Asked]] = {}
     for name, given in refs.items():
         if is_checksum(name):
             commits.setdefault(Checksum(name), [])
             continue
-        before[mirrored, name] = find_here(repo, remote, mirrored, name)
+        before[mirrored, name] = expected_here(repo, remote, mirrored, name)
         commit = targets[mirrored, name] = given or source.find_ref(name)
         commits.setdefault(commit, []).append(Asked(name, options.collection, age_here(repo, remote, mirrored, name)))
     for (collection, name), commit in (mirrors or {}).items():
         targets[collection, name] = commit
-        before[collection, name] = find_here(repo, remote, collection, name)
+        before[collection, name] = expected_here(repo, remote, collection, name)
         commits.setdefault(commit, []).append(Asked(name, collection, age_here(repo, remote, collection, name)))
     with Transaction(repo, resumable=True) as transaction:
         transaction.plain_files = options.plain_files
@@ -305,8 +306,16 @@ def pull(
     return pulled
 
 
+def expected_here(repo: Repo, remote: str | None, collection: str | None, ref: str) -> Expected:
+    """What a branch has in this repo itself, for `set_ref`; a damaged one may be replaced."""
+    try:
+        return find_here(repo, remote, collection, ref)
+    except Corrupt:
+        return ...
+
+
 def find_here(repo: Repo, remote: str | None, collection: str | None, ref: str) -> Checksum | None:
-    """What a branch has in this repo itself: of a mirrored collection, or of a remote, or its own."""
+    """The same: of a mirrored collection, or of a remote, or its own. Raises Corrupt."""
     if collection is not None and collection != repo.collection_id:
         return refs_here.find_at(repo.fd, refs_here.mirror_path(collection, ref), ref)
     return refs_here.find_ref(repo.fd, remote if collection is None else None, ref)

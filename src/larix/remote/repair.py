@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from larix.errors import Corrupt, Error, FetchFailed, Invalid, NotFound, Unsupported
 from larix.formats.checksum import Checksum
 from larix.formats.objects import ObjectName, ObjectType
-from larix.ops.fsck import Finding, check, check_all, find_uses
+from larix.ops.fsck import Finding, check, check_all, find_uses, still_damaged
 from larix.remote.open import open_source
 from larix.remote.pull import PullOptions, pull
 from larix.repo.exclusive import Exclusive
@@ -51,8 +51,10 @@ def repair(repo: Repo, found: Sequence[Finding], commits: Iterable[Checksum], re
         damaged = {commit for commit in commits if repo.is_damaged(commit)}
         damaged.update(*(uses.commits for uses in users))
         with Exclusive(repo) as exclusive:
+            bad, needed_by = still_damaged(exclusive, [one.name for one in result.left if not one.missing])
+            damaged |= needed_by
             exclusive.mark_damaged(damaged)
-            result.aside |= exclusive.move_aside(finding.name for finding in result.left if not finding.missing)
+            result.aside |= exclusive.move_aside(bad)
         for remote in remotes:
             damaged -= _complete(repo, remote, damaged, result.failures)
         result.left = list(check(repo, commits))

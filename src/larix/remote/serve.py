@@ -9,7 +9,7 @@ from contextlib import suppress
 from email.utils import formatdate
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import BoundedSemaphore
+from threading import Lock
 from typing import Any
 from urllib.parse import unquote
 
@@ -37,19 +37,27 @@ class Server(ThreadingHTTPServer):
         if repo.layout.extension != "filez":
             raise Invalid(f"{repo.path} has mode {repo.layout.mode}; only mode archive can be served")
         self.repo = repo
-        self._free = BoundedSemaphore(CONNECTIONS)
+        # Threads that answer; counted where they are started and ended.
+        self._busy = 0
+        self._counting = Lock()
         with files.doing(f"Listening on {address}:{port}"):
             super().__init__((address, port), _Handler)
 
     def is_full(self) -> bool:
-        if self._free.acquire(blocking=False):
-            self._free.release()
-            return False
-        return True
+        return self._busy >= CONNECTIONS
+
+    def _count(self, change: int) -> None:
+        with self._counting:
+            self._busy += change
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
+        if not self.is_full():
+            self._count(1)
+            try:
+                super().process_request(request, client_address)
+            except BaseException:
+                self._count(-1)
+                raise
             return
         # Those who come for a repo try again.
         with suppress(OSError):
@@ -60,7 +68,7 @@ class Server(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._free.release()
+            self._count(-1)
 
     def handle_error(self, request: object, client_address: object) -> None:
         # A client that goes away is nobody's mistake.

@@ -23,6 +23,8 @@ def write_config(repo: Repo, config: KeyFile) -> None:
 def set_option(repo: Repo, group: str, key: str, value: str) -> None:
     with lock_changes(repo):
         config = read_config(repo)
+        # Another process may have set it since the repo was opened.
+        repo.config = config
         if config.find(group, key) != value:
             config.set(group, key, value)
             write_config(repo, config)
@@ -32,6 +34,7 @@ def remove_option(repo: Repo, group: str, key: str) -> bool:
     """Whether it was there."""
     with lock_changes(repo):
         config = read_config(repo)
+        repo.config = config
         found = config.remove(group, key)
         if found:
             write_config(repo, config)

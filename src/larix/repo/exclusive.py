@@ -45,9 +45,10 @@ class Exclusive:
     def delete(self, names: Iterable[ObjectName]) -> None:
         """Delete objects; a commit's detached metadata goes with it, and a tombstone comes where the config wants it.
 
-        Commits go first, for good, since one that is there promises what it reaches.
+        Commits go first, for good, since one that is there promises what it reaches. What lies in a parent of the repo
+        stays.
         """
-        names = list(names)
+        names = [*filter(self.repo.has_own, names)]
         commits = [name for name in names if name.type == ObjectType.COMMIT]
         with files.doing(f"Deleting from repo {self.repo.path}"):
             for commit in commits:
@@ -55,9 +56,18 @@ class Exclusive:
             if self.repo.fsync:
                 for prefix in {name.checksum[:2] for name in commits}:
                     files.sync_directory(prefix, self.repo.objects_fd)
+            # Not before: a commit that is back after a power cut must not be taken for whole.
+            partial.unmark(self.repo, {name.checksum for name in commits} - self._marked)
             for name in names:
                 if name.type != ObjectType.COMMIT:
-                    files.remove(self.repo.object_path(name), self.repo.objects_fd)
+                    self._remove(self.repo.object_path(name))
+
+    def _remove(self, path: str) -> None:
+        try:
+            files.remove(path, self.repo.objects_fd)
+        except IsADirectoryError:
+            # Where no object can be.
+            files.remove_tree(path, self.repo.objects_fd)
 
     def move_aside(self, names: Iterable[ObjectName]) -> dict[ObjectName, tuple[str, int]]:
         """Take objects out of the repo, but keep them: where each is now, below the repo's directory, and how many
@@ -72,12 +82,15 @@ class Exclusive:
                 ).st_nlink
                 files.rename(self.repo.object_path(name), self.repo.objects_fd, path, self.repo.fd)
                 found[name] = path, links - 1
+            if self.repo.fsync and found:
+                files.sync_file_system(self.repo.fd)
         return found
 
     def add_tombstone(self, commit: Checksum) -> None:
         """Let clients know that this commit, which is not here, was deleted."""
         with files.doing(f"Writing to repo {self.repo.path}"):
-            files.make_directory(commit[:2], self.repo.objects_fd)
+            if files.make_directory(commit[:2], self.repo.objects_fd) and self.repo.fsync:
+                files.sync(self.repo.objects_fd)
             path = f"objects/{self.repo.object_path(ObjectName(commit, ObjectType.TOMBSTONE_COMMIT))}"
             files.replace(path, _tombstone(commit), self.repo.fd, durable=self.repo.fsync, temporary=temporary_path())
 
@@ -85,11 +98,9 @@ class Exclusive:
         repo = self.repo
         if repo.config.find_bool("core", "tombstone-commits", False):
             self.add_tombstone(name.checksum)
-        files.remove(repo.object_path(name), repo.objects_fd)
+        self._remove(repo.object_path(name))
         with suppress(FileNotFoundError):
             files.remove(repo.object_path(ObjectName(name.checksum, ObjectType.COMMIT_META)), repo.objects_fd)
-        if name.checksum not in self._marked:
-            partial.unmark(repo, [name.checksum])
 
 
 def _tombstone(commit: Checksum) -> bytes:

@@ -6,7 +6,7 @@ tmp/changes-lock        for who reads, changes and writes what there is one of: 
 """
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from larix.linux import files
 from larix.linux.lock import lock_file
@@ -37,7 +37,16 @@ def lock_changes(repo: Repo) -> ExitStack:
         held.callback(os.close, lock)
         # Else whoever held it before has removed it, and others lock the next one.
         if os.fstat(lock).st_nlink:
-            held.callback(files.remove, CHANGES, repo.fd)
+            # One that was left behind is not to look old: both tools sweep tmp/.
+            files.touch(f"/proc/self/fd/{lock}", repo.fd)
+            held.callback(_remove_lock, lock, repo)
             break
         held.close()
     return held
+
+
+def _remove_lock(lock: int, repo: Repo) -> None:
+    """Unless somebody else has, and the file is another's."""
+    with suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(lock), os.stat(CHANGES, dir_fd=repo.fd, follow_symlinks=False)):
+            files.remove(CHANGES, repo.fd)

@@ -75,12 +75,17 @@ def _aim(repo_fd: int, path: str) -> str:
 
 
 def list_refs(repo_fd: int) -> dict[tuple[str | None, str], Checksum]:
-    """(remote or None, ref) -> commit, of heads and remotes, sorted by name."""
+    """(remote or None, ref) -> commit, of heads and remotes, sorted by name. Raises Corrupt."""
+    return {key: checksum for key in list_names(repo_fd) if (checksum := find_ref(repo_fd, *key)) is not None}
+
+
+def list_names(repo_fd: int) -> list[tuple[str | None, str]]:
+    """(remote or None, ref), sorted, also of those that do not hold a checksum."""
     keys: list[tuple[str | None, str]] = [(None, path) for path in sorted(_walk(repo_fd, HEADS))]
     for path in sorted(_walk(repo_fd, REMOTES)):
         remote, _, ref = path.partition("/")
         keys.append((remote, ref))
-    return {key: checksum for key in keys if (checksum := find_ref(repo_fd, *key)) is not None}
+    return keys
 
 
 def list_mirrors(repo_fd: int) -> dict[tuple[str, str], Checksum]:
@@ -116,22 +121,25 @@ def list_below(repo_fd: int, path: str) -> Iterator[str]:
             yield f"{path}/{below}"
 
 
-def _walk(repo_fd: int, top: str, below: str = "") -> Iterator[str]:
+def _walk(repo_fd: int, top: str) -> Iterator[str]:
     """Raises FileNotFoundError where `top` is not there."""
-    try:
-        fd = files.open_directory(f"{top}/{below}", repo_fd)
-    except FileNotFoundError:
-        if not below:
-            raise
-        # Removed in between.
-        return
-    with files.closing(fd), os.scandir(fd) as entries:
-        found = list(entries)
-    for entry in found:
-        # Temporary files begin with a dot, refs do not.
-        if entry.name.startswith("."):
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        try:
+            # A path that the kernel does not take in one piece, no ref of ours has.
+            fd = files.open_directory(f"{top}/{below}", repo_fd)
+        except FileNotFoundError:
+            if not below:
+                raise
+            # Removed in between.
             continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(repo_fd, top, f"{below}{entry.name}/")
-        else:
-            yield below + entry.name
+        with files.closing(fd), os.scandir(fd) as entries:
+            for entry in entries:
+                # Temporary files begin with a dot, refs do not.
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(f"{below}{entry.name}/")
+                else:
+                    yield below + entry.name

@@ -146,3 +146,4 @@ def _write(repo: Repo, name: str | None, config: KeyFile) -> None:
                 files.replace(name, str(config).encode(), fd, temporary=f".{os.urandom(6).hex()}")
             else:
                 files.remove(name, fd)
+                files.sync(fd)

@@ -143,6 +143,7 @@ class Repo:
                     if collection_id is not None:
                         config.set("core", "collection-id", collection_id)
                     files.replace("config", str(config).encode(), fd, temporary=temporary_path())
+                    files.sync_file_system(fd)
         return cls(path, threads=threads)
 
     @classmethod
@@ -308,6 +309,11 @@ class Repo:
         """(remote or None, ref) -> commit. Raises NotFound where the directories of refs are not there."""
         with files.doing(f"Listing refs of {self.path}: opendir"):
             return refs.list_refs(self.fd)
+
+    def ref_names(self) -> list[tuple[str | None, str]]:
+        """(remote or None, ref), also of those that are damaged. Raises NotFound as `refs`."""
+        with files.doing(f"Listing refs of {self.path}: opendir"):
+            return refs.list_names(self.fd)
 
     def collection_refs(self) -> dict[tuple[str, str], Checksum]:
         """(collection, ref) -> commit: branches made here and of remotes whose collections are known, and mirrors."""

@@ -105,8 +105,8 @@ class Staging:
         for path in paths:
             prefixes.setdefault(path[:2], []).append(path)
         for prefix, inside in prefixes.items():
-            # A directory that is not there yet, or empty, comes as a whole.
-            if not any(path.endswith(".commit") for path in inside) and files.rename_directory(
+            # A directory that is not there yet comes as a whole.
+            if not any(path.endswith(".commit") for path in inside) and files.rename_to_new(
                 prefix, self.fd, prefix, objects_fd
             ):
                 continue

@@ -63,6 +63,7 @@ def store_summary(repo: Repo, data: bytes) -> None:
 
 def _store(repo: Repo, data: bytes) -> None:
     with files.doing(f"Writing {repo.path}/{PATH}"):
-        files.replace(PATH, data, repo.fd, durable=repo.fsync, temporary=temporary_path())
+        # First the one that is wrong with the new summary: without any, the old one is merely not signed.
         with suppress(FileNotFoundError):
             files.remove(SIGNATURES, repo.fd)
+        files.replace(PATH, data, repo.fd, durable=repo.fsync, temporary=temporary_path())

@@ -325,14 +325,14 @@ class Transaction:
         return checksum
 
     def _add_named(self, source: Source, name: ObjectName) -> None:
-        self._space.check(source.room)
+        self._check_space(source)
         if self._write(name, lambda path: source.write(self.repo.layout, path, self._fd)):
             self._start_writing(self._staging_path(name), source.room)
 
     def _add_temporary(self, source: Source, expected: Checksum | None) -> Checksum:
         """The checksum is known when all is written, and only then the name."""
         with self._staging.temporary() as temporary:
-            self._space.check(source.room)
+            self._check_space(source)
             source.write(self.repo.layout, temporary, self._fd)
             self._start_writing(temporary, source.room)
             assert source.checksum is not None
@@ -345,6 +345,11 @@ class Transaction:
                 if isinstance(source, Inode):
                     self._adopted.add(name.checksum)
         return name.checksum
+
+    def _check_space(self, source: Source) -> None:
+        """Raises NoSpace. What is shared takes none."""
+        if source.room:
+            self._space.check(source.room)
 
     def _check_plain(self, checksum: Checksum | None, source: Source) -> None:
         """Raises Invalid for a file that a bare-user-only repo cannot have, where only others are wanted."""

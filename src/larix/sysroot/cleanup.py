@@ -12,11 +12,12 @@ from enum import StrEnum
 from itertools import product
 from typing import NamedTuple
 
+from larix.errors import Error, Moved
 from larix.formats.checksum import Checksum
 from larix.linux import files
 from larix.ops.prune import PruneOptions, PrunePlan, execute_prune, plan_prune
 from larix.repo.exclusive import Exclusive
-from larix.repo.locking import lock_repo
+from larix.repo.locking import lock_changes, lock_repo
 from larix.repo.ref_changes import remove_empty
 from larix.repo.transaction import Transaction
 from larix.sysroot.deployment import NAME, Deployment, deploy_path, stateroot_path
@@ -61,6 +62,8 @@ class CleanupPlan:
     held: Sequence[Held] = ()
     refs: dict[str, Checksum | None] = field(default_factory=dict)
     prune: PrunePlan | None = None
+    # `Sysroot.locked_since`, in which alone it is true.
+    made_within: object = field(default=None, repr=False, compare=False)
 
     @property
     def is_empty(self) -> bool:
@@ -79,7 +82,7 @@ def plan_cleanup(sysroot: Sysroot, *, prune: bool = True) -> CleanupPlan:
     with files.doing(f"Planning the cleanup of {sysroot.path}"):
         held = find_held(sysroot)
         refs = _plan_refs(sysroot, held)
-        plan = CleanupPlan(tuple(_plan_removals(sysroot, held)), tuple(held), refs)
+        plan = CleanupPlan(tuple(_plan_removals(sysroot, held)), tuple(held), refs, None, sysroot.locked_since)
         return replace(plan, prune=_plan_prune(sysroot, refs)) if prune else plan
 
 
@@ -89,6 +92,8 @@ def execute_cleanup(sysroot: Sysroot, plan: CleanupPlan) -> CleanupPlan:
     Called with a new plan, it goes on where it was cut.
     """
     sysroot.check_locked()
+    if plan.made_within is not sysroot.locked_since:
+        raise Moved("The plan of a cleanup is older than the lock of the sysroot; make a new one within it")
     _remove(sysroot, plan.removals)
     _set_refs(sysroot, plan.refs)
     if plan.prune is None or not plan.prune.unneeded:
@@ -113,12 +118,16 @@ def undone_on_failure(sysroot: Sysroot) -> Iterator[None]:
     is_first = begin_list(sysroot)
     try:
         yield
-    except BaseException:
-        # What boots is what is on the disk, whatever was meant to be.
-        sysroot.load()
-        _remove(sysroot, plan_cleanup(sysroot, prune=False).removals)
-        if is_first and not sysroot.deployments:
-            forget_list(sysroot)
+    except BaseException as error:
+        try:
+            # What boots is what is on the disk, whatever was meant to be.
+            sysroot.load()
+            _remove(sysroot, plan_cleanup(sysroot, prune=False).removals)
+            if is_first and not sysroot.deployments:
+                forget_list(sysroot)
+        except Error as second:
+            # That which was first is to be told; a cleanup, later, does the rest.
+            error.add_note(f"Then: {second}")
         raise
 
 
@@ -192,6 +201,9 @@ def _plan_prune(sysroot: Sysroot, refs: dict[str, Checksum | None]) -> PrunePlan
 
 def _remove(sysroot: Sysroot, removals: Sequence[Removal]) -> None:
     with files.doing(f"Cleaning up {sysroot.path}"):
+        if removals:
+            # The list that says what boots may be so in memory alone: someone was killed, or the disk failed.
+            sysroot.sync()
         for kind, path in removals:
             if kind is Kind.TREE:
                 with files.closing(files.open_directory(path, sysroot.fd, follow=False)) as fd:
@@ -206,6 +218,7 @@ def _set_refs(sysroot: Sysroot, refs: dict[str, Checksum | None]) -> None:
                 transaction.set_ref(None, ref, checksum)
             transaction.commit()
     # What a cleanup left that was killed.
-    with files.doing(f"Cleaning up {sysroot.path}"):
+    # Others make these directories for refs of their own.
+    with files.doing(f"Cleaning up {sysroot.path}"), lock_changes(sysroot.repo):
         for bootversion, subbootversion in product("01", "01"):
             remove_empty(sysroot.repo.fd, f"refs/heads/ostree/{bootversion}/{subbootversion}")

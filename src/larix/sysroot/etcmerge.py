@@ -182,7 +182,7 @@ def merge(plan: EtcPlan, etc_fd: int, target_fd: int) -> None:
                 files.make_directory(name, target, 0o700)
                 _copy_directory_metadata(name, source, target)
             else:
-                files.copy(name, source, name, target)
+                files.copy(name, source, name, target, temporary=_unused_name())
 
 
 def _is_directory(name: str, dir_fd: int) -> bool:
@@ -200,11 +200,16 @@ def _copy_directory_metadata(name: str, source_fd: int, target_fd: int) -> None:
         files.copy_metadata(source, target)
 
 
+def _unused_name() -> str:
+    """/etc may have any name, and none of it is to be lost."""
+    return f".{os.urandom(12).hex()}"
+
+
 def copy_defaults(defaults_fd: int, etc_fd: int) -> None:
     """Fill the new, empty /etc with copies: nothing of it may be shared with the repo."""
     for name in sorted(os.listdir(defaults_fd)):
         if not _is_directory(name, defaults_fd):
-            files.copy(name, defaults_fd, name, etc_fd)
+            files.copy(name, defaults_fd, name, etc_fd, temporary=_unused_name())
             continue
         files.make_directory(name, etc_fd, 0o700)
         with (

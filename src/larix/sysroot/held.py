@@ -1,5 +1,6 @@
 """Trees of deployments that are in no list, and stay all the same."""
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -77,8 +78,9 @@ def _has_pin(sysroot: Sysroot, path: str) -> bool:
 
 
 def check_list(sysroot: Sysroot) -> None:
-    """Raises NotFound where the list is empty because what holds it is not there, though there are deployments."""
+    """Raises NotFound where the list lacks deployments because what holds it is not there, or not whole."""
     if sysroot.deployments:
+        _check_links(sysroot)
         return
     tree = next(find_trees(sysroot), None)
     if tree is None:
@@ -96,6 +98,22 @@ def check_list(sysroot: Sysroot) -> None:
             f"{where} lists nothing, and yet {sysroot.path}/{links} has links to deployments, as {path}; probably "
             f"{sysroot.path}/boot is not what it was: mount the right one, then try again. Nothing was changed"
         )
+
+
+def _check_links(sysroot: Sysroot) -> None:
+    """Each link that an entry can boot by has an entry."""
+    top = f"ostree/boot.{sysroot.bootversion}"
+    listed = {deployment.path for deployment in sysroot.deployments}
+    for stateroot in files.names(top, sysroot.fd):
+        for bootcsum in files.names(f"{top}/{stateroot}", sysroot.fd):
+            for serial in files.names(path := f"{top}/{stateroot}/{bootcsum}", sysroot.fd):
+                target = os.readlink(f"{path}/{serial}", dir_fd=sysroot.fd).removeprefix("../../../")
+                if f"ostree/{target}" not in listed and os.access(f"ostree/{target}", os.F_OK, dir_fd=sysroot.fd):
+                    raise NotFound(
+                        f"{sysroot.path}/{ENTRIES} has no entry for {sysroot.path}/ostree/{target}, to which "
+                        f"{sysroot.path}/{path}/{serial} leads; was it removed, or is another file system mounted on "
+                        f"{sysroot.path}/boot? Bring it back, or remove that link, then try again. Nothing was changed"
+                    )
 
 
 def begin_list(sysroot: Sysroot) -> bool:

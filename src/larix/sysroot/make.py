@@ -52,7 +52,7 @@ def make_deployment(
         checkout(sysroot.repo, commit, Path(sysroot.path, path), options, progress=progress)
         with files.closing(files.open_directory(path, sysroot.fd, follow=False)) as root_fd:
             if os.access("var", os.F_OK, dir_fd=root_fd):
-                fill_var(sysroot, stateroot)
+                fill_var(sysroot, f"{stateroot_path(stateroot)}/var")
             plan = _make_etc(sysroot, root_fd, str(commit), source)
             files.replace(f"{path}.origin", str(origin).encode(), sysroot.fd)
     entry = BootEntry().set("options", str(kargs))
@@ -96,6 +96,9 @@ def _next_serial(sysroot: Sysroot, directory: str, commit: Checksum) -> int:
 
 
 def _make_etc(sysroot: Sysroot, root_fd: int, tree: str, source: Deployment | None) -> EtcPlan:
+    # A symlink would lead what follows out of the deployment.
+    if "usr" not in files.directories(root_fd):
+        raise Invalid(f"{tree} has no directory /usr; it cannot be deployed")
     has_etc, has_defaults = (os.access(name, os.F_OK, dir_fd=root_fd) for name in ("etc", "usr/etc"))
     if has_etc and has_defaults:
         raise Invalid(f"{tree} has both /etc and /usr/etc; a tree must have one, with the defaults")

@@ -37,19 +37,25 @@ def init_sysroot(path: str, *, epoch: int = 0) -> None:
 
 
 def init_stateroot(sysroot: Sysroot, name: str) -> None:
-    """Make a stateroot, with its var. Raises Invalid where it is there already."""
+    """Make a stateroot, with its var; it appears whole, so no lock is needed. Raises Invalid where it is there."""
     check_remote(name, "stateroot")
     path = stateroot_path(name)
+    made = stateroot_path(f".{name}.new")
     with files.doing(f"Making stateroot {name}"):
-        if not files.make_directory(path, sysroot.fd, 0o755):
+        # Of one that was killed.
+        files.remove_tree(made, sysroot.fd)
+        files.make_directory(made, sysroot.fd, 0o755)
+        files.make_directory(f"{made}/var", sysroot.fd, 0o755)
+        fill_var(sysroot, f"{made}/var")
+        files.sync_file_system(sysroot.fd)
+        if not files.rename_to_new(made, sysroot.fd, path, sysroot.fd):
+            files.remove_tree(made, sysroot.fd)
             raise Invalid(f"Stateroot {name} is there already: {sysroot.path}/{path}")
-        files.make_directory(f"{path}/var", sysroot.fd, 0o755)
-        fill_var(sysroot, name)
+        files.sync_directory(os.path.dirname(path), sysroot.fd)
 
 
-def fill_var(sysroot: Sysroot, stateroot: str) -> None:
-    """What programs expect there, where nothing is there yet: newer C tools make a stateroot without it."""
-    path = f"{stateroot_path(stateroot)}/var"
+def fill_var(sysroot: Sysroot, path: str) -> None:
+    """What programs expect in this /var, where nothing is there yet: newer C tools make a stateroot without it."""
     if files.names(path, sysroot.fd):
         return
     for below, mode in VAR.items():

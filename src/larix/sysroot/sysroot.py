@@ -14,7 +14,7 @@ The list of deployments is what the entries of boot/loader say; nothing else hol
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -61,7 +61,8 @@ class Sysroot:
         """Raises NotFound, Corrupt."""
         self.path = path
         self.options = options or SysrootOptions()
-        self._is_locked = False
+        # New each time that the lock is taken; None while it is not held.
+        self.locked_since: object | None = None
         with files.doing(f"Opening sysroot {path}"):
             self.fd = files.open_directory(path)
         try:
@@ -90,7 +91,7 @@ class Sysroot:
         The list of deployments is read again: one that was chosen before may have left it, or have changed, and is to
         be looked up anew (`find`). Raises Busy where another process does not let go for too long.
         """
-        if self._is_locked:
+        if self.locked_since is not None:
             raise Invalid(f"Sysroot {self.path} is locked already, by the same Sysroot")
         how = self.options
         with files.doing(f"Locking sysroot {self.path}"):
@@ -98,18 +99,24 @@ class Sysroot:
         with files.closing(fd):
             # Another may have changed it since it was opened.
             self.load()
-            self._is_locked = True
+            self.locked_since = object()
             try:
                 yield
             finally:
-                self._is_locked = False
+                self.locked_since = None
 
     def check_locked(self) -> None:
         """Raises Invalid where what is about to be changed is not locked."""
-        if not self._is_locked:
+        if self.locked_since is None:
             raise Invalid(
                 f"Sysroot {self.path} is to be changed, and is not locked; do it within `with sysroot.lock():`"
             )
+
+    def sync(self) -> None:
+        """All of it is on the disk then, and /boot, which may be a file system of its own. Raises OSError."""
+        files.sync_file_system(self.fd)
+        with suppress(FileNotFoundError), files.closing(files.open_directory("boot", self.fd)) as boot_fd:
+            files.sync_file_system(boot_fd)
 
     def find(self, deployment: Deployment) -> Deployment:
         """The same deployment, as it is in the list now. Raises NotFound where it is not in it."""
