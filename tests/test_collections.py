@@ -1,5 +1,7 @@
 """Pulls between repos whose branches are known by a collection, beside the C tool."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,3 +91,14 @@ def test_commits_of_another_collection(
     for name, tool in CLIENTS.items():
         tool(tmp_path / name, "pull", "--disable-verify-bindings", *mirror, "far", "main")
     assert refs_of(tmp_path / "ours") == refs_of(tmp_path / "theirs") != {}
+
+
+def test_many_summaries_at_once(tmp_path: Path) -> None:
+    """Each adds a commit to the branch with what is said of the repo, after those of the others."""
+    ostree(repo := tmp_path / "repo", "init", "--mode=archive", "--collection-id=org.example.One")
+    (tmp_path / "tree").mkdir()
+    ostree(repo, "commit", "-b", "main", f"--tree=dir={tmp_path / 'tree'}")
+    command = [sys.executable, "-m", "larix", f"--repo={repo}", "summary", "-u"]
+    running = [subprocess.Popen([*command, f"--add-metadata=org.example.Number={n}"]) for n in range(8)]
+    assert [process.wait() for process in running] == [0] * 8
+    assert ostree(repo, "log", "ostree-metadata").count("commit ") == 8

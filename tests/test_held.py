@@ -1,5 +1,6 @@
 """What a cleanup removes, and what it never does."""
 
+import errno
 import json
 import os
 import shutil
@@ -11,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from larix import gvariant
-from larix.errors import Corrupt, Invalid, NotFound
+from larix.errors import Corrupt, Invalid, Moved, NotFound
 from larix.formats.kargs import KernelArgs
 from larix.formats.runfiles import decode_booted, decode_staged
 from larix.gvariant import Variant
+from larix.linux import files
 from larix.sysroot import running
 from larix.sysroot.bootswap import write_deployments
 from larix.sysroot.cleanup import cleanup, execute_cleanup, plan_cleanup
@@ -353,3 +355,61 @@ def test_conflicts_are_told_of_what_was_made_last(machine: Path) -> None:
     admin(machine, "set-default", "1")
     assert refs_of(machine) == [second, third]
     assert conflicts() == {second: [], third: ["new"]}
+
+
+def test_a_list_that_lost_one_entry_is_an_error(machine: Path) -> None:
+    """The links that it booted by are there; of what was undeployed they are not."""
+    entries = sorted((machine / "boot/loader/entries").iterdir())
+    entries[0].unlink()
+    before = picture(machine)
+    for words in COMMANDS:
+        assert "has no entry for" in fails("admin", *words, f"--sysroot={machine}")
+    assert picture(machine) == before
+
+
+def test_a_plan_is_for_the_lock_it_was_made_in(machine: Path) -> None:
+    tree = machine / drop(machine, 1)
+    with Sysroot(str(machine), MUTABLE) as opened:
+        with opened.lock():
+            plan = plan_cleanup(opened)
+        with opened.lock(), pytest.raises(Moved, match="older than the lock"):
+            execute_cleanup(opened, plan)
+        assert tree.exists()
+        with opened.lock():
+            execute_cleanup(opened, plan_cleanup(opened))
+    assert not tree.exists()
+
+
+@pytest.mark.parametrize("words", [["deploy", "--os=test", "os/3"], ["undeploy", "1"]], ids=" ".join)
+def test_a_disk_that_cannot_promise_the_new_list(
+    machine: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it may be gone after a power cut, and the old one is to find its trees."""
+    before = paths_of(machine)
+    broken = False
+
+    def replace_link(name: str, *args: object, **words: object) -> None:
+        nonlocal broken
+        real_replace(name, *args, **words)  # type: ignore[arg-type]
+        broken = broken or name == "loader"
+
+    def fail_then(real: Callable[[int], None]) -> Callable[[int], None]:
+        def call(fd: int) -> None:
+            if broken:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            real(fd)
+
+        return call
+
+    real_replace = files.replace_link
+    monkeypatch.setattr(files, "replace_link", replace_link)
+    for name in "sync", "sync_file_system":
+        monkeypatch.setattr(files, name, fail_then(getattr(files, name)))
+    assert "Input/output error" in fails("admin", *words, f"--sysroot={machine}")
+    assert broken
+    for path in before:
+        assert (machine / path / "usr/bin/tool").exists()
+    # As long as it cannot, nothing goes.
+    fails("admin", "cleanup", f"--sysroot={machine}")
+    for path in before:
+        assert (machine / path / "usr/bin/tool").exists()

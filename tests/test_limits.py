@@ -73,3 +73,10 @@ def test_locking_is_left_to_others(tmp_path: Path, tree: Path) -> None:
         assert run_c(*commit, check=False).returncode == 1
         larix(path, "config", "set", "core.locking", "false")
         assert run_c(*commit).returncode == run_larix(*commit).status == 0
+
+
+def test_what_is_linked_takes_no_space(tmp_path: Path, c_repos: dict[str, Path]) -> None:
+    limit = f"min-free-space-percent={min(free_percent(tmp_path) + 2, 99)}"
+    path = make(tmp_path / "repo", "archive", limit)
+    larix(path, "pull-local", c_repos["archive"])
+    ostree(path, "fsck", "--quiet")

@@ -17,7 +17,7 @@ from larix.cli.output import size
 from larix.errors import Busy, Invalid
 from larix.formats.checksum import Checksum
 from larix.formats.objects import ObjectName, ObjectType
-from larix.ops.prune import PruneOptions, execute_prune, plan_prune
+from larix.ops.prune import PruneOptions, delete_commit, execute_prune, plan_prune
 from larix.ops.reach import reach
 from larix.repo.exclusive import Exclusive
 from larix.repo.repo import Repo
@@ -366,3 +366,24 @@ def test_export_to_a_pipe_has_whole_records(plain: Path) -> None:
     assert len(larix(plain, "export", "os", "--no-xattrs", "--subpath=/usr/share").encode()) % 10240 == 0
     assert "not a directory" in fails(f"--repo={plain}", "export", "os", "--subpath=/large")
     assert "COMMIT" in fails(f"--repo={plain}", "export")
+
+
+def test_tombstones_for_one_that_was_open_before(grown: Path, tmp_path: Path) -> None:
+    repo = Path(shutil.copytree(grown, tmp_path / "repo"))
+    first, second = ostree(repo, "rev-parse", "m^^"), ostree(repo, "rev-parse", "m^^^")
+    with Repo(str(repo)) as early:
+        larix(repo, "prune", f"--delete-commit={first}")
+        with Exclusive(early) as exclusive:
+            delete_commit(exclusive, Checksum(second))
+    assert {path.name[:4] for path in repo.glob("objects/??/*.tombstone-commit")} >= {first[2:6], second[2:6]}
+
+
+def test_a_commit_of_the_parent_repo_is_not_deleted(grown: Path, tmp_path: Path) -> None:
+    child = tmp_path / "child"
+    ostree(child, "init", "--mode=archive")
+    ostree(child, "config", "set", "core.parent", str(grown))
+    before = (child / "config").read_text()
+    commit = ostree(grown, "rev-parse", "m^^")
+    assert "No such commit" in fails(f"--repo={child}", "prune", f"--delete-commit={commit}")
+    assert (child / "config").read_text() == before
+    assert not [*child.glob("objects/??/*")]

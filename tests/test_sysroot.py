@@ -1,5 +1,6 @@
 """Sysroots, beside the C tool: each lists, changes and boots what the other has deployed."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from larix.formats.bootentry import BootEntry
 from larix.formats.kargs import KernelArgs
+from tests.faults import KILL, run_until
 from tests.judge import OLDEST, admin, by_c, c_admin, fails, larix, make_os_tree, ostree, picture, release, run_larix
 from tests.sysroots import as_root, booting, edit_etc, options_of, refs_of, skeleton
 
@@ -387,3 +389,37 @@ def test_boot_entries_keep_what_they_do_not_know() -> None:
     assert entry.set("initrd", "/i").pairs[-1] == ("initrd", "/i")
     assert BootEntry.parse("options ostree=/ostree/boot.2/os/abc/0\n").target is None
     assert BootEntry.parse("version x\n").version == 0
+
+
+@as_root
+def test_a_tree_whose_usr_leads_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel is found, and /etc would be moved to where that symlink leads."""
+    monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
+    (outside := tmp_path / "outside").mkdir()
+    tree = make_os_tree(tmp_path / "tree", "1", "6.1.0")
+    (tree / "boot/vmlinuz-1").write_text("kernel")
+    shutil.move(tree / "usr/etc", tree / "etc")
+    shutil.rmtree(tree / "usr")
+    (tree / "usr").symlink_to(outside)
+    boot = hashlib.sha256(b"kernel").hexdigest()
+    (tree / "boot/vmlinuz-1").rename(tree / f"boot/vmlinuz-1-{boot}")
+    (sysroot := tmp_path / "sysroot").mkdir()
+    admin(sysroot, "init-fs", sysroot)
+    admin(sysroot, "os-init", "test")
+    larix(sysroot / "ostree/repo", "commit", "-b", "main", f"--tree=dir={tree}")
+    assert "has no directory /usr" in fails("admin", "deploy", f"--sysroot={sysroot}", "--os=test", "main")
+    assert not [*outside.iterdir()]
+
+
+def test_a_stateroot_appears_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (sysroot := tmp_path / "sysroot").mkdir()
+    admin(sysroot, "init-fs", sysroot)
+    changes = run_until(0, 0, "admin", "os-init", "test", f"--sysroot={sysroot}").changes
+    made = picture(sysroot)
+    for at in range(1, changes + 1):
+        shutil.rmtree(sysroot / "ostree/deploy")
+        (sysroot / "ostree/deploy").mkdir()
+        run_until(KILL, at, "admin", "os-init", "test", f"--sysroot={sysroot}")
+        if not (sysroot / "ostree/deploy/test").exists():
+            admin(sysroot, "os-init", "test")
+        assert picture(sysroot).keys() == made.keys(), at
