@@ -11,6 +11,7 @@ import pytest
 
 import larix
 from larix.cli.main import COMMANDS, GROUPS, NOT_YET, main
+from tests.judge import ostree
 
 LARIX = Path(sys.executable).parent / "larix"
 
@@ -104,3 +105,14 @@ def test_programs_beside(tmp_path: Path) -> None:
     done = subprocess.run([LARIX, "greet", "a", "--b"], capture_output=True, text=True, check=False, env=environment)
     assert (done.returncode, done.stdout, done.stderr) == (3, "greet a --b\n", "")
     assert (expected.returncode, expected.stdout) == (3, "greet a --b\n")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_descriptors(closed: str, tmp_path: Path, tree: Path) -> None:
+    """Work is done all the same, and no file of the repo gets what was to be said."""
+    ostree(repo := tmp_path / "repo", "init", "--mode=archive")
+    larix_command = f"{sys.executable} -m larix --repo={repo}"
+    for words in f"commit -b main {tree}", "fsck", "ls -R main", f"checkout -U main {tmp_path}/out", "nonsense":
+        done = subprocess.run(["/bin/sh", "-c", f"exec {larix_command} {words} {closed}"], check=False)
+        assert done.returncode == (1 if words == "nonsense" else 0), words
+    ostree(repo, "fsck")

@@ -413,3 +413,29 @@ def test_a_disk_that_cannot_promise_the_new_list(
     fails("admin", "cleanup", f"--sysroot={machine}")
     for path in before:
         assert (machine / path / "usr/bin/tool").exists()
+
+
+@pytest.mark.parametrize(
+    ("link", "target", "moved"),
+    [("y", "test", None), ("test", "real", "real"), ("z/deploy", "../test/deploy", None)],
+    ids=["beside", "instead", "inside"],
+)
+def test_a_stateroot_by_another_way(machine: Path, link: str, target: str, moved: str | None) -> None:
+    """A tree is what it is, by whatever names one comes to it."""
+    deploy_directory = machine / "ostree/deploy"
+    if moved is not None:
+        (deploy_directory / "test").rename(deploy_directory / moved)
+    (deploy_directory / link).parent.mkdir(exist_ok=True)
+    (deploy_directory / link).symlink_to(target)
+    before = picture(machine)
+    planned = json.loads(run_larix("admin", "cleanup", "--dry-run", "--json", f"--sysroot={machine}").out)
+    assert not [one for one in planned["removals"] if "deploy/" in one["path"]]
+    admin(machine, "cleanup")
+    after = picture(machine)
+    assert {path for path in before if path not in after and "/deploy/" in path} == set()
+
+
+def test_what_else_lies_beside_the_links(machine: Path) -> None:
+    next(machine.glob("ostree/boot.[01]/test/*")).joinpath("README").touch()
+    admin(machine, "cleanup")
+    assert len(refs_of(machine)) == 2

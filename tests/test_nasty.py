@@ -208,3 +208,19 @@ def run_as(who: str, scratch: Path, work: Callable[[], None]) -> None:
         finally:
             os._exit(status)
     assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(not ROOT, reason="root makes a repo that is another's")
+@pytest.mark.parametrize("options", [["-U"], ["-U", "--union"], ["-U", "--union-add"]], ids=" ".join)
+def test_a_repo_of_another_user(options: list[str], scratch: Path) -> None:
+    """Whose objects the kernel lets nobody else link (fs.protected_hardlinks)."""
+    ostree(repo := scratch / "repo", "init", "--mode=bare-user")
+    (scratch / "tree/sub").mkdir(parents=True)
+    (scratch / "tree/sub/file").write_text("x")
+    ostree(repo, "commit", "-b", "main", f"--tree=dir={scratch / 'tree'}")
+
+    def check() -> None:
+        larix(repo, "checkout", *options, "main", scratch / "out")
+        assert (scratch / "out/sub/file").read_text() == "x"
+
+    run_as("nobody", scratch, check)

@@ -234,3 +234,15 @@ def test_many_writers_at_once(what: str, repo: Path) -> None:
         assert [ostree(repo, "config", "get", f"x.y{n}") for n in range(12)] == ["z"] * 12
     else:
         assert ostree(repo, "summary", "-v").count("* ref") == 12
+
+
+@pytest.mark.parametrize(
+    "name", ["heads/m~", "heads/sub/b d", "heads/\udcff", "remotes/file", "remotes/o/m~", "mirrors/x~/y"]
+)
+def test_names_that_are_no_refs_are_passed_over(name: str, repo: Path) -> None:
+    """An editor leaves such; the C tool does not look at them."""
+    (repo / "refs" / name).parent.mkdir(parents=True, exist_ok=True)
+    (repo / "refs" / name).write_text("x")
+    for words in ["fsck"], ["prune", "--refs-only"], ["summary", "-u"], ["refs", "--create=new", "main"]:
+        run_larix(repo, *words)
+    assert run_larix(repo, "refs").split() == ["main", "new", "sub/one"]

@@ -10,7 +10,7 @@ from larix.cli.options import Parser, add_json, add_lock_timeout, add_repo, open
 from larix.cli.progress import add_progress, progress_of
 from larix.errors import Corrupt, Invalid
 from larix.formats.checksum import Checksum
-from larix.formats.objects import ObjectName
+from larix.formats.objects import ObjectName, ObjectType
 from larix.ops import fsck
 from larix.ops.bindings import check_back_refs
 from larix.progress import NO_PROGRESS, Progress
@@ -47,14 +47,16 @@ def run(args: argparse.Namespace) -> None:
         if not args.quiet and not args.json:
             print(text, flush=True)
 
+    # What is to be mended or deleted may be the commit that a ref names.
+    refs_first = not args.repair and not args.delete
     with open_repo(args) as repo:
-        if not args.repair:
+        if refs_first:
             check_refs(repo, args, say)
         say("Enumerating commits...")
         commits, partial = fsck.list_commits(repo)
-        if not args.repair:
+        if refs_first:
             check_commits(repo, args, commits, say)
-        else:
+        if args.repair:
             remotes = [load_remote(repo, name) for name in args.remote or list_remotes(repo)]
             damaged = [commit for commit in partial if repo.is_damaged(commit)]
             commits = sorted({*commits, *damaged, *fsck.find_missing_commits(repo)})
@@ -62,6 +64,10 @@ def run(args: argparse.Namespace) -> None:
         with shown_progress(args) as progress, closing(fsck.check(repo, commits, progress=progress)) as findings:
             go_on = args.all or args.delete or args.repair or args.json
             found = list(findings) if go_on else until_corrupt(findings)
+        if args.delete and any(one.name.type != ObjectType.FILE for one in found):
+            # What lies below it was not looked at, and a pull would count on it.
+            known = {one.name for one in found}
+            found += [one for one in fsck.check_all(repo) if not one.missing and one.name not in known]
         repaired: Repaired | None = None
         if args.repair and (found or damaged):
             repaired = repair(repo, found, commits, remotes)
@@ -75,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
             report(repaired, needed, say)
         elif found:
             deal_with(repo, args, needed, found)
-        if args.repair:
+        if not refs_first:
             check_refs(repo, args, say)
             check_commits(repo, args, commits, say)
         if partial and not args.json:

@@ -223,7 +223,23 @@ def run_command(program: str, name: str, args: Sequence[str]) -> int:
     return 0
 
 
+def _fill_descriptors() -> None:
+    """Those of input, output and errors, where whoever started us has closed them: no file of ours may be theirs."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            fd = os.open(os.devnull, os.O_RDWR)
+            if fd == number:
+                os.set_inheritable(fd, True)
+            else:
+                os.dup2(fd, number)
+                os.close(fd)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8"))
+
+
 def run() -> NoReturn:
+    _fill_descriptors()
     # Objects by the ten thousand are made here that live to the end; to look for garbage among them is time lost.
     gc.set_threshold(100_000, 20, 100)
     # Ignored by whoever started us, it would take from us how an editor ended.

@@ -24,14 +24,23 @@ def bring_journal_home(fd: int, *, aborting: bool = False) -> None:
     A forked watchdog thaws it should we end in between. `aborting`, for tests, lets it do so.
     """
     reading, writing = os.pipe()
+    ready, tell = os.pipe()
     pid = os.fork()
     if not pid:
         try:
             os.close(writing)
+            os.close(ready)
+            # Whoever kills all of our group, as `timeout` does, must leave it alive.
+            os.setsid()
+            os.write(tell, DONE)
             _watch(reading, fd)
         finally:
             os._exit(0)
+    os.close(tell)
     try:
+        # Nothing is frozen before it watches.
+        if os.read(ready, 1) != DONE:
+            raise Failed("The watchdog of a freeze did not start")
         if aborting:
             raise Failed("Full sync: During fsfreeze-thaw: aborting due to test-fifreeze")
         try:
@@ -44,6 +53,7 @@ def bring_journal_home(fd: int, *, aborting: bool = False) -> None:
     finally:
         os.close(writing)
         os.close(reading)
+        os.close(ready)
         # Where whoever started us ignores SIGCHLD, it is gone already.
         with suppress(ChildProcessError):
             os.waitpid(pid, 0)

@@ -109,8 +109,8 @@ class Placer:
             except FileExistsError:
                 self._meet_link(checksum, name, dir_fd, lambda to: files.link(source, holder.objects_fd, to, dir_fd))
         except OSError as error:
-            # Another file system, or an object with as many links as there can be.
-            if error.errno not in (errno.EXDEV, errno.EMLINK) or self._require_links:
+            # Another file system, an object with as many links as there can be, or of another user.
+            if error.errno not in files.CANNOT_LINK or self._require_links:
                 raise
             return False
         return True
@@ -237,7 +237,7 @@ class Placer:
             except FileExistsError:
                 self._meet_link(checksum, name, dir_fd, make)
         except OSError as error:
-            if error.errno not in (errno.EXDEV, errno.EMLINK):
+            if error.errno not in files.CANNOT_LINK:
                 raise
             return False
         return True

@@ -16,7 +16,7 @@ from contextlib import suppress
 
 from larix.errors import Corrupt, NotFound
 from larix.formats.checksum import Checksum, is_checksum
-from larix.formats.names import check_collection, check_ref, check_remote
+from larix.formats.names import check_collection, check_ref, check_remote, is_ref
 from larix.linux import files
 
 HEADS, REMOTES, MIRRORS = "refs/heads", "refs/remotes", "refs/mirrors"
@@ -80,11 +80,13 @@ def list_refs(repo_fd: int) -> dict[tuple[str | None, str], Checksum]:
 
 
 def list_names(repo_fd: int) -> list[tuple[str | None, str]]:
-    """(remote or None, ref), sorted, also of those that do not hold a checksum."""
-    keys: list[tuple[str | None, str]] = [(None, path) for path in sorted(_walk(repo_fd, HEADS))]
+    """(remote or None, ref), sorted, also of those that do not hold a checksum. What cannot be a ref is passed over:
+    an editor's copy, say."""
+    keys: list[tuple[str | None, str]] = [(None, path) for path in sorted(_walk(repo_fd, HEADS)) if is_ref(path)]
     for path in sorted(_walk(repo_fd, REMOTES)):
         remote, _, ref = path.partition("/")
-        keys.append((remote, ref))
+        if is_ref(remote) and is_ref(ref):
+            keys.append((remote, ref))
     return keys
 
 
@@ -96,7 +98,7 @@ def list_mirrors(repo_fd: int) -> dict[tuple[str, str], Checksum]:
     except FileNotFoundError:
         # A repo that was made before there were any.
         return {}
-    for path in paths:
+    for path in filter(is_ref, paths):
         collection, _, ref = path.partition("/")
         found[collection, ref] = _read(repo_fd, f"{MIRRORS}/{path}", path)
     return found
@@ -105,7 +107,7 @@ def list_mirrors(repo_fd: int) -> dict[tuple[str, str], Checksum]:
 def list_aliases(repo_fd: int) -> dict[str, str]:
     """Alias -> the branch that it means, sorted by name."""
     found = {}
-    for ref in sorted(_walk(repo_fd, HEADS)):
+    for ref in sorted(filter(is_ref, _walk(repo_fd, HEADS))):
         # Removed in between.
         with suppress(FileNotFoundError):
             about = os.stat(f"{HEADS}/{ref}", dir_fd=repo_fd, follow_symlinks=False)

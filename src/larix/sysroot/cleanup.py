@@ -5,7 +5,7 @@ and the objects that no ref and no deployment leads to. What stays though it is 
 """
 
 import re
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -134,8 +134,12 @@ def undone_on_failure(sysroot: Sysroot) -> Iterator[None]:
 def _plan_removals(sysroot: Sysroot, held: Sequence[Held]) -> Iterator[Removal]:
     yield from _plan_configuration(sysroot)
     kept = {deployment.path for deployment in sysroot.deployments} | {one.path for one in held}
-    for stateroot in files.names("ostree/deploy", sysroot.fd):
-        yield from _plan_trees(sysroot, stateroot, kept)
+    # By another way to it, a tree is still the same.
+    inodes = {sysroot.inode(path) for path in kept} - {None}
+    for stateroot in sysroot.stateroots():
+        for removal, tree in _plan_trees(sysroot, stateroot):
+            if tree not in kept and sysroot.inode(tree) not in inodes:
+                yield removal
     yield from _plan_kernels(sysroot, held)
 
 
@@ -151,16 +155,17 @@ def _plan_configuration(sysroot: Sysroot) -> Iterator[Removal]:
             yield Removal(Kind.CONFIGURATION, f"ostree/{name}")
 
 
-def _plan_trees(sysroot: Sysroot, stateroot: str, kept: Set[str]) -> Iterator[Removal]:
+def _plan_trees(sysroot: Sysroot, stateroot: str) -> Iterator[tuple[Removal, str]]:
+    """Trees, and what lies beside them, each with the path of its tree."""
     directory = deploy_path(stateroot)
     for name in files.names(directory, sysroot.fd):
         tree = name.removesuffix(".origin")
-        if NAME.fullmatch(tree) and f"{directory}/{tree}" not in kept:
-            yield Removal(Kind.TREE if name == tree else Kind.ORIGIN, f"{directory}/{name}")
+        if NAME.fullmatch(tree):
+            yield Removal(Kind.TREE if name == tree else Kind.ORIGIN, f"{directory}/{name}"), f"{directory}/{tree}"
     backing = f"{stateroot_path(stateroot)}/backing"
     for name in files.names(backing, sysroot.fd):
-        if NAME.fullmatch(name) and f"{directory}/{name}" not in kept:
-            yield Removal(Kind.BACKING, f"{backing}/{name}")
+        if NAME.fullmatch(name):
+            yield Removal(Kind.BACKING, f"{backing}/{name}"), f"{directory}/{name}"
 
 
 def _plan_kernels(sysroot: Sysroot, held: Sequence[Held]) -> Iterator[Removal]:

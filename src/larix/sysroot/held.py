@@ -37,7 +37,7 @@ class Held:
 
 def find_trees(sysroot: Sysroot) -> Iterator[tuple[str, str]]:
     """Stateroot and name of each tree that lies on the disk, listed or not, whole or not."""
-    for stateroot in files.names("ostree/deploy", sysroot.fd):
+    for stateroot in sysroot.stateroots():
         for name in files.names(deploy_path(stateroot), sysroot.fd):
             if NAME.fullmatch(name):
                 yield stateroot, name
@@ -107,6 +107,8 @@ def _check_links(sysroot: Sysroot) -> None:
     for stateroot in files.names(top, sysroot.fd):
         for bootcsum in files.names(f"{top}/{stateroot}", sysroot.fd):
             for serial in files.names(path := f"{top}/{stateroot}/{bootcsum}", sysroot.fd):
+                if not files.is_link(f"{path}/{serial}", sysroot.fd):
+                    continue
                 target = os.readlink(f"{path}/{serial}", dir_fd=sysroot.fd).removeprefix("../../../")
                 if f"ostree/{target}" not in listed and os.access(f"ostree/{target}", os.F_OK, dir_fd=sysroot.fd):
                     raise NotFound(

@@ -152,6 +152,11 @@ class Sysroot:
             return None
         return found.st_dev, found.st_ino
 
+    def stateroots(self) -> list[str]:
+        """Their names. A symlink is none: what it leads to is another's."""
+        with files.closing(files.open_directory("ostree/deploy", self.fd)) as fd:
+            return sorted(files.directories(fd))
+
     @property
     def has_list(self) -> bool:
         """Whether there is a list of deployments, be it an empty one."""
