@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import larix
 from tests.judge import Done, ostree, run_larix
 
 # Larix starts warm, or the C tool would always be done before.
@@ -126,3 +127,18 @@ def test_a_few_rounds(tmp_path: Path, pool: ProcessPoolExecutor, tools: str, mee
 @pytest.mark.parametrize("meeting", MEETINGS)
 def test_a_hundred_rounds(tmp_path: Path, pool: ProcessPoolExecutor, tools: str, meeting: str) -> None:
     fight(tmp_path, pool, tools, meeting, 100)
+
+
+def test_an_object_that_another_brought_meanwhile_stays(tmp_path: Path) -> None:
+    """Whoever is about to link it would find it gone, were it replaced by its equal."""
+    ostree(repo := tmp_path / "repo", "init", "--mode=archive")
+    (tmp_path / "tree").mkdir()
+    for name in "one", "two":
+        (tmp_path / "tree" / name).write_text(name)
+    with larix.Repo(str(repo)) as opened, larix.Transaction(opened) as transaction:
+        larix.lay_directory(transaction, larix.Directory(), str(tmp_path / "tree"))
+        ostree(repo, "commit", "-b", "main", f"--tree=dir={tmp_path / 'tree'}")
+        before = {path: path.stat().st_ino for path in repo.glob("objects/??/*")}
+        transaction.commit()
+    assert {path: path.stat().st_ino for path in repo.glob("objects/??/*")} == before
+    assert [path.name for path in (repo / "tmp").iterdir()] == ["cache"]

@@ -251,14 +251,19 @@ def rename(source: str, source_fd: int, name: str, dir_fd: int) -> None:
 
 
 def rename_to_new(source: str, source_fd: int, name: str, dir_fd: int) -> bool:
-    """Whether it could be: `name` must not be there, not even as an empty directory. Who is about to put something into
-    that would find it gone."""
+    """Whether it could be: `name` must not be there, not even as an empty directory. Who is about to link to what is
+    there, or to put something into it, would find it gone."""
     try:
         syscalls.rename_to_new(source, source_fd, name, dir_fd)
-    except OSError as error:
-        if error.errno not in (errno.EEXIST, errno.EINVAL, errno.ENOSYS):
-            raise
+    except FileExistsError:
         return False
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS):
+            raise
+        # Where the file system cannot: nearly the same.
+        if os.access(name, os.F_OK, dir_fd=dir_fd, follow_symlinks=False):
+            return False
+        os.rename(source, name, src_dir_fd=source_fd, dst_dir_fd=dir_fd)
     return True
 
 

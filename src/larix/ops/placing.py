@@ -251,11 +251,11 @@ class Placer:
             temporary = f".{checksum[:16]}.{os.urandom(6).hex()}"
             try:
                 self._make(stored, temporary, self._cache_fd)
-                files.rename(temporary, self._cache_fd, path, self._cache_fd)
-            except BaseException:
+                # Another worker, or command, may have been faster: to replace its file would fail whoever links it now.
+                files.rename_to_new(temporary, self._cache_fd, path, self._cache_fd)
+            finally:
                 with suppress(FileNotFoundError):
                     files.remove(temporary, self._cache_fd)
-                raise
         return True
 
 

@@ -23,6 +23,8 @@ from larix.linux.lock import lock_file
 
 # Where core.tmp-expiry-secs says nothing: seconds that others' files in tmp/ are left alone.
 EXPIRY = 24 * 60 * 60
+# Of objects that are not named by what they hold.
+REPLACED = ".commitmeta"
 COMMIT = re.compile(r"[0-9a-f]{64}\.commit")
 
 
@@ -112,7 +114,11 @@ class Staging:
                 continue
             files.make_directory(prefix, objects_fd)
             for path in inside:
-                files.rename(self.path(path), self.fd, path, objects_fd)
+                # An object that another has brought meanwhile stays, and ours goes with the directory.
+                if path.endswith(REPLACED):
+                    files.rename(self.path(path), self.fd, path, objects_fd)
+                else:
+                    files.rename_to_new(self.path(path), self.fd, path, objects_fd)
         # What is added from now on finds its directories gone.
         self._prefixes.clear()
         if not prefixes or not durable:
