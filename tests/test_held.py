@@ -25,7 +25,7 @@ from larix.sysroot.origin import origin_of, set_pinned, write_origin
 from larix.sysroot.plan import KeepOptions
 from larix.sysroot.sysroot import Sysroot, SysrootOptions
 from tests.booted import TOP_LINKS, Machine
-from tests.judge import admin, fails, larix, make_os_tree, picture, run_larix
+from tests.judge import admin, fails, larix, make_os_tree, picture, run_c, run_larix
 from tests.namespaces import in_namespace
 from tests.sysroots import as_root, refs_of
 
@@ -65,6 +65,18 @@ def drop(sysroot: Path, index: int) -> str:
         dropped = opened.deployments[index]
         write_deployments(opened, [one for one in opened.deployments if one != dropped])
     return dropped.path
+
+
+@as_root
+def test_a_tree_that_is_gone_can_be_undeployed(machine: Path) -> None:
+    gone = machine / paths_of(machine)[1]
+    gone.rename(machine / "elsewhere")
+    assert "No such file" in run_c("admin", "status", f"--sysroot={machine}", check=False).stderr
+    assert f"    Missing: {gone}" in admin(machine, "status").splitlines()
+    assert [one["missing"] for one in json.loads(admin(machine, "status", "--json"))["deployments"]] == [False, True]
+    admin(machine, "undeploy", "1")
+    assert len(refs_of(machine)) == 1
+    assert run_c("admin", "status", f"--sysroot={machine}").returncode == 0
 
 
 def commits_of(sysroot: Path) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.judge import everything, fails, larix, ostree, picture, run_c
+from tests.judge import everything, fails, larix, ostree, picture, run_c, run_larix
 
 
 @pytest.fixture(params=["bare-user", "archive"])
@@ -76,6 +76,27 @@ def test_deleting_leaves_the_parent(repos: dict[str, Path], tree: Path) -> None:
     larix(repo, "prune", "--refs-only")
     assert objects(repo) == []
     assert objects(repos["parent"]) == before
+
+
+def test_a_mark_counts_for_what_lies_in_the_parent(c_repos: dict[str, Path], tmp_path: Path) -> None:
+    """The commit is the parent's, and the child knows that an object of it is missing."""
+    parent, child = tmp_path / "parent", tmp_path / "child"
+    ostree(parent, "init", "--mode=bare-user")
+    ostree(parent, "pull-local", "--depth=-1", c_repos["bare-user"])
+    ostree(child, "init", "--mode=bare-user")
+    ostree(child, "config", "set", "core.parent", str(parent))
+    tip = ostree(parent, "rev-parse", "os/stable")
+    lost = ostree(parent, "ls", "-C", "os/stable", "/large").split()[4]
+    (parent / f"objects/{lost[:2]}/{lost[2:]}.file").unlink()
+    done = run_larix(f"--repo={child}", "fsck")
+    assert (done.status, lost in done.err) == (1, True), done
+    assert (child / f"state/{tip}.commitpartial").exists()
+    # It is not looked into again, and it is no commit of which all is there.
+    assert "fsck-detected" in fails(f"--repo={child}", "fsck")
+    larix(child, "pull-local", "--depth=-1", c_repos["bare-user"], tip)
+    larix(child, "fsck", "--quiet")
+    assert not list((child / "state").iterdir())
+    assert [path for path in objects(child) if path.endswith(".file")] == [f"objects/{lost[:2]}/{lost[2:]}.file"]
 
 
 def test_bad_parents(tmp_path: Path) -> None:

@@ -96,8 +96,26 @@ def test_an_alias_leads_nowhere_else(pair: list[Path]) -> None:
     heads = pair[0] / "refs/heads"
     (heads / "out").symlink_to("../../config")
     (heads / "round").symlink_to("round")
-    for name in "out", "round":
+    (heads / "whole").symlink_to(heads / "main")
+    (heads / "refs/heads").mkdir(parents=True)
+    (heads / "refs/heads/below").symlink_to("/refs/heads/main")
+    for name in "out", "round", "whole", "refs/heads/below":
         assert f"Ref {name}" in fails(f"--repo={pair[0]}", "rev-parse", name)
+
+
+def test_an_alias_of_nothing(pair: list[Path]) -> None:
+    """What it means may be on its way back: nothing that looks at all refs passes it over."""
+    for repo in pair:
+        (repo / "refs/heads/alias").symlink_to("gone")
+    for step in ["fsck -q", "prune --refs-only", "summary -u", "refs -r", "rev-parse alias"]:
+        assert run_c(f"--repo={pair[1]}", *step.split(), check=False).returncode == 1, step
+        assert "alias" in fails(f"--repo={pair[0]}", *step.split()), step
+    assert "refs --delete alias" in fails(f"--repo={pair[0]}", "fsck")
+    assert not (pair[0] / "summary").exists()
+    assert larix(pair[0], "refs") == "alias\nmain"
+    larix(pair[0], "refs", "--delete", "alias")
+    larix(pair[0], "prune", "--refs-only")
+    larix(pair[0], "fsck", "-q")
 
 
 def test_repos_without_the_directories_of_refs(pair: list[Path]) -> None:
@@ -185,5 +203,12 @@ def test_summary_after_a_commit(pair: list[Path]) -> None:
     larix(pair[0], "config", "set", "core.commit-update-summary", "true")
     larix(pair[0], "refs", "--create=other", "main")
     assert not (pair[0] / "summary").exists()
+    for repo in pair:
+        larix(repo, "config", "set", "core.commit-update-summary", "true")
+        larix(repo, "config", "set", "core.collection-id", "org.x")
     larix(pair[0], "commit", "-b", "new", "--tree=ref=main")
-    assert "* new" in larix(pair[0], "summary", "-v")
+    ostree(pair[1], "commit", "-b", "new", "--tree=ref=main")
+    assert "(org.x, new)" in larix(pair[0], "summary", "-v")
+    # What says more of the whole repo than refs is made by `summary -u` alone.
+    assert sorted(larix(pair[0], "refs").split()) == ["main", "new", "other"]
+    assert sorted(ostree(pair[1], "refs").split()) == ["main", "new"]

@@ -356,6 +356,15 @@ def test_what_is_no_sysroot_is_refused(tmp_path: Path) -> None:
     assert run_larix("admin").status == 1
 
 
+def test_an_entry_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    admin(tmp_path, "init-fs", tmp_path)
+    admin(tmp_path, "os-init", "test")
+    (tmp_path / "boot/loader.0/entries/x.conf").mkdir(parents=True)
+    (tmp_path / "boot/loader").symlink_to("loader.0")
+    for command in "status", "cleanup":
+        assert "boot/loader/entries/x.conf" in fails("admin", command, f"--sysroot={tmp_path}")
+
+
 def test_kernel_arguments() -> None:
     args = KernelArgs.parse(' root=LABEL=root  rw dyndbg="file a.c +p; b" console=tty0 console=ttyS0 quiet ')
     assert args.arguments == (

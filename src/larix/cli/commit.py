@@ -25,12 +25,12 @@ from larix.ops.commit import CommitOptions, commit_tree
 from larix.ops.modify import Modifier, parse_overrides, parse_skip_list
 from larix.ops.rework import lay_changed
 from larix.ops.scan import find_links, lay_directory
-from larix.ops.summary import update_summary
 from larix.ops.tree import Directory, Stored, add_tree, lay_over, open_stored
 from larix.ops.untar import ArchiveOptions, lay_archive
 from larix.progress import Progress
 from larix.repo.refs import find_ref
 from larix.repo.repo import Repo
+from larix.repo.summary import write_summary
 from larix.repo.transaction import Counts, Transaction
 
 MAX_INT64 = (1 << 63) - 1
@@ -130,7 +130,7 @@ def run(args: argparse.Namespace) -> None:
             counts = transaction.counts() if args.table_output else None
             transaction.commit()
         if repo.config.find_bool("core", "commit-update-summary", False):
-            update_summary(repo)
+            write_summary(repo)
     if args.consume:
         for kind, what in trees:
             if kind == "dir":

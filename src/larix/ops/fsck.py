@@ -67,9 +67,9 @@ def list_commits(repo: Repo) -> tuple[list[Checksum], list[Checksum]]:
     among: Repo | None = repo
     while among is not None:
         for commit, _ in among.objects(ObjectType.COMMIT):
-            (partial if among.is_partial(commit) else whole).add(commit)
+            (partial if repo.is_partial(commit) else whole).add(commit)
         among = among.parent
-    return sorted(whole), sorted(partial - whole)
+    return sorted(whole), sorted(partial)
 
 
 def find_missing_commits(repo: Repo) -> list[Checksum]:

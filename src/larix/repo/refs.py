@@ -68,7 +68,7 @@ def _read(repo_fd: int, path: str, name: str) -> Checksum:
 
 def _aim(repo_fd: int, path: str) -> str:
     """Where the alias leads. Raises Corrupt where that is no branch."""
-    target = os.path.normpath(f"{os.path.dirname(path)}/{os.readlink(path, dir_fd=repo_fd)}")
+    target = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path, dir_fd=repo_fd)))
     if not path.startswith(f"{HEADS}/") or not target.startswith(f"{HEADS}/"):
         raise Corrupt(f"Ref {path.removeprefix(f'{HEADS}/')} is an alias of {target}, which is no branch")
     return target
@@ -76,7 +76,23 @@ def _aim(repo_fd: int, path: str) -> str:
 
 def list_refs(repo_fd: int) -> dict[tuple[str | None, str], Checksum]:
     """(remote or None, ref) -> commit, of heads and remotes, sorted by name. Raises Corrupt."""
-    return {key: checksum for key in list_names(repo_fd) if (checksum := find_ref(repo_fd, *key)) is not None}
+    found = {}
+    for key in list_names(repo_fd):
+        if (checksum := find_ref(repo_fd, *key)) is not None:
+            found[key] = checksum
+        elif key[0] is None:
+            _check_gone(repo_fd, key[1])
+    return found
+
+
+def _check_gone(repo_fd: int, ref: str) -> None:
+    """A branch that was there and has no commit. Raises Corrupt for an alias, which is removed before what it means."""
+    path = ref_path(None, ref)
+    if files.is_link(path, repo_fd):
+        target = os.readlink(path, dir_fd=repo_fd)
+        raise Corrupt(
+            f"Ref {ref} is an alias of {target}, which is not there; `larix refs --delete {ref}` removes the alias"
+        )
 
 
 def list_names(repo_fd: int) -> list[tuple[str | None, str]]:
@@ -100,7 +116,8 @@ def list_mirrors(repo_fd: int) -> dict[tuple[str, str], Checksum]:
         return {}
     for path in filter(is_ref, paths):
         collection, _, ref = path.partition("/")
-        found[collection, ref] = _read(repo_fd, f"{MIRRORS}/{path}", path)
+        if (checksum := find_at(repo_fd, f"{MIRRORS}/{path}", path)) is not None:
+            found[collection, ref] = checksum
     return found
 
 

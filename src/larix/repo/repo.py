@@ -133,8 +133,7 @@ class Repo:
         with files.doing(f"Making repo {path}"):
             files.make_all(path)
             with files.closing(files.open_directory(path)) as fd:
-                for name in DIRECTORIES:
-                    files.make_directory(name, fd)
+                made = [name for name in DIRECTORIES if files.make_directory(name, fd)]
                 # Last: a directory with a config is a repo.
                 if not os.access("config", os.F_OK, dir_fd=fd):
                     config = KeyFile()
@@ -143,6 +142,8 @@ class Repo:
                     if collection_id is not None:
                         config.set("core", "collection-id", collection_id)
                     files.replace("config", str(config).encode(), fd, temporary=temporary_path())
+                    made.append("config")
+                if made:
                     files.sync_file_system(fd)
         return cls(path, threads=threads)
 
@@ -158,7 +159,7 @@ class Repo:
     @cached_property
     def boot_id(self) -> str:
         """Names the time between two starts of the machine; nothing that was written without a sync outlives it."""
-        with files.doing("Asking when the machine was started (is /proc mounted?)"):
+        with files.doing("Asking when the machine was started"):
             return files.read_whole(BOOT_ID).decode("ascii").strip()
 
     def close(self) -> None:
@@ -274,8 +275,21 @@ class Repo:
             raise explained(name, error) from None
 
     def is_partial(self, commit: Checksum) -> bool:
-        """Whether a pull took this commit without everything that it reaches."""
-        return os.access(partial_path(commit), os.F_OK, dir_fd=self.fd)
+        """Whether it is marked, here or where it lies, as one of which objects may be missing."""
+        return self._mark(commit) is not None
+
+    def is_damaged(self, commit: Checksum) -> bool:
+        """Whether it is partial because fsck found that objects are missing, or deleted them."""
+        return self._mark(commit) == DAMAGED
+
+    def _mark(self, commit: Checksum) -> bytes | None:
+        """What the mark in this repo holds, or that of the parent where the commit lies only there."""
+        try:
+            return files.read(partial_path(commit), self.fd, MAX_CONFIG_SIZE)
+        except FileNotFoundError:
+            if self.parent is None or self.has_own(ObjectName(commit, ObjectType.COMMIT)):
+                return None
+        return self.parent._mark(commit)
 
     def has_whole(self, commit: Checksum) -> bool:
         """Whether the commit is here and promises that all which it reaches is here.
@@ -284,14 +298,7 @@ class Repo:
         """
         name = ObjectName(commit, ObjectType.COMMIT)
         holder = self.holder(name)
-        return holder.parent is None and holder.has_own(name) and not holder.is_partial(commit)
-
-    def is_damaged(self, commit: Checksum) -> bool:
-        """Whether it is partial because fsck found that objects are missing, or deleted them."""
-        try:
-            return files.read(partial_path(commit), self.fd, MAX_CONFIG_SIZE) == DAMAGED
-        except FileNotFoundError:
-            return False
+        return holder.parent is None and holder.has_own(name) and not self.is_partial(commit)
 
     def objects(self, *kinds: ObjectType) -> Iterator[ObjectName]:
         """The objects of these kinds, or all, that lie in this repo itself, in no order."""

@@ -33,6 +33,7 @@ def init_sysroot(path: str, *, epoch: int = 0) -> None:
     with files.doing(f"Making sysroot {path}"), files.closing(files.open_directory(path)) as fd:
         for name, mode in names.items():
             _make(name, mode, fd)
+        files.sync_file_system(fd)
     Repo.init(os.path.join(path, REPO), "bare" if os.geteuid() == 0 else "bare-user").close()
 
 

@@ -183,13 +183,16 @@ class Sysroot:
             except FileNotFoundError:
                 return []
             try:
-                names = sorted(name for name in os.listdir(fd) if name.endswith(".conf"))
-                entries = [BootEntry.decode(files.read(name, fd, MAX_ENTRY_SIZE)) for name in names]
+                entries = [self._read_entry(name, fd) for name in sorted(os.listdir(fd)) if name.endswith(".conf")]
             finally:
                 os.close(fd)
         entries.sort(key=lambda entry: entry.version, reverse=True)
         # Others may boot from here too.
         return [self._read_deployment(entry) for entry in entries if entry.options.find("ostree") is not None]
+
+    def _read_entry(self, name: str, fd: int) -> BootEntry:
+        with files.doing(f"Reading {self.path}/{ENTRIES}/{name}"):
+            return BootEntry.decode(files.read(name, fd, MAX_ENTRY_SIZE))
 
     def _read_deployment(self, entry: BootEntry) -> Deployment:
         target = entry.target

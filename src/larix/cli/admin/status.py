@@ -47,6 +47,8 @@ def run(args: argparse.Namespace) -> None:
             mark = "*" if about["booted"] else " "
             note = "pending" if about["pending"] else "rollback" if about["rollback"] else ""
             print(f"{mark} {deployment.stateroot} {deployment.name}{f' ({note})' if note else ''}")
+            if about["missing"]:
+                print(f"    Missing: {sysroot.path}/{deployment.path}")
             if about["version"] is not None:
                 print(f"    Version: {about['version']}")
             if conflicts := find_conflicts(sysroot, i):
@@ -74,6 +76,7 @@ def describe(sysroot: Sysroot, index: int) -> dict[str, object]:
         "booted": deployment == booted,
         "pending": of_booted and at is not None and index == at - 1,
         "rollback": of_booted and at is not None and index == at + 1,
+        "missing": sysroot.inode(deployment.path) is None,
         "pinned": deployment.is_pinned,
         "version": _find(sysroot, deployment, "version"),
         "refspec": deployment.refspec,
