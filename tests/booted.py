@@ -32,6 +32,7 @@ class Machine:
             (["-t", "tmpfs"], Path("run"), "run"),
             (["-t", "tmpfs"], Path("tmp"), "tmp"),
             (["-t", "proc"], Path("proc"), "proc"),
+            (["--rbind"], Path("/dev"), "dev"),
         ):
             subprocess.run(["mount", *kind, source, self.root / at], check=True)
         (self.root / "run/ostree-booted").touch()

@@ -21,9 +21,10 @@ def skeleton(sysroot: Path) -> dict[str, object]:
 
 def as_oldest(found: dict[str, object]) -> Iterator[tuple[str, object]]:
     """What a newer C tool made, as the oldest would have: without a place for what is written to a transient root,
-    without keys for Android's boot loader, without a space where there are no kernel arguments."""
+    without an image of the tree for composefs, without keys for Android's boot loader, without a space where there are
+    no kernel arguments."""
     for path, value in found.items():
-        if re.match(r"ostree/deploy/[^/]+/backing(/|$)", path):
+        if re.match(r"ostree/deploy/[^/]+/(backing(/|$)|deploy/[^/]+/\.ostree\.cfs$)", path):
             continue
         if path.startswith("boot/loader.") and isinstance(value, tuple) and isinstance(value[-1], bytes):
             *about, data = value
