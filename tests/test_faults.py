@@ -174,6 +174,7 @@ class Bench:
         assert entries
         for entry in entries:
             lines = dict(line.split(" ", 1) for line in entry.read_text().splitlines())
+            assert {"options", "linux", "initrd"} <= lines.keys(), (entry, lines)
             options = lines["options"].split()
             target = next(word for word in options if word.startswith("ostree=/")).removeprefix("ostree=/")
             root = (sysroot / target).resolve(strict=True)

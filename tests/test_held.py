@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from larix.sysroot.sysroot import Sysroot, SysrootOptions
 from tests.booted import TOP_LINKS, Machine
 from tests.judge import admin, fails, larix, make_os_tree, picture, run_c, run_larix
 from tests.namespaces import in_namespace
-from tests.sysroots import as_root, refs_of
+from tests.sysroots import as_root, options_of, refs_of
 
 # As the environment says for the command line: such trees are removed with the rest.
 MUTABLE = SysrootOptions(mutable=True)
@@ -97,9 +98,6 @@ COMMANDS = [
 def test_without_a_list_nothing_is_deleted(machine: Path, words: list[str]) -> None:
     """As where /boot is not mounted."""
 
-    def hide_link() -> None:
-        (machine / "boot/loader").rename(machine / "x")
-
     def hide_directory() -> None:
         shutil.rmtree((machine / "boot/loader").resolve())
 
@@ -107,7 +105,7 @@ def test_without_a_list_nothing_is_deleted(machine: Path, words: list[str]) -> N
         (machine / "boot").rename(machine / "y")
         (machine / "boot").mkdir()
 
-    for hide in hide_link, hide_directory, hide_boot:
+    for hide in hide_directory, hide_boot:
         copy = machine.parent / "copy"
         subprocess.run(["cp", "-a", machine, copy], check=True)
         os.rename(machine, machine.parent / "kept")
@@ -121,6 +119,79 @@ def test_without_a_list_nothing_is_deleted(machine: Path, words: list[str]) -> N
         shutil.rmtree(machine)
         os.rename(machine.parent / "kept", machine)
     assert len(refs_of(machine)) == 2
+
+
+def test_without_the_link_to_the_list(machine: Path) -> None:
+    """It is that of bootversion 0, as for the C tool, where there is no other; else nobody knows."""
+    trees = refs_of(machine)
+    loader = machine / "boot/loader"
+    assert loader.readlink() == Path("loader.0")
+    loader.unlink()
+    assert refs_of(machine) == trees
+    assert admin(machine, "cleanup") == ""
+    assert refs_of(machine) == trees
+    admin(machine, "deploy", "--os=test", "--retain", "os/3")
+    assert refs_of(machine)[1:] == trees
+    assert loader.readlink() == Path("loader.1")
+    loader.unlink()
+    before = picture(machine)
+    for words in COMMANDS:
+        assert "make it a symlink to loader.0 or loader.1" in fails("admin", *words, f"--sysroot={machine}")
+    assert picture(machine) == before
+
+
+DAMAGES: dict[str, Callable[[str], str]] = {
+    "empty": lambda text: "",
+    "no options": lambda text: re.sub(r"(?m)^options.*\n", "", text),
+    "no ostree=": lambda text: re.sub(r"ostree=\S*", "", text),
+    "another ostree=": lambda text: text.replace("ostree=/", "ostree=/x/"),
+    "two": lambda text: text.replace("ostree=", "ostree=1 ostree="),
+    "an open quote": lambda text: text.replace("options ", 'options x="a '),
+    "crossed quotes": lambda text: re.sub("options (.*)", r'options x="a \1 y="b"', text),
+    "no version": lambda text: re.sub(r"(?m)^version.*\n", "", text),
+    "a comment": lambda text: text.replace("options", "#options"),
+}
+
+
+@as_root
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_entries(machine: Path, damage: str) -> None:
+    """They are read as the C tool reads them; what names no deployment ends each command, and nothing is deleted."""
+    trees = refs_of(machine)
+    entry = sorted((machine / "boot/loader/entries").iterdir())[0]
+    entry.write_text(DAMAGES[damage](entry.read_text()))
+    before = picture(machine)
+    done = run_c("admin", "status", f"--sysroot={machine}", check=False)
+    if done.returncode == 0:
+        assert refs_of(machine) == [line.split()[1] for line in done.stdout.splitlines()[::2]] == trees
+        admin(machine, "cleanup")
+        assert picture(machine) == before
+        # The next ones are as if there had been no damage.
+        admin(machine, "deploy", "--os=test", "--retain", "os/3")
+        assert refs_of(machine)[1:] == trees
+        assert run_c("admin", "status", f"--sysroot={machine}").stdout == admin(machine, "status") + "\n"
+        assert "".join(options_of(machine)).count("ostree=/ostree/boot.1/") == 3
+        return
+    for words in ["status"], *COMMANDS:
+        said = fails("admin", *words, f"--sysroot={machine}")
+        assert str(entry) in said
+        assert "mend the entry" in said
+    assert picture(machine) == before
+
+
+def test_what_else_lies_among_the_entries(machine: Path) -> None:
+    """Other systems boot from there too."""
+    trees = refs_of(machine)
+    entries = machine / "boot/loader/entries"
+    for name in "other.conf", "ostree-9", "ostree-9.conf~", "0-ostree-9.conf":
+        (entries / name).write_text("title Other\n")
+    for name in "ostree-8.conf", "directory.conf":
+        (entries / name).mkdir()
+    assert refs_of(machine) == trees
+    admin(machine, "cleanup")
+    assert refs_of(machine) == trees
+    (entries / "ostree-7.conf").symlink_to("nowhere")
+    assert "ostree-7.conf" in fails("admin", "status", f"--sysroot={machine}")
 
 
 def test_a_list_that_lost_its_entries_is_an_error(machine: Path) -> None:

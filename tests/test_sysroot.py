@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from larix.errors import Corrupt
 from larix.formats.bootentry import BootEntry
 from larix.formats.kargs import KernelArgs
 from tests.faults import KILL, run_until
@@ -359,10 +360,11 @@ def test_what_is_no_sysroot_is_refused(tmp_path: Path) -> None:
 def test_an_entry_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     admin(tmp_path, "init-fs", tmp_path)
     admin(tmp_path, "os-init", "test")
-    (tmp_path / "boot/loader.0/entries/x.conf").mkdir(parents=True)
+    (tmp_path / "boot/loader.0/entries").mkdir(parents=True)
     (tmp_path / "boot/loader").symlink_to("loader.0")
+    (tmp_path / "boot/loader/entries/ostree-1.conf").write_bytes(b"x" * ((1 << 20) + 1))
     for command in "status", "cleanup":
-        assert "boot/loader/entries/x.conf" in fails("admin", command, f"--sysroot={tmp_path}")
+        assert "boot/loader/entries/ostree-1.conf" in fails("admin", command, f"--sysroot={tmp_path}")
 
 
 def test_kernel_arguments() -> None:
@@ -396,7 +398,8 @@ def test_boot_entries_keep_what_they_do_not_know() -> None:
     assert str(entry.target) == "/ostree/boot.1/os/abc/0"
     assert entry.set("version", "4").version == 4
     assert entry.set("initrd", "/i").pairs[-1] == ("initrd", "/i")
-    assert BootEntry.parse("options ostree=/ostree/boot.2/os/abc/0\n").target is None
+    with pytest.raises(Corrupt, match=r"Invalid ostree= argument '/ostree/boot\.2/os/abc/0'"):
+        _ = BootEntry.parse("options ostree=/ostree/boot.2/os/abc/0\n").target
     assert BootEntry.parse("version x\n").version == 0
 
 

@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Self
 
-from larix.errors import Invalid
+from larix.errors import Corrupt, Invalid
 from larix.formats.kargs import KernelArgs
 
 SINGLE = ("title", "version", "options", "linux", "devicetree", "fdtdir")
@@ -87,7 +87,10 @@ class BootEntry:
 
     @property
     def options(self) -> KernelArgs:
-        return KernelArgs.parse(self.find("options") or "")
+        text = self.find("options") or ""
+        parsed, words = KernelArgs.parse(text), KernelArgs(tuple(text.split()))
+        # Early boot splits at spaces; a quote that another argument does not close must not hide from us what it finds.
+        return parsed if parsed.find("ostree") == words.find("ostree") else words
 
     @property
     def version(self) -> int:
@@ -96,9 +99,16 @@ class BootEntry:
         return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else 0
 
     @property
-    def target(self) -> BootTarget | None:
-        found = TARGET.fullmatch(self.options.find("ostree") or "")
-        return BootTarget(int(found[1]), found[2], found[3], int(found[4])) if found else None
+    def target(self) -> BootTarget:
+        """Raises Corrupt where the options name none."""
+        named = self.options.find("ostree")
+        if named is None:
+            raise Corrupt("No ostree= kernel argument found")
+        found = TARGET.fullmatch(named)
+        if not found:
+            expected = "ostree=/ostree/boot.BOOTVERSION/STATEROOT/BOOTCSUM/SERIAL"
+            raise Corrupt(f"Invalid ostree= argument {named!r}, expected {expected}")
+        return BootTarget(int(found[1]), found[2], found[3], int(found[4]))
 
 
 def check_word(text: str, what: str) -> str:

@@ -12,7 +12,7 @@ from larix.linux import files
 from larix.sysroot.deployment import NAME, deploy_path, is_pinned
 from larix.sysroot.kernel import load_kernel
 from larix.sysroot.running import running_root, staged_deployment
-from larix.sysroot.sysroot import ENTRIES, LOADER, Sysroot
+from larix.sysroot.sysroot import LOADER, Sysroot
 from larix.sysroot.trees import DiskTree
 
 
@@ -79,13 +79,18 @@ def _has_pin(sysroot: Sysroot, path: str) -> bool:
 
 def check_list(sysroot: Sysroot) -> None:
     """Raises NotFound where the list lacks deployments because what holds it is not there, or not whole."""
+    if sysroot.inode(LOADER) is None and sysroot.inode(f"{LOADER}.1") is not None:
+        raise NotFound(
+            f"{sysroot.path}/{LOADER} is missing, which leads to the entries that boot; make it a symlink to "
+            "loader.0 or loader.1, whichever is right, then try again. Nothing was changed"
+        )
     if sysroot.deployments:
         _check_links(sysroot)
         return
     tree = next(find_trees(sysroot), None)
     if tree is None:
         return
-    where = f"{sysroot.path}/{ENTRIES}"
+    where = f"{sysroot.path}/{LOADER}/entries"
     path = f"{sysroot.path}/{deploy_path(tree[0])}/{tree[1]}"
     if not sysroot.has_list:
         raise NotFound(
@@ -112,7 +117,7 @@ def _check_links(sysroot: Sysroot) -> None:
                 target = os.readlink(f"{path}/{serial}", dir_fd=sysroot.fd).removeprefix("../../../")
                 if f"ostree/{target}" not in listed and os.access(f"ostree/{target}", os.F_OK, dir_fd=sysroot.fd):
                     raise NotFound(
-                        f"{sysroot.path}/{ENTRIES} has no entry for {sysroot.path}/ostree/{target}, to which "
+                        f"{sysroot.path}/{sysroot.entries} has no entry for {sysroot.path}/ostree/{target}, to which "
                         f"{sysroot.path}/{path}/{serial} leads; was it removed, or is another file system mounted on "
                         f"{sysroot.path}/boot? Bring it back, or remove that link, then try again. Nothing was changed"
                     )

@@ -5,10 +5,11 @@
     ostree/boot.N -> boot.N.M                   N: bootversion, 0 or 1; M: likewise, of the links alone
     ostree/boot.N.M/STATEROOT/BOOTCSUM/SERIAL   -> ../../../deploy/STATEROOT/deploy/CHECKSUM.SERIAL
     boot/loader -> loader.N                     replacing this link makes another configuration the one that boots
-    boot/loader.N/entries/*.conf                one entry for each deployment, the highest version first
+    boot/loader.N/entries/ostree-*.conf         one entry for each deployment, the highest version first
     boot/ostree/STATEROOT-BOOTCSUM/             kernel and initramfs
 
-The list of deployments is what the entries of boot/loader say; nothing else holds it.
+The list of deployments is what the entries of boot/loader say; nothing else holds it. Entries of other names are of
+other systems that boot from the same /boot.
 """
 
 import os
@@ -30,8 +31,8 @@ from larix.sysroot.deployment import NAME, Deployment, deploy_path
 from larix.sysroot.running import running_root
 
 LOADER = "boot/loader"
-ENTRIES = f"{LOADER}/entries"
 REPO = "ostree/repo"
+ENTRY = re.compile(r"ostree-.*\.conf")
 LINK = re.compile(r"loader\.([01])/?")
 SUBLINK = re.compile(r"boot\.[01]\.([01])/?")
 MAX_ENTRY_SIZE = 1 << 20
@@ -158,9 +159,14 @@ class Sysroot:
             return sorted(files.directories(fd))
 
     @property
+    def entries(self) -> str:
+        """The directory of the boot entries, in the sysroot. Without a link it is that of bootversion 0, if any."""
+        return f"{LOADER if self.inode(LOADER) else f'{LOADER}.0'}/entries"
+
+    @property
     def has_list(self) -> bool:
         """Whether there is a list of deployments, be it an empty one."""
-        return self.inode(ENTRIES) is not None
+        return self.inode(self.entries) is not None
 
     def _read_version(self, path: str, pattern: re.Pattern[str]) -> int:
         """The number in which the target of a link ends; 0 where there is no link yet."""
@@ -177,27 +183,22 @@ class Sysroot:
         return int(found[1])
 
     def _read_deployments(self) -> list[Deployment]:
-        with files.doing(f"Reading {self.path}/{ENTRIES}"):
+        where = f"{self.path}/{self.entries}"
+        with files.doing(f"Reading {where}"):
             try:
-                fd = files.open_directory(ENTRIES, self.fd)
+                fd = files.open_directory(self.entries, self.fd)
             except FileNotFoundError:
                 return []
-            try:
-                entries = [self._read_entry(name, fd) for name in sorted(os.listdir(fd)) if name.endswith(".conf")]
-            finally:
-                os.close(fd)
-        entries.sort(key=lambda entry: entry.version, reverse=True)
-        # Others may boot from here too.
-        return [self._read_deployment(entry) for entry in entries if entry.options.find("ostree") is not None]
+            with files.closing(fd):
+                found = [(f"{where}/{name}", _read_entry(where, name, fd)) for name in _entry_names(fd)]
+        found.sort(key=lambda one: one[1].version, reverse=True)
+        return [self._read_deployment(*one) for one in found]
 
-    def _read_entry(self, name: str, fd: int) -> BootEntry:
-        with files.doing(f"Reading {self.path}/{ENTRIES}/{name}"):
-            return BootEntry.decode(files.read(name, fd, MAX_ENTRY_SIZE))
-
-    def _read_deployment(self, entry: BootEntry) -> Deployment:
-        target = entry.target
-        if target is None:
-            raise Corrupt(f"{self.path}/{LOADER}: invalid kernel argument ostree={entry.options.find('ostree')}")
+    def _read_deployment(self, where: str, entry: BootEntry) -> Deployment:
+        try:
+            target = entry.target
+        except Corrupt as error:
+            raise Corrupt(f"{where}: {error}; mend the entry, or remove it where nothing is to boot from it") from None
         path = str(target).lstrip("/")
         with files.doing(f"Reading {self.path}/{path}"):
             link = os.readlink(path, dir_fd=self.fd)
@@ -223,3 +224,17 @@ class Sysroot:
                 return KeyFile.decode(files.read(path, self.fd, MAX_ENTRY_SIZE), f"{self.path}/{path}")
         except NotFound:
             return KeyFile()
+
+
+def _entry_names(fd: int) -> list[str]:
+    with os.scandir(fd) as entries:
+        return sorted(one.name for one in entries if ENTRY.fullmatch(one.name) and not one.is_dir())
+
+
+def _read_entry(where: str, name: str, fd: int) -> BootEntry:
+    with files.doing(f"Reading {where}/{name}"):
+        try:
+            return BootEntry.decode(files.read(name, fd, MAX_ENTRY_SIZE))
+        except Corrupt as error:
+            # Which begins with the name.
+            raise Corrupt(f"{where}/{error}") from None
