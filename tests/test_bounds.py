@@ -21,7 +21,7 @@ from larix.errors import Corrupt, FetchFailed
 from larix.formats.content import FileHeader
 from larix.linux import files
 from larix.remote import serve as server_module
-from larix.remote.http import Http, HttpOptions, Spill
+from larix.remote.http import Body, Http, HttpOptions, Request, Spill
 from larix.repo.archive import Archive
 from larix.repo.sources import of_packed
 from tests.judge import ostree, run_larix
@@ -29,6 +29,14 @@ from tests.servers import Left, Quiet, listening
 
 # Of deflate: stored, without content, and not the last.
 EMPTY_BLOCK = b"\0\0\0\xff\xff"
+
+
+def test_a_length_that_no_number_has() -> None:
+    """Of an answer: curl would print a traceback."""
+    body = Body(Request("http://x", first=16), Spill(lambda: -1, lambda size: None))
+    for value, total in (f"bytes 0-15/{'9' * 5000}", None), ("bytes 0-15/²", None), ("bytes 0-15/99", 99):
+        body.note_header(f"Content-Range: {value}\r\n".encode("latin-1"))
+        assert body.total == total
 
 
 def test_compressed_nothing_is_not_kept(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from larix.sysroot.origin import origin_of, set_pinned, write_origin
 from larix.sysroot.plan import KeepOptions
 from larix.sysroot.sysroot import Sysroot, SysrootOptions
 from tests.booted import TOP_LINKS, Machine
-from tests.judge import admin, fails, larix, make_os_tree, picture, run_c, run_larix
+from tests.judge import admin, fails, larix, make_os_tree, ostree, picture, run_c, run_larix
 from tests.namespaces import in_namespace
 from tests.sysroots import as_root, options_of, refs_of
 
@@ -177,6 +177,51 @@ def test_damaged_entries(machine: Path, damage: str) -> None:
         assert str(entry) in said
         assert "mend the entry" in said
     assert picture(machine) == before
+
+
+def test_what_else_has_the_name_of_a_tree(machine: Path) -> None:
+    """It is nobody's tree, and in nobody's way."""
+    directory = machine / "ostree/deploy/test/deploy"
+    (directory / f"{'a' * 64}.0").touch()
+    (directory / f"{'b' * 64}.0").symlink_to("nowhere")
+    trees = refs_of(machine)
+    dropped = machine / drop(machine, 1)
+    admin(machine, "cleanup")
+    assert not dropped.exists()
+    assert sorted(path.name for path in directory.iterdir()) == sorted(
+        [f"{'a' * 64}.0", f"{'b' * 64}.0", trees[0], f"{trees[0]}.origin"]
+    )
+
+
+def test_a_first_deployment_that_was_cut_off(machine: Path) -> None:
+    """No links: nothing was ever to boot."""
+    for _ in paths_of(machine):
+        admin(machine, "undeploy", "0")
+    shutil.rmtree((machine / "boot/loader").resolve())
+    (machine / "boot/loader").unlink()
+    (machine / "boot/loader.1/entries").mkdir(parents=True)
+    for name in "boot.0", "boot.1":
+        shutil.rmtree((machine / "ostree" / name).resolve(), ignore_errors=True)
+        (machine / "ostree" / name).unlink(missing_ok=True)
+    tree = machine / f"ostree/deploy/test/deploy/{'a' * 64}.0"
+    tree.mkdir()
+    admin(machine, "deploy", "--os=test", "os/3")
+    assert not tree.exists()
+    assert len(refs_of(machine)) == 1
+
+
+def test_an_upgrade_that_could_not_be_deployed_fetches_nothing(machine: Path, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    ostree(remote, "init", "--mode=archive")
+    ostree(remote, "pull-local", machine / "ostree/repo", "os/3")
+    repo = machine / "ostree/repo"
+    ostree(repo, "remote", "add", "--no-gpg-verify", "o", remote.as_uri())
+    admin(machine, "set-origin", "--index=0", "o", remote.as_uri(), "os/3")
+    sorted((machine / "boot/loader/entries").iterdir())[0].unlink()
+    before = picture(repo)
+    for words in ["upgrade", "--os=test"], ["upgrade", "--os=test", "--pull-only"], ["switch", "--os=test", "o:os/2"]:
+        assert "Nothing was changed" in fails("admin", *words, f"--sysroot={machine}")
+    assert picture(repo) == before
 
 
 def test_what_else_lies_among_the_entries(machine: Path) -> None:

@@ -1,5 +1,6 @@
 """Refs change together or not at all, from what they were; and what there is one of is changed by one at a time."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -97,6 +98,44 @@ def test_directories_that_were_left_are_not_in_the_way(repo: Path) -> None:
     assert ostree(repo, "rev-parse", "d") == ostree(repo, "rev-parse", "main")
 
 
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_disk_that_stays_full(at: int, repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was changed is put back, by what takes no space."""
+    calls = count(1)
+    full = False
+
+    def rename(source: str, source_fd: int, name: str, dir_fd: int) -> None:
+        nonlocal full
+        if name.startswith("refs/") and next(calls) == at:
+            full = True
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real_rename(source, source_fd, name, dir_fd)
+
+    def refuse_if_full(real: Callable[..., object]) -> Callable[..., object]:
+        def call(*args: object, **words: object) -> object:
+            if full:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return real(*args, **words)
+
+        return call
+
+    real_rename = files.rename
+    monkeypatch.setattr(files, "rename", rename)
+    for name in "link", "symlink", "mkdir":
+        monkeypatch.setattr(os, name, refuse_if_full(getattr(os, name)))
+    monkeypatch.setattr(files, "create", refuse_if_full(files.create))
+    ostree(repo, "refs", "--create=other", "main")
+    before = contents(repo)
+    with larix.Repo(str(repo)) as opened, pytest.raises(larix.NoSpace), larix.Transaction(opened) as transaction:
+        transaction.set_ref(None, "main", larix.Checksum(B))
+        transaction.set_ref(None, "sub/one", larix.Checksum(B))
+        transaction.set_ref(None, "new/one", larix.Checksum(B))
+        transaction.set_ref(None, "other", None)
+        transaction.commit()
+    assert full
+    assert contents(repo) == before
+
+
 @pytest.mark.parametrize("at", range(4))
 def test_a_disk_that_fails_in_the_middle(at: int, repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ostree(repo, "refs", "--create=z", "main")
@@ -136,6 +175,58 @@ class During(larix.Counting):
     def start(self, what: str) -> None:
         if what == "Writing":
             self._call()
+
+
+def test_an_alias_means_something(repo: Path) -> None:
+    """Also where another removes it meanwhile."""
+    ostree(repo, "refs", "--create=z", "main")
+    ostree(repo, "refs", "--alias", "--create=alias", "z")
+    before = contents(repo)
+
+    def change(*changes: Change) -> None:
+        with larix.Repo(str(repo)) as opened, larix.Transaction(opened) as transaction:
+            for one in changes:
+                one(transaction)
+            transaction.commit()
+
+    for doomed in [
+        [lambda t: t.set_ref(None, "z", None)],
+        [lambda t: t.set_alias("new", "missing")],
+        [lambda t: t.set_alias("new", "main"), lambda t: t.set_ref(None, "main", None)],
+    ]:
+        with pytest.raises(larix.Invalid, match="alias"):
+            change(*doomed)
+        assert contents(repo) == before
+    change(lambda t: t.set_alias("new", "made"), lambda t: t.set_ref(None, "made", larix.Checksum(A)))
+    change(lambda t: t.set_alias("alias", "main"), lambda t: t.set_ref(None, "z", None))
+    with larix.Repo(str(repo)) as opened:
+        assert opened.aliases() == {"alias": "main", "new": "made"}
+
+
+def test_refs_that_come_while_they_are_listed(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refs(self: larix.Repo) -> dict[tuple[str | None, str], larix.Checksum]:
+        found = real(self)
+        ostree(repo, "refs", "--create=late", "main")
+        return found
+
+    real = larix.Repo.refs
+    monkeypatch.setattr(larix.Repo, "refs", refs)
+    assert [line.split()[0] for line in run_larix(repo, "refs", "-r").splitlines()] == ["main", "sub/one"]
+
+
+def test_refs_as_long_as_the_kernel_takes(repo: Path, tree: Path) -> None:
+    """The C tool makes them, and a prune that does not see one takes its commit away."""
+    name = "/".join(["n" * 100] * 41)[:4084].rstrip("/")
+    assert len(name) > 4000
+    ostree(repo, "commit", "-b", "b", "--tree=dir=" + str(tree / "usr"), "-s", "another")
+    ostree(repo, "refs", f"--create={name}", "b")
+    ostree(repo, "refs", "--delete", "b")
+    assert name in run_larix(repo, "refs").split()
+    run_larix(repo, "prune", "--refs-only")
+    ostree(repo, "fsck", "--quiet")
+    run_larix(repo, "refs", "--delete", name)
+    run_larix(repo, "refs", f"--create={name}", "main")
+    assert ostree(repo, "rev-parse", name) == ostree(repo, "rev-parse", "main")
 
 
 def test_two_that_commit_to_one_branch(repo: Path, tree: Path) -> None:

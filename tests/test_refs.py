@@ -1,5 +1,6 @@
 """Aliases, collections, bindings and the summary of them: what the C tool prints and leaves, from the same commands."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,52 @@ def test_an_alias_of_nothing(pair: list[Path]) -> None:
     larix(pair[0], "refs", "--delete", "alias")
     larix(pair[0], "prune", "--refs-only")
     larix(pair[0], "fsck", "-q")
+
+
+def test_refs_that_nobody_can_read_can_be_deleted(pair: list[Path]) -> None:
+    for repo, run in zip(pair, (larix, ostree), strict=True):
+        heads = repo / "refs/heads"
+        (heads / "out").symlink_to("../../config")
+        (heads / "far").symlink_to("/etc/passwd")
+        (heads / "empty").touch()
+        for name in "out", "far", "empty":
+            run(repo, "refs", "--delete", name)
+            assert not os.path.lexists(heads / name)
+    heads = pair[0] / "refs/heads"
+    (heads / "huge").touch()
+    os.truncate(heads / "huge", 3 << 30)
+    larix(pair[0], "refs", "--delete", "huge")
+    (heads / "out").symlink_to("../../config")
+    larix(pair[0], "refs", "--create=out", "--force", "main")
+    (heads / "empty").touch()
+    larix(pair[0], "reset", "empty", "main^")
+    assert (heads / "out").read_text() != (heads / "empty").read_text()
+
+
+@pytest.mark.parametrize("end", ["", "\r\n", " \n", "\t\n\n", "\f\r\n"])
+def test_ends_of_refs(pair: list[Path], end: str) -> None:
+    """Of an editor, or a script."""
+    ref = pair[0] / "refs/heads/main"
+    ref.write_bytes(ref.read_bytes().strip() + end.encode())
+    assert larix(pair[0], "rev-parse", "main") == ostree(pair[0], "rev-parse", "main")
+    larix(pair[0], "fsck", "-q")
+
+
+def test_chains_of_aliases(pair: list[Path]) -> None:
+    before = "main"
+    for i in range(30):
+        (pair[0] / f"refs/heads/a{i}").symlink_to(before)
+        before = f"a{i}"
+    assert larix(pair[0], "rev-parse", before) == ostree(pair[0], "rev-parse", before)
+    larix(pair[0], "prune", "--refs-only")
+
+
+def test_a_branch_is_not_called_like_a_checksum(pair: list[Path]) -> None:
+    name = "a" * 64
+    for words in ["commit", "-b", name, "--tree=ref=main"], ["refs", f"--create={name}", "main"]:
+        assert run_c(f"--repo={pair[1]}", *words, check=False).returncode == 1
+        assert "looks like a checksum" in fails(f"--repo={pair[0]}", *words)
+    assert larix(pair[0], "refs") == "main"
 
 
 def test_repos_without_the_directories_of_refs(pair: list[Path]) -> None:

@@ -63,6 +63,18 @@ def test_file_objects_have_no_time_of_their_own(tree: Path, tmp_path: Path) -> N
     assert {path.stat().st_mtime for path in repo.glob("objects/*/*.file")} == {0}
 
 
+@pytest.mark.parametrize("umask", [0, 0o22, 0o77])
+def test_nobody_else_may_write(tmp_path: Path, mode: str, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        ours, theirs = make(tmp_path / "ours", mode), make(tmp_path / "theirs", mode, ostree)
+    finally:
+        os.umask(before)
+    for path in [ours, *everything(ours)]:
+        if path.is_dir():
+            assert path.stat().st_mode == (theirs / path.relative_to(ours)).stat().st_mode, path
+
+
 def test_a_branch_grows(tree: Path, tmp_path: Path, mode: str) -> None:
     repo = make(tmp_path / "repo", mode)
     first = larix(repo, *COMMIT, tree)

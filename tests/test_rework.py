@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from larix.repo.exclusive import Exclusive
-from larix.repo.locking import lock_repo
+from larix.repo.locking import lock_changes, lock_repo
 from larix.repo.repo import Repo
 from tests.judge import everything, fails, larix, ostree, picture, run_c
 
@@ -32,6 +32,18 @@ def test_changed_trees_of_commits(options: list[str], c_repos: dict[str, Path], 
         found = larix(repo, "commit", *COMMON, *given, *trees, "--parent=none")
         assert found == ostree(repo, "commit", *COMMON, *given, *trees, "--parent=none")
     assert run_c(f"--repo={repo}", "fsck").returncode == 0
+
+
+def test_a_commit_that_fails_leaves_times(tmp_path: Path) -> None:
+    """Of files that were given away, and stay."""
+    ostree(repo := tmp_path / "repo", "init", "--mode=bare")
+    ostree(repo, "config", "set", "core.lock-timeout-secs", "0")
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/file").write_text("x")
+    os.utime(tmp_path / "tree/file", (1000, 1000))
+    with Repo(str(repo)) as opened, lock_changes(opened):
+        assert "locked" in fails(f"--repo={repo}", "commit", "-b", "x", "--consume", f"--tree=dir={tmp_path / 'tree'}")
+    assert (tmp_path / "tree/file").stat().st_mtime == 1000
 
 
 @pytest.mark.parametrize("mode", ["bare", "bare-user", "bare-user-only", "archive"])

@@ -10,6 +10,8 @@ import pytest
 from larix.errors import Corrupt
 from larix.formats.bootentry import BootEntry
 from larix.formats.kargs import KernelArgs
+from larix.sysroot import stateroot
+from larix.sysroot.sysroot import Sysroot
 from tests.faults import KILL, run_until
 from tests.judge import OLDEST, admin, by_c, c_admin, fails, larix, make_os_tree, ostree, picture, release, run_larix
 from tests.sysroots import as_root, booting, edit_etc, options_of, refs_of, skeleton
@@ -421,6 +423,23 @@ def test_a_tree_whose_usr_leads_elsewhere(tmp_path: Path, monkeypatch: pytest.Mo
     larix(sysroot / "ostree/repo", "commit", "-b", "main", f"--tree=dir={tree}")
     assert "has no directory /usr" in fails("admin", "deploy", f"--sysroot={sysroot}", "--os=test", "main")
     assert not [*outside.iterdir()]
+
+
+def test_two_that_make_one_stateroot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (sysroot := tmp_path / "sysroot").mkdir()
+    admin(sysroot, "init-fs", sysroot)
+
+    def second(opened: Sysroot, path: str) -> None:
+        said.append(fails("admin", "os-init", "test", f"--sysroot={sysroot}"))
+        fill(opened, path)
+
+    said: list[str] = []
+    fill = stateroot.fill_var
+    monkeypatch.setattr(stateroot, "fill_var", second)
+    admin(sysroot, "os-init", "test")
+    assert "another process" in said[0]
+    assert (sysroot / "ostree/deploy/test/var/log").is_dir()
+    assert [path.name for path in (sysroot / "ostree/deploy").iterdir()] == ["test"]
 
 
 def test_a_stateroot_appears_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,6 +172,22 @@ def test_a_tree_that_its_owner_may_not_read(mode: int, scratch: Path) -> None:
     run_as("nobody", scratch, remove)
 
 
+@pytest.mark.skipif(not ROOT, reason="root becomes an ordinary user")
+def test_a_deep_tree_that_its_owner_may_not_write(scratch: Path) -> None:
+    """Directories far down are moved up first."""
+
+    def remove() -> None:
+        path = scratch / "tree"
+        (path / "/".join("d" * 250)).mkdir(parents=True)
+        for directory in [*path.rglob("*"), path]:
+            directory.chmod(0o500)
+        with files.closing(files.open_directory(str(scratch))) as fd:
+            files.remove_tree("tree", fd)
+        assert not path.exists()
+
+    run_as("nobody", scratch, remove)
+
+
 def test_a_tree_of_any_depth(tmp_path: Path) -> None:
     fd = os.open(tmp_path, os.O_RDONLY)
     for _ in range(2500):

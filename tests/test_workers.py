@@ -1,8 +1,10 @@
 """Workers: whatever the tasks and their ends, all comes back, or what went wrong does."""
 
+import errno
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -177,6 +179,38 @@ def test_an_error_ends_what_is_under_way() -> None:
             raise error
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+def test_an_event_loop_is_not_told_of_what_ends_workers() -> None:
+    """It learns of signals through a socket, which a forked process has too."""
+    told, tell = socket.socketpair()
+    tell.setblocking(False)
+    told.setblocking(False)
+    old = signal.set_wakeup_fd(tell.fileno(), warn_on_full_buffer=False)
+    try:
+        with suppress(Error), start_workers(wait_for_ever, print) as workers:
+            for n in range(CORES):
+                workers.submit(n)
+            raise Error("x")
+        with pytest.raises(BlockingIOError):
+            told.recv(1)
+    finally:
+        signal.set_wakeup_fd(old)
+        told.close()
+        tell.close()
+
+
+def test_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fork() -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "fork", fork)
+    before = os.listdir("/proc/self/fd")
+    said = "Starting a worker process: Resource temporarily unavailable"
+    with pytest.raises(Error, match=said), start_workers(square, print) as workers:
+        workers.submit(1)
+    assert os.listdir("/proc/self/fd") == before
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 def test_the_keyboard_ends_a_commit_at_once(tmp_path: Path) -> None:

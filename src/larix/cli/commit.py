@@ -5,6 +5,8 @@ import os
 import re
 import sys
 import time
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
@@ -22,6 +24,7 @@ from larix.gvariant import Variant
 from larix.linux import files
 from larix.ops.bootable import describe_kernel
 from larix.ops.commit import CommitOptions, commit_tree
+from larix.ops.consume import Given
 from larix.ops.modify import Modifier, parse_overrides, parse_skip_list
 from larix.ops.rework import lay_changed
 from larix.ops.scan import find_links, lay_directory
@@ -108,7 +111,7 @@ def run(args: argparse.Namespace) -> None:
         raise Invalid("A branch must be specified with --branch, or use --orphan")
     trees = parse_trees(args)
     modifier = read_modifier(args)
-    with open_repo(args) as repo:
+    with open_repo(args) as repo, ExitStack() as opened:
         # A link to an object is that object, also where every file is made canonical.
         use_links = args.devino_canonical or (args.link_checkout_speedup and modifier.changes_nothing)
         modifier.canonical = modifier.canonical or repo.layout.user_only
@@ -116,7 +119,8 @@ def run(args: argparse.Namespace) -> None:
         parent = find_parent(repo, args)
         options = describe(repo, args, parent)
         with progress_of(args) as progress, Transaction(repo) as transaction:
-            root, known = add_trees(transaction, args, trees, modifier, use_links=use_links, progress=progress)
+            given = open_given(opened, transaction, trees) if args.consume else {}
+            root, known = add_trees(transaction, args, trees, modifier, given, use_links=use_links, progress=progress)
             progress.start("Writing")
             if args.bootable:
                 pairs = [*options.metadata.pairs, *describe_kernel(transaction, root)]
@@ -131,22 +135,20 @@ def run(args: argparse.Namespace) -> None:
             transaction.commit()
         if repo.config.find_bool("core", "commit-update-summary", False):
             write_summary(repo)
-    if args.consume:
-        for kind, what in trees:
-            if kind == "dir":
-                consume(what)
-    if counts is None:
-        print(checksum)
-    else:
-        print_table(checksum, counts, known)
+        if counts is None:
+            print(checksum, flush=True)
+        else:
+            print_table(checksum, counts, known)
+        # Whatever becomes of that, the commit is there, and is told.
+        for one in given.values():
+            with files.doing(f"The commit is made, but {one.path} cannot be removed"):
+                one.remove()
 
 
-def consume(path: str) -> None:
-    with (
-        files.doing(f"Removing {path}"),
-        files.closing(files.open_directory(os.path.dirname(os.path.abspath(path)))) as fd,
-    ):
-        files.remove_tree(os.path.basename(os.path.abspath(path)), fd)
+def open_given(opened: ExitStack, transaction: Transaction, trees: list[tuple[str, str]]) -> dict[str, Given]:
+    """The directories that are given away, by their paths."""
+    paths = dict.fromkeys(what for kind, what in trees if kind == "dir")
+    return {path: opened.enter_context(Given(path, transaction.repo, transaction.adopt_file)) for path in paths}
 
 
 def parse_trees(args: argparse.Namespace) -> list[tuple[str, str]]:
@@ -219,6 +221,7 @@ def add_trees(
     args: argparse.Namespace,
     trees: list[tuple[str, str]],
     modifier: Modifier,
+    given: Mapping[str, Given],
     *,
     use_links: bool,
     progress: Progress,
@@ -233,9 +236,8 @@ def add_trees(
         elif kind == "ref":
             lay_changed(transaction, top, tree_of(repo, repo.resolve(what)), modifier)
         elif kind == "dir":
-            adopt = transaction.adopt_file if args.consume else None
             known += lay_directory(
-                transaction, top, what, modifier, repo=repo, links=links, adopt=adopt, progress=progress
+                transaction, top, what, modifier, repo=repo, links=links, given=given.get(what), progress=progress
             )
         else:
             with open_archive(what) as archive:

@@ -89,9 +89,6 @@ def delete(repo: Repo, prefixes: list[str]) -> None:
     aliases = repo.aliases()
     # Also damaged ones: to delete them is what is left to do.
     doomed = [key for key in repo.ref_names() if any(is_below(names.refspec(*key), prefix) for prefix in prefixes)]
-    for alias, target in aliases.items():
-        if (None, target) in doomed and (None, alias) not in doomed:
-            raise Invalid(f"Ref '{target}' has an active alias: '{alias}'")
     with Transaction(repo) as transaction:
         # No moment shows an alias of nothing.
         for remote, ref in sorted(doomed, key=lambda key: key[1] not in aliases):
@@ -112,7 +109,7 @@ def delete_collections(repo: Repo, collections: list[str]) -> None:
 
 def show(repo: Repo, prefixes: list[str], *, whole: bool, revision: bool) -> None:
     commits = repo.refs() if revision else {}
-    for remote, ref in repo.ref_names():
+    for remote, ref in commits if revision else repo.ref_names():
         name = names.refspec(remote, ref)
         for prefix in prefixes or [""]:
             if prefix and not is_below(name, prefix):

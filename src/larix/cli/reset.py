@@ -1,11 +1,14 @@
 """larix reset"""
 
 import argparse
+from contextlib import suppress
 
 from larix.cli.options import Parser, add_lock_timeout, add_repo, open_repo
-from larix.errors import NotFound
+from larix.errors import Corrupt, NotFound
 from larix.formats.names import check_ref
 from larix.formats.objects import ObjectName, ObjectType
+from larix.repo.ref_changes import Expected
+from larix.repo.refs import find_ref
 from larix.repo.transaction import Transaction
 
 
@@ -18,11 +21,15 @@ def configure(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     with open_repo(args) as repo:
-        if (before := repo.refs().get((None, check_ref(args.ref)))) is None:
+        if (None, check_ref(args.ref)) not in repo.ref_names():
             raise NotFound(f"Invalid ref '{args.ref}': there is no such branch in {repo.path}")
         commit = repo.resolve(args.commit)
         if not repo.has(ObjectName(commit, ObjectType.COMMIT)):
             raise NotFound(f"Commit {commit} is not in {repo.path}")
+        expected: Expected = ...
+        # One that is damaged is mended so.
+        with suppress(Corrupt):
+            expected = find_ref(repo.fd, None, args.ref)
         with Transaction(repo) as transaction:
-            transaction.set_ref(None, args.ref, commit, expected=before)
+            transaction.set_ref(None, args.ref, commit, expected=expected)
             transaction.commit()

@@ -11,8 +11,8 @@ from larix.errors import Corrupt, Invalid
 FRAGMENT = r"\w[-.\w]*"
 RULE = "; a ref is one or more names joined by /, each of letters, digits and . _ -, beginning with a letter or digit"
 REF = re.compile(rf"{FRAGMENT}(/{FRAGMENT})*")
-# Characters: with what stands before it, a path that the kernel takes.
-MAX_REF = 4000
+# Characters: after refs/heads/, a path that the kernel takes.
+MAX_REF = 4084
 REMOTE = re.compile(FRAGMENT)
 # As names of interfaces of D-Bus.
 COLLECTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
@@ -29,11 +29,11 @@ def check_part(name: str) -> str:
 
 
 def is_ref(name: str) -> bool:
-    return len(name) <= MAX_REF and REF.fullmatch(name) is not None
+    return REF.fullmatch(name) is not None
 
 
 def check_ref(name: str) -> str:
-    if not is_ref(name):
+    if len(name) > MAX_REF or not is_ref(name):
         raise Invalid(f"Invalid ref name {name[:200]!r}{RULE}")
     return name
 
@@ -56,7 +56,7 @@ def check_collection(name: str) -> str:
 def parse_refspec(text: str) -> tuple[str | None, str]:
     """`REMOTE:REF` or `REF` -> (remote or None, ref). Raises Invalid."""
     remote, colon, ref = text.rpartition(":")
-    if (colon and not REMOTE.fullmatch(remote)) or not is_ref(ref):
+    if (colon and not REMOTE.fullmatch(remote)) or len(ref) > MAX_REF or not is_ref(ref):
         raise Invalid(f"Invalid refspec {text!r}{RULE}")
     return (remote if colon else None), ref
 

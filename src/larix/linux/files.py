@@ -111,7 +111,7 @@ def open_below(fd: int, path: str) -> int:
     return found
 
 
-def make_directory(name: str, dir_fd: int | None = None, mode: int = 0o777) -> bool:
+def make_directory(name: str, dir_fd: int | None = None, mode: int = 0o775) -> bool:
     """Whether it had to be made."""
     try:
         os.mkdir(name, mode, dir_fd=dir_fd)
@@ -122,7 +122,7 @@ def make_directory(name: str, dir_fd: int | None = None, mode: int = 0o777) -> b
 
 def make_all(path: str) -> None:
     """Make the directory, and those above it that are missing."""
-    os.makedirs(path, exist_ok=True)
+    os.makedirs(path, 0o775, exist_ok=True)
 
 
 def make_parents(name: str, dir_fd: int) -> None:
@@ -314,6 +314,8 @@ def _remove_below(name: str, dir_fd: int, top_fd: int, depth: int) -> None:
         if not stat.S_ISDIR(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode):
             raise
     if depth == LEVELS:
+        # To be moved, a directory must be one that we may write to.
+        os.close(_open_to_change(name, dir_fd))
         os.rename(name, f".{os.urandom(12).hex()}", src_dir_fd=dir_fd, dst_dir_fd=top_fd)
         return
     with closing(_open_to_change(name, dir_fd)) as fd:

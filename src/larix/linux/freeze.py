@@ -25,11 +25,18 @@ def bring_journal_home(fd: int, *, aborting: bool = False) -> None:
     """
     reading, writing = os.pipe()
     ready, tell = os.pipe()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        for end in reading, writing, ready, tell:
+            os.close(end)
+        raise
     if not pid:
         try:
             os.close(writing)
             os.close(ready)
+            # A program with an event loop is told of signals by a socket, which the child shares.
+            signal.set_wakeup_fd(-1)
             # Whoever kills all of our group, as `timeout` does, must leave it alive.
             os.setsid()
             os.write(tell, DONE)

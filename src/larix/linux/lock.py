@@ -53,6 +53,17 @@ def lock_file(
     return fd
 
 
+def lock_directory(name: str, dir_fd: int) -> int:
+    """Open a directory and lock it; closing the result unlocks. Raises Busy at once where another holds it."""
+    fd = files.open_directory(name, dir_fd, follow=False)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise Busy(f"{name} is locked by another process, which is making it") from None
+    return fd
+
+
 def _try(fd: int, wanted: bytes) -> bool:
     try:
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, wanted)

@@ -15,14 +15,14 @@ import signal
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
 from larix.errors import Failed
-from larix.linux import syscalls
+from larix.linux import files, syscalls
 
 # Those that we may use.
 CORES = len(os.sched_getaffinity(0))
@@ -30,6 +30,8 @@ IN_HAND = 2
 # Seconds that a worker has to put away what it has begun when it is not wanted any more.
 GRACE = 0.5
 LENGTH_SIZE = 8
+# What ends us; a child has its own answers.
+ENDING = signal.SIGINT, signal.SIGTERM
 # What a pipe holds, usually.
 PIECE = 1 << 16
 
@@ -174,34 +176,39 @@ class _Worker:
         # What the pipe has not taken yet, and what came of an answer that is not whole.
         self._outgoing = bytearray()
         self._incoming = bytearray()
-        tasks, self._tasks = os.pipe()
-        self._answers, answers = os.pipe()
-        os.set_blocking(self._tasks, False)
-        os.set_blocking(self._answers, False)
-        # In the middle of a fork Python would drop the exception, and we a worker that nobody ends.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-        try:
-            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        with ExitStack() as childs, ExitStack() as ours, files.doing("Starting a worker process"):
+            tasks, self._tasks = _pipe(childs, ours)
+            self._answers, answers = _pipe(ours, childs)
+            os.set_blocking(self._tasks, False)
+            os.set_blocking(self._answers, False)
+            # In the middle of a fork Python would drop the exception, and we a worker that nobody ends; and a signal
+            # that reaches the child first would be the parent's to answer.
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+            childs.callback(signal.pthread_sigmask, signal.SIG_SETMASK, mask)
             if not (pid := os.fork()):
-                self._be_the_child(tasks, answers, work, workers)
+                self._be_the_child(tasks, answers, work, workers, mask)
             # By which it is ended, whoever has its number by then.
             try:
                 self._process = os.pidfd_open(pid)
             except OSError:
                 os.kill(pid, signal.SIGKILL)
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
                 raise
+            ours.pop_all()
             workers.append(self)
-        finally:
-            os.close(tasks)
-            os.close(answers)
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
-    def _be_the_child(self, tasks: int, answers: int, work: Work[Any, Any], siblings: "list[_Worker]") -> NoReturn:
+    def _be_the_child(
+        self, tasks: int, answers: int, work: Work[Any, Any], siblings: "list[_Worker]", mask: Iterable[int]
+    ) -> NoReturn:
         """It must not go on as its parent: what that has begun is not its own to end."""
         try:
+            # A program with an event loop is told of signals by a socket, which the child shares.
+            signal.set_wakeup_fd(-1)
             # The parent alone answers to the keyboard.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, _leave)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             syscalls.end_with_parent(signal.SIGKILL)
             # It has copies of the parent's ends, and would keep itself and its siblings waiting with them.
             for worker in (self, *siblings):
@@ -266,6 +273,14 @@ class _Worker:
             os.waitid(os.P_PIDFD, self._process, os.WEXITED)
         for fd in self._tasks, self._answers, self._process:
             os.close(fd)
+
+
+def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
+    """Its ends, each closed with its side."""
+    reading, writing = os.pipe()
+    reader.callback(os.close, reading)
+    writer.callback(os.close, writing)
+    return reading, writing
 
 
 class _NotWanted(BaseException):

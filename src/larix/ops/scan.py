@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -13,6 +13,7 @@ from larix.formats.content import FileHeader, Piece
 from larix.formats.objects import ObjectType
 from larix.linux import files
 from larix.linux.workers import start_workers
+from larix.ops.consume import Given, Seen
 from larix.ops.modify import Modifier
 from larix.ops.tree import Directory
 from larix.ops.walk import MAX_DEPTH
@@ -28,9 +29,6 @@ BATCH_SIZE = 1 << 20
 
 # (device, inode) of objects -> checksum: a file that is a hard link to an object need not be read.
 Links = Mapping[tuple[int, int], Checksum]
-
-# Transaction.adopt_file
-Adopt = Callable[[FileHeader, StoredFile, int], Checksum | None]
 
 
 class Sink(Protocol):
@@ -58,19 +56,20 @@ def lay_directory(
     *,
     repo: Repo | None = None,
     links: Links | None = None,
-    adopt: Adopt | None = None,
+    given: Given | None = None,
     progress: Progress = NO_PROGRESS,
 ) -> int:
     """Lay the directory at `path` over a tree. `repo` has what is stored of that tree, `links` what is known of files.
 
-    With `adopt` files are given away, so that they need not be copied. How many files were known is returned.
-    `progress` counts files and bytes.
-    Raises Error for sockets and devices, and where a file and a directory have the same name.
+    What is `given` away, that directory, need not be copied. How many files were known is returned. `progress` counts
+    files and bytes.
+    Raises Error for sockets and devices, and where a file and a directory have the same name; Busy where another
+    changes what is read.
     """
     with files.doing(f"Reading {path}"):
-        fd = files.open_directory(path)
+        fd = files.open_directory(path) if given is None else os.dup(given.fd)
     with files.closing(fd):
-        reader = _Reader(sink, repo, fd, path, modifier or Modifier(), links or {}, adopt, progress)
+        reader = _Reader(sink, repo, fd, path, modifier or Modifier(), links or {}, given, progress)
         return reader.read_into(under)
 
 
@@ -85,9 +84,10 @@ def find_links(repo: Repo) -> Links:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Names in one directory, which is given by its path below the top, of files of `size` bytes."""
+    """Names in one directory, which is given by its path below the top and what it was, of files of `size` bytes."""
 
     below: str
+    inode: tuple[int, int]
     names: list[str]
     size: int
 
@@ -96,6 +96,7 @@ class _Batch:
 class _Added:
     below: str
     files: dict[str, Checksum]
+    seen: dict[str, Seen | None]
     new: Handed
     size: int
 
@@ -111,7 +112,7 @@ class _Reader:
         path: str,
         modifier: Modifier,
         links: Links,
-        adopt: Adopt | None,
+        given: Given | None,
         progress: Progress,
     ) -> None:
         """Of the directory that is open as `fd`; `path` is for messages."""
@@ -121,7 +122,7 @@ class _Reader:
         self._path = path
         self._modifier = modifier
         self._links = links
-        self._adopt = adopt
+        self._given = given
         self._progress = progress
         self._known = 0
         self._workers = start_workers(self._add, self._take, threads=sink.threads)
@@ -145,12 +146,17 @@ class _Reader:
         size = 0
         dirs = []
         self._directories[below] = into
+        inode = os.fstat(fd).st_dev, os.fstat(fd).st_ino
+        if self._given is not None:
+            self._given.note_directory(below, fd)
+        seen: dict[str, Seen | None] = {}
         with files.doing(f"Reading {path}"):
             into.meta = self._modifier.directory(f"/{below}", read_dirmeta(fd))
             with os.scandir(fd) as entries:
                 for entry in entries:
                     _check_name(entry.name, path)
                     if self._modifier.skips(f"/{below}/{entry.name}" if below else f"/{entry.name}"):
+                        seen[entry.name] = None
                         continue
                     if entry.is_dir(follow_symlinks=False):
                         dirs.append(entry.name)
@@ -159,16 +165,19 @@ class _Reader:
                     _check_type(about.st_mode, f"{path}/{entry.name}")
                     if self._links and (known := self._links.get((about.st_dev, about.st_ino))) is not None:
                         into.put_file(entry.name, known)
+                        seen[entry.name] = Seen.of(about)
                         self._known += 1
                         self._progress.advance(1, about.st_size)
                         continue
                     if batch and (len(batch) == BATCH or size + about.st_size > BATCH_SIZE):
-                        self._workers.submit(_Batch(below, batch, size))
+                        self._workers.submit(_Batch(below, inode, batch, size))
                         batch, size = [], 0
                     batch.append(entry.name)
                     size += about.st_size
             if batch:
-                self._workers.submit(_Batch(below, batch, size))
+                self._workers.submit(_Batch(below, inode, batch, size))
+        if self._given is not None:
+            self._given.note_files(below, seen)
         for name in dirs:
             with files.doing(f"Reading {path}/{name}"):
                 sub_fd = files.open_directory(name, fd, follow=False)
@@ -199,17 +208,30 @@ class _Reader:
         with files.doing(f"Reading {path}"):
             fd = files.open_below(self._fd, batch.below)
         with files.closing(fd):
-            found = {}
+            if (os.fstat(fd).st_dev, os.fstat(fd).st_ino) != batch.inode:
+                raise _changed(path)
+            found, seen = {}, {}
             for name in batch.names:
                 with open_entry(name, fd, f"{path}/{name}") as entry:
                     header = self._modifier.file(inside + name, entry.header)
-                    checksum = self._adopt(header, entry, fd) if self._adopt is not None else None
+                    checksum = None
+                    if self._given is not None:
+                        seen[name] = self._look(name, fd, path)
+                        checksum = self._given.adopt(header, entry, fd)
                     found[name] = checksum or self._sink.add_file(header, entry.size, entry.content)
-        return _Added(batch.below, found, self._sink.hand_over(), batch.size)
+                if self._given is not None and self._look(name, fd, path) != seen[name]:
+                    raise _changed(f"{path}/{name}")
+        return _Added(batch.below, found, seen, self._sink.hand_over(), batch.size)
+
+    def _look(self, name: str, fd: int, path: str) -> Seen | None:
+        with files.doing(f"Reading {path}"):
+            return Seen.of(os.stat(name, dir_fd=fd, follow_symlinks=False))
 
     def _take(self, added: _Added) -> None:
         self._sink.take_over(added.new)
         self._progress.advance(len(added.files), added.size)
+        if self._given is not None:
+            self._given.note_files(added.below, added.seen)
         into = self._directories[added.below]
         for name, checksum in added.files.items():
             into.put_file(name, checksum)
@@ -244,7 +266,11 @@ def _pieces(fd: int, size: int, path: str) -> Iterator[bytes]:
     except OSError as error:
         raise files.explained(f"Reading {path}", error) from error
     if left:
-        raise Busy(f"{path} changed while it was read; commit it again when nothing writes to it")
+        raise _changed(path)
+
+
+def _changed(path: str) -> Busy:
+    return Busy(f"{path} changed while it was read; commit it again when nothing writes to it")
 
 
 def _check_depth(path: str, depth: int) -> None:

@@ -10,6 +10,7 @@ import heapq
 import io
 import os
 import random
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -140,7 +141,7 @@ class Body:
             value = value.rpartition("/")[2]
         elif name.lower() != "content-length" or self.total is not None:
             return
-        self.total = int(value) if value.strip().isdecimal() else None
+        self.total = int(value) if re.fullmatch(r"[0-9]{1,18}", value.strip()) else None
 
     def rewind(self) -> None:
         (self._file or self._memory).seek(0)
@@ -307,7 +308,7 @@ class Http:
         if request.first:
             handle.unsetopt(pycurl.RANGE)
             handle.unsetopt(pycurl.HEADERFUNCTION)
-            if code == pycurl.E_WRITE_ERROR:
+            if code == pycurl.E_WRITE_ERROR and body.size == request.first:
                 # It has all that was asked for, and ended the transfer.
                 code = 0
         self.transferred += body.size - start

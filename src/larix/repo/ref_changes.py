@@ -9,7 +9,7 @@ from types import EllipsisType
 from larix.errors import Invalid, Moved, NotFound
 from larix.formats.checksum import Checksum
 from larix.linux import files
-from larix.repo.refs import MAX_SIZE, find_at, list_below, ref_path
+from larix.repo.refs import HEADS, find_at, list_aliases, list_below, ref_path
 from larix.repo.staging import temporary_path
 
 # What the commit of a ref must be before the change; `...`: whatever it is.
@@ -54,13 +54,15 @@ class RefChanges:
             changes.pop(path, None)
 
     def check(self, repo_fd: int) -> None:
-        """Raises Invalid where a name is in the way, NotFound where there is nothing to remove, Moved."""
+        """Raises Invalid where a name is in the way, also one that is to be removed, or where an alias would mean
+        nothing; NotFound where there is nothing to remove; Moved."""
         made = {**self._refs, **self._aliases}
         for path in made:
             _check_place(repo_fd, path, made)
         for path in self._removed:
-            if _look(repo_fd, path) is None:
+            if not _is_there(repo_fd, path):
                 raise NotFound(f"Ref {_name(path)} does not exist")
+        self._check_aliases(repo_fd)
         for path, expected in self._expected.items():
             # One that is there already is as good as made.
             if (found := find_at(repo_fd, path, _name(path))) not in (expected, self._refs.get(path)):
@@ -68,18 +70,33 @@ class RefChanges:
                 now = f"at {found}" if found else "not there"
                 raise Moved(f"Ref {_name(path)} was {was} and is {now}: something else changed it; try again")
 
+    def _check_aliases(self, repo_fd: int) -> None:
+        for path, leads_to in self._aliases.items():
+            target = os.path.normpath(f"{os.path.dirname(path)}/{leads_to}")
+            if target in self._removed or (target not in self._refs and not _is_there(repo_fd, target)):
+                raise Invalid(f"Cannot create alias to non-existent ref: {_name(target)}")
+        if any(path.startswith(f"{HEADS}/") for path in self._removed):
+            for alias, ref in list_aliases(repo_fd).items():
+                path = f"{HEADS}/{alias}"
+                stays = path not in self._removed and path not in self._refs and path not in self._aliases
+                if stays and f"{HEADS}/{ref}" in self._removed:
+                    raise Invalid(f"Ref '{ref}' has an active alias: '{alias}'")
+
     def make(self, repo_fd: int, *, durable: bool) -> None:
         """After `check`, while nobody else changes refs. Raises OSError; then all are as they were."""
         with ExitStack() as temporaries, ExitStack() as undo:
             for path in (*self._refs, *self._aliases):
                 undo.callback(remove_empty, repo_fd, os.path.dirname(path))
             written = self._write(repo_fd, temporaries, durable=durable)
+            # One change is made or not; it leaves nothing to put back.
+            several = len(written) + len(self._removed) > 1
+            kept = {path: _keep(repo_fd, path, temporaries) for path in (*written, *self._removed) if several}
+            for path in kept:
+                undo.callback(_put_back, repo_fd, path, kept[path])
             for path, temporary in written.items():
-                undo.callback(_put_back, repo_fd, path, _look(repo_fd, path))
                 _clear(repo_fd, path)
                 files.rename(temporary, repo_fd, path, repo_fd)
             for path in self._removed:
-                undo.callback(_put_back, repo_fd, path, _look(repo_fd, path))
                 files.remove(path, repo_fd)
             undo.pop_all()
         for path in self._removed:
@@ -108,7 +125,7 @@ def _check_place(repo_fd: int, path: str, made: Mapping[str, str]) -> None:
     """Raises Invalid where a ref and a directory of refs would have one name."""
     above = os.path.dirname(path)
     while above:
-        if above in made or _look(repo_fd, above) is not None:
+        if above in made or _is_there(repo_fd, above):
             raise Invalid(f"Ref {_name(path)} cannot stand beside ref {_name(above)}, which is a part of its name")
         above = os.path.dirname(above)
     if (below := next(list_below(repo_fd, path), None)) is not None:
@@ -120,24 +137,34 @@ def _name(path: str) -> str:
     return path.split("/", 2)[-1]
 
 
-def _look(repo_fd: int, path: str) -> bytes | str | None:
-    """What a ref's file holds, or where an alias leads; None where neither is there."""
+def _is_there(repo_fd: int, path: str) -> bool:
+    """Whether there is a ref or an alias, whatever it holds."""
     try:
-        mode = os.stat(path, dir_fd=repo_fd, follow_symlinks=False).st_mode
-        if stat.S_ISLNK(mode):
-            return os.readlink(path, dir_fd=repo_fd)
-        return None if stat.S_ISDIR(mode) else files.read(path, repo_fd, MAX_SIZE)
+        return not stat.S_ISDIR(os.stat(path, dir_fd=repo_fd, follow_symlinks=False).st_mode)
     except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _keep(repo_fd: int, path: str, temporaries: ExitStack) -> str | None:
+    """Another name of what is there, from which it can be put back on a disk that takes nothing any more."""
+    if not _is_there(repo_fd, path):
         return None
+    kept = temporary_path()
+    temporaries.callback(_remove_if_there, repo_fd, kept)
+    try:
+        files.link(path, repo_fd, kept, repo_fd)
+    except OSError:
+        # A file system without hard links, or the file of another user.
+        files.copy(path, repo_fd, kept, repo_fd, temporary=temporary_path())
+    return kept
 
 
-def _put_back(repo_fd: int, path: str, before: bytes | str | None) -> None:
-    if before is None:
+def _put_back(repo_fd: int, path: str, kept: str | None) -> None:
+    if kept is None:
         _remove_if_there(repo_fd, path)
-    elif isinstance(before, str):
-        files.replace_link(path, before, repo_fd, temporary=temporary_path())
     else:
-        files.replace(path, before, repo_fd, temporary=temporary_path())
+        # Where it was not replaced yet, both names are of one file, and nothing happens.
+        files.rename(kept, repo_fd, path, repo_fd)
 
 
 def _remove_if_there(repo_fd: int, path: str) -> None:

@@ -21,7 +21,10 @@ from larix.linux import files
 
 HEADS, REMOTES, MIRRORS = "refs/heads", "refs/remotes", "refs/mirrors"
 MAX_SIZE = 4096
-MAX_ALIASES = 8
+# What may follow the checksum: some editor or script of an administrator wrote it.
+SPACE = " \t\n\f\r"
+# As for symlinks of the kernel.
+MAX_ALIASES = 40
 
 
 def ref_path(remote: str | None, ref: str) -> str:
@@ -54,7 +57,7 @@ def unknown(text: str, repo_path: str) -> NotFound:
 def _read(repo_fd: int, path: str, name: str) -> Checksum:
     for _ in range(MAX_ALIASES):
         try:
-            checksum = files.read(path, repo_fd, MAX_SIZE).decode("ascii", "replace").rstrip("\n")
+            checksum = files.read(path, repo_fd, MAX_SIZE).decode("ascii", "replace").rstrip(SPACE)
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
@@ -66,9 +69,14 @@ def _read(repo_fd: int, path: str, name: str) -> Checksum:
     raise Corrupt(f"Ref {name}: an alias of an alias, and so on, more than {MAX_ALIASES} times")
 
 
+def _target(repo_fd: int, path: str) -> str:
+    """Where the symlink leads, from the repo."""
+    return os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path, dir_fd=repo_fd)))
+
+
 def _aim(repo_fd: int, path: str) -> str:
     """Where the alias leads. Raises Corrupt where that is no branch."""
-    target = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path, dir_fd=repo_fd)))
+    target = _target(repo_fd, path)
     if not path.startswith(f"{HEADS}/") or not target.startswith(f"{HEADS}/"):
         raise Corrupt(f"Ref {path.removeprefix(f'{HEADS}/')} is an alias of {target}, which is no branch")
     return target
@@ -122,14 +130,14 @@ def list_mirrors(repo_fd: int) -> dict[tuple[str, str], Checksum]:
 
 
 def list_aliases(repo_fd: int) -> dict[str, str]:
-    """Alias -> the branch that it means, sorted by name."""
+    """Alias -> the branch that it means, sorted by name; or the path it leads to, where that is no branch."""
     found = {}
     for ref in sorted(filter(is_ref, _walk(repo_fd, HEADS))):
         # Removed in between.
         with suppress(FileNotFoundError):
             about = os.stat(f"{HEADS}/{ref}", dir_fd=repo_fd, follow_symlinks=False)
             if stat.S_ISLNK(about.st_mode):
-                found[ref] = _aim(repo_fd, f"{HEADS}/{ref}").removeprefix(f"{HEADS}/")
+                found[ref] = _target(repo_fd, f"{HEADS}/{ref}").removeprefix(f"{HEADS}/")
     return found
 
 
@@ -147,7 +155,7 @@ def _walk(repo_fd: int, top: str) -> Iterator[str]:
         below = waiting.pop()
         try:
             # A path that the kernel does not take in one piece, no ref of ours has.
-            fd = files.open_directory(f"{top}/{below}", repo_fd)
+            fd = files.open_directory(f"{top}/{below}".rstrip("/"), repo_fd)
         except FileNotFoundError:
             if not below:
                 raise

@@ -337,7 +337,7 @@ class Repo:
         return refs.list_mirrors(self.fd)
 
     def aliases(self) -> dict[str, str]:
-        """Alias -> the branch that it means."""
+        """Alias -> the branch that it means; or the path it leads to, where that is no branch."""
         with files.doing(f"Listing refs of {self.path}: opendir"):
             return refs.list_aliases(self.fd)
 

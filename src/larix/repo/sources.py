@@ -5,6 +5,7 @@ under another name. What is shared is linked. `Transaction` decides all the rest
 """
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from io import BytesIO
 from typing import Protocol
@@ -125,12 +126,15 @@ class Inode:
         self.header = header
         self.checksum: Checksum | None = None
         self._found = found
+        # In nanoseconds, before it was read.
+        self.mtime = 0
 
     def write(self, layout: Layout, name: str, dir_fd: int) -> None:
         """Raises CannotLink."""
         # The file that is open, whatever has its name by now.
         if not files.link_open(self._found.fileno(), name, dir_fd):
             raise CannotLink
+        self.mtime = os.fstat(self._found.fileno()).st_mtime_ns
         self.checksum = content_checksum(self.header, self._found.content)
 
 

@@ -13,8 +13,8 @@ from threading import Lock
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from larix.errors import Error, Failed, Invalid, NoSpace
-from larix.formats.checksum import Checksum
+from larix.errors import Busy, Error, Failed, Invalid, NoSpace
+from larix.formats.checksum import Checksum, is_checksum
 from larix.formats.content import FileHeader, Piece, content_checksum
 from larix.formats.objects import MAX_METADATA_SIZE, DirTree, ObjectName, ObjectType, checksum_of, decode_dirtree
 from larix.linux import files
@@ -52,7 +52,7 @@ class Handed(NamedTuple):
 
     files: int
     new: list[Checksum]
-    adopted: list[Checksum]
+    adopted: list[tuple[Checksum, int]]
 
 
 class Transaction:
@@ -72,7 +72,8 @@ class Transaction:
         self.plain_files = False
         self.added: set[ObjectName] = set()
         # Their modification times are set last, so that files which were not committed after all are as they were.
-        self._adopted: set[Checksum] = set()
+        # With what they were when they were read, in nanoseconds.
+        self._adopted: set[tuple[Checksum, int]] = set()
         self._metadata = 0
         # By process: a worker begins at nothing.
         self._files: Counter[int] = Counter()
@@ -245,8 +246,10 @@ class Transaction:
     def set_ref(self, remote: str | None, ref: str, checksum: Checksum | None, *, expected: Expected = ...) -> None:
         """Point the ref there, or remove it, at commit; where it then is not at `expected`, if given, that fails.
 
-        Raises Invalid for a name that is none.
+        Raises Invalid for a name that is none, or that of a branch made here which looks like a checksum.
         """
+        if remote is None and checksum is not None and is_checksum(ref):
+            raise Invalid(f"Rev name '{ref}' looks like a checksum, and could not be told from it")
         self._pending.set_ref(remote, ref, checksum, expected)
 
     def set_collection_ref(
@@ -278,8 +281,6 @@ class Transaction:
             raise Failed("Nothing was committed, as OSTREE_REPO_TEST_ERROR_PRE_COMMIT wanted")
         with files.doing(f"Writing to repo {repo.path}"):
             self._pending.check(repo)
-            for checksum in self._adopted:
-                files.set_mtime(self._staging_path(ObjectName(checksum, ObjectType.FILE)), 0, self._fd)
             if self.added and repo.fsync:
                 with files.doing(f"Repo {repo.path}: syncfs"):
                     if self._early_sync is not None:
@@ -289,6 +290,7 @@ class Transaction:
                 # Now they stay as they are. What has waited for the disk is more than what follows.
                 self._pending.check(repo)
                 self._pending.mark_partial(repo)
+                self._set_times()
                 self._place()
                 self._pending.set_all(repo)
             if self._pending.changes_refs and repo.config.find_bool("core", "auto-update-summary", False):
@@ -296,6 +298,17 @@ class Transaction:
         self.added.clear()
         self._adopted.clear()
         self._pending = Pending()
+
+    def _set_times(self) -> None:
+        """Of files that were given away. Raises Busy where one was written to."""
+        adopted = {ObjectName(checksum, ObjectType.FILE) for checksum, _ in self._adopted}
+        for name in adopted:
+            found = os.stat(self._staging_path(name), dir_fd=self._fd, follow_symlinks=False)
+            # Of several equal files it is one.
+            if (name.checksum, found.st_mtime_ns) not in self._adopted:
+                raise Busy(f"A file that was given away was changed after it was read as {name}; nothing was committed")
+        for name in adopted:
+            files.set_mtime(self._staging_path(name), 0, self._fd)
 
     def _place(self) -> None:
         repo = self.repo
@@ -343,7 +356,7 @@ class Transaction:
             else:
                 self._stage(temporary, name)
                 if isinstance(source, Inode):
-                    self._adopted.add(name.checksum)
+                    self._adopted.add((name.checksum, source.mtime))
         return name.checksum
 
     def _check_space(self, source: Source) -> None:

@@ -21,7 +21,7 @@ from larix.repo.locking import lock_changes, lock_repo
 from larix.repo.ref_changes import remove_empty
 from larix.repo.transaction import Transaction
 from larix.sysroot.deployment import NAME, Deployment, deploy_path, stateroot_path
-from larix.sysroot.held import Claim, Held, begin_list, check_list, find_held, forget_list
+from larix.sysroot.held import Claim, Held, begin_list, check_list, directories_in, find_held, forget_list
 from larix.sysroot.kernel import OVERLAYS, kernel_directory
 from larix.sysroot.sysroot import Sysroot
 
@@ -78,8 +78,8 @@ class CleanupPlan:
 def plan_cleanup(sysroot: Sysroot, *, prune: bool = True) -> CleanupPlan:
     """Nothing is changed. Raises NotFound where the list of deployments is missing, Corrupt where it cannot be told
     which are in use."""
-    check_list(sysroot)
     with files.doing(f"Planning the cleanup of {sysroot.path}"):
+        check_list(sysroot)
         held = find_held(sysroot)
         refs = _plan_refs(sysroot, held)
         plan = CleanupPlan(tuple(_plan_removals(sysroot, held)), tuple(held), refs, None, sysroot.locked_since)
@@ -124,8 +124,10 @@ def undone_on_failure(sysroot: Sysroot) -> Iterator[None]:
             sysroot.load()
             _remove(sysroot, plan_cleanup(sysroot, prune=False).removals)
             if is_first and not sysroot.deployments:
+                # /boot may be a file system of its own: no list without its trees is to outlive a power cut.
+                sysroot.sync()
                 forget_list(sysroot)
-        except Error as second:
+        except (Error, OSError) as second:
             # That which was first is to be told; a cleanup, later, does the rest.
             error.add_note(f"Then: {second}")
         raise
@@ -158,9 +160,11 @@ def _plan_configuration(sysroot: Sysroot) -> Iterator[Removal]:
 def _plan_trees(sysroot: Sysroot, stateroot: str) -> Iterator[tuple[Removal, str]]:
     """Trees, and what lies beside them, each with the path of its tree."""
     directory = deploy_path(stateroot)
+    trees = directories_in(sysroot, directory)
     for name in files.names(directory, sysroot.fd):
         tree = name.removesuffix(".origin")
-        if NAME.fullmatch(tree):
+        # What else has such a name is nobody's tree.
+        if NAME.fullmatch(tree) and (name != tree or tree in trees):
             yield Removal(Kind.TREE if name == tree else Kind.ORIGIN, f"{directory}/{name}"), f"{directory}/{tree}"
     backing = f"{stateroot_path(stateroot)}/backing"
     for name in files.names(backing, sysroot.fd):

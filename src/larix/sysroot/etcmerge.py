@@ -44,8 +44,10 @@ def find_made_from(sysroot: Sysroot, deployment: Deployment) -> Deployment | Non
     one, for the youngest of its stateroot. The order in the list alone says nothing: a rollback changes it.
     """
     kin = [one for one in sysroot.deployments if one.stateroot == deployment.stateroot]
-    made = {one: _time_made(sysroot, one) for one in kin}
-    older = [one for one in kin if made[one] < made[deployment]]
+    made = {one: time for one in kin if (time := _time_made(sysroot, one)) is not None}
+    if deployment not in made:
+        return None
+    older = [one for one in made if made[one] < made[deployment]]
     booted = sysroot.booted
     if booted is not None:
         order = sysroot.deployments
@@ -55,10 +57,14 @@ def find_made_from(sysroot: Sysroot, deployment: Deployment) -> Deployment | Non
     return max(older, key=lambda one: made[one], default=None)
 
 
-def _time_made(sysroot: Sysroot, deployment: Deployment) -> int:
-    """In nanoseconds. Modification times in a tree are those of its commit, and /usr is never changed afterwards."""
-    with files.doing(f"Looking at {deployment.name}"):
-        return os.stat(f"{deployment.path}/usr", dir_fd=sysroot.fd).st_ctime_ns
+def _time_made(sysroot: Sysroot, deployment: Deployment) -> int | None:
+    """In nanoseconds; None where the tree is gone. Modification times in a tree are those of its commit, and /usr is
+    never changed afterwards."""
+    try:
+        with files.doing(f"Looking at {deployment.name}"):
+            return os.stat(f"{deployment.path}/usr", dir_fd=sysroot.fd).st_ctime_ns
+    except NotFound:
+        return None
 
 
 def plan_deployment(sysroot: Sysroot, source: Deployment, target: Deployment) -> EtcPlan:
@@ -81,7 +87,7 @@ def check_plan(plan: EtcPlan) -> None:
 def _read_of(sysroot: Sysroot, deployment: Deployment, name: str) -> Items:
     with (
         files.doing(f"Reading /{name} of {deployment.name}"),
-        files.closing(files.open_directory(f"{deployment.path}/{name}", sysroot.fd)) as fd,
+        files.closing(files.open_directory(f"{deployment.path}/{name}", sysroot.fd, follow=False)) as fd,
     ):
         return read_tree(fd)
 

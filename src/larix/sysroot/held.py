@@ -38,9 +38,18 @@ class Held:
 def find_trees(sysroot: Sysroot) -> Iterator[tuple[str, str]]:
     """Stateroot and name of each tree that lies on the disk, listed or not, whole or not."""
     for stateroot in sysroot.stateroots():
-        for name in files.names(deploy_path(stateroot), sysroot.fd):
+        for name in directories_in(sysroot, deploy_path(stateroot)):
             if NAME.fullmatch(name):
                 yield stateroot, name
+
+
+def directories_in(sysroot: Sysroot, path: str) -> list[str]:
+    """Their names; a symlink is none. Nothing where the directory is not there."""
+    try:
+        with files.closing(files.open_directory(path, sysroot.fd)) as fd:
+            return sorted(files.directories(fd))
+    except FileNotFoundError:
+        return []
 
 
 def find_held(sysroot: Sysroot) -> list[Held]:
@@ -79,7 +88,9 @@ def _has_pin(sysroot: Sysroot, path: str) -> bool:
 
 def check_list(sysroot: Sysroot) -> None:
     """Raises NotFound where the list lacks deployments because what holds it is not there, or not whole."""
-    if sysroot.inode(LOADER) is None and sysroot.inode(f"{LOADER}.1") is not None:
+    # Without links nothing was ever to boot: a first deployment came to nothing.
+    links = [name for name in ("ostree/boot.0", "ostree/boot.1") if any(files.names(name, sysroot.fd))]
+    if sysroot.inode(LOADER) is None and sysroot.inode(f"{LOADER}.1") is not None and "ostree/boot.1" in links:
         raise NotFound(
             f"{sysroot.path}/{LOADER} is missing, which leads to the entries that boot; make it a symlink to "
             "loader.0 or loader.1, whichever is right, then try again. Nothing was changed"
@@ -87,22 +98,20 @@ def check_list(sysroot: Sysroot) -> None:
     if sysroot.deployments:
         _check_links(sysroot)
         return
+    if sysroot.has_list:
+        # The others are those of the list before, which a cleanup removes.
+        links = [name for name in links if name == f"ostree/boot.{sysroot.bootversion}"]
     tree = next(find_trees(sysroot), None)
-    if tree is None:
+    if tree is None or not links:
         return
     where = f"{sysroot.path}/{LOADER}/entries"
     path = f"{sysroot.path}/{deploy_path(tree[0])}/{tree[1]}"
-    if not sysroot.has_list:
-        raise NotFound(
-            f"{where} is missing, which lists what boots, and yet there are deployments, as {path}; probably "
-            f"{sysroot.path}/boot is not mounted: mount it, then try again. Nothing was changed"
-        )
-    links = f"ostree/boot.{sysroot.bootversion}"
-    if any(files.names(links, sysroot.fd)):
-        raise NotFound(
-            f"{where} lists nothing, and yet {sysroot.path}/{links} has links to deployments, as {path}; probably "
-            f"{sysroot.path}/boot is not what it was: mount the right one, then try again. Nothing was changed"
-        )
+    fault = "lists nothing" if sysroot.has_list else "is missing, which lists what boots"
+    raise NotFound(
+        f"{where} {fault}, and yet {sysroot.path}/{links[0]} has links to deployments, as {path}; probably "
+        f"{sysroot.path}/boot is not mounted: mount it, then try again. If nothing is to boot from there any more, "
+        f"remove {' and '.join(f'{sysroot.path}/{name}' for name in links)}. Nothing was changed"
+    )
 
 
 def _check_links(sysroot: Sysroot) -> None:

@@ -115,8 +115,8 @@ def _make_etc(sysroot: Sysroot, root_fd: int, tree: str, source: Deployment | No
             copy_defaults(defaults_fd, etc_fd)
             return EtcPlan()
         with (
-            files.closing(files.open_directory(f"{source.path}/usr/etc", sysroot.fd)) as old_defaults_fd,
-            files.closing(files.open_directory(f"{source.path}/etc", sysroot.fd)) as old_fd,
+            files.closing(files.open_directory(f"{source.path}/usr/etc", sysroot.fd, follow=False)) as old_defaults_fd,
+            files.closing(files.open_directory(f"{source.path}/etc", sysroot.fd, follow=False)) as old_fd,
         ):
             plan = plan_merge(read_tree(old_defaults_fd), read_tree(old_fd), read_tree(defaults_fd))
             check_plan(plan)

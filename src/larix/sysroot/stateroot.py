@@ -1,10 +1,12 @@
 """Making what deployments need around them: the sysroot's directories, and stateroots."""
 
 import os
+from contextlib import suppress
 
 from larix.errors import Invalid
 from larix.formats.names import check_remote
 from larix.linux import files
+from larix.linux.lock import lock_directory
 from larix.repo.repo import Repo
 from larix.sysroot.deployment import stateroot_path
 from larix.sysroot.sysroot import REPO, Sysroot
@@ -38,21 +40,39 @@ def init_sysroot(path: str, *, epoch: int = 0) -> None:
 
 
 def init_stateroot(sysroot: Sysroot, name: str) -> None:
-    """Make a stateroot, with its var; it appears whole, so no lock is needed. Raises Invalid where it is there."""
+    """Make a stateroot, with its var; it appears whole, so the sysroot need not be locked.
+
+    Raises Invalid where it is there, Busy where another process is making it.
+    """
     check_remote(name, "stateroot")
     path = stateroot_path(name)
     made = stateroot_path(f".{name}.new")
-    with files.doing(f"Making stateroot {name}"):
+    with files.doing(f"Making stateroot {name}"), files.closing(_take(made, sysroot.fd)) as fd:
         # Of one that was killed.
-        files.remove_tree(made, sysroot.fd)
-        files.make_directory(made, sysroot.fd, 0o755)
-        files.make_directory(f"{made}/var", sysroot.fd, 0o755)
+        for left in os.listdir(fd):
+            files.remove_tree(left, fd)
+        files.make_directory("var", fd, 0o755)
         fill_var(sysroot, f"{made}/var")
         files.sync_file_system(sysroot.fd)
         if not files.rename_to_new(made, sysroot.fd, path, sysroot.fd):
             files.remove_tree(made, sysroot.fd)
             raise Invalid(f"Stateroot {name} is there already: {sysroot.path}/{path}")
         files.sync_directory(os.path.dirname(path), sysroot.fd)
+
+
+def _take(name: str, dir_fd: int) -> int:
+    """A directory that no other process has, open. Raises Busy."""
+    while True:
+        files.make_directory(name, dir_fd, 0o755)
+        try:
+            fd = lock_directory(name, dir_fd)
+        except FileNotFoundError:
+            continue
+        # Else it has just been given its right name, or was removed.
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(fd), os.stat(name, dir_fd=dir_fd, follow_symlinks=False)):
+                return fd
+        os.close(fd)
 
 
 def fill_var(sysroot: Sysroot, path: str) -> None:

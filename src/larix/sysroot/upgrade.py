@@ -14,6 +14,7 @@ from larix.remote.pull_remote import pull_remote
 from larix.repo.refs import unknown
 from larix.repo.repo import Repo
 from larix.sysroot.deployment import Deployment
+from larix.sysroot.held import check_list
 from larix.sysroot.origin import ORIGIN, OVERRIDE, check_configured, inherited, load_refspec, origin_of
 from larix.sysroot.sysroot import Sysroot
 
@@ -104,9 +105,10 @@ def find_switch(sysroot: Sysroot, source: Deployment, text: str, *, progress: Pr
 def _fetch(
     sysroot: Sysroot, source: Deployment, name: str | None, ref: str, options: UpgradeOptions, progress: Progress
 ) -> None:
-    """Pull a ref; nothing where that is a branch of our own."""
+    """Pull a ref, if it could be deployed; nothing where that is a branch of our own."""
     if name is None:
         return
+    check_list(sysroot)
     oldest = None if options.allow_downgrade else source.checksum
     pull_remote(sysroot.repo, name, {ref: options.override}, PullOptions(newer_than=oldest), progress=progress)
 

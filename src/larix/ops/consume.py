@@ -1,0 +1,153 @@
+"""Trees that are given away: what was committed of them is removed when the commit is there, and nothing else.
+
+Somebody may write to such a tree meanwhile. What came since it was read, or was changed, is in no commit, and stays.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from larix.errors import Busy, Invalid
+from larix.formats.checksum import Checksum
+from larix.formats.content import FileHeader
+from larix.linux import files
+from larix.repo.layout import StoredFile
+from larix.repo.repo import Repo
+
+# Transaction.adopt_file
+Adopt = Callable[[FileHeader, StoredFile, int], Checksum | None]
+
+# Of the paths that stay, so many are told.
+MAX_TOLD = 3
+
+
+class Seen(NamedTuple):
+    """A file as it was read. `mtime` is in nanoseconds."""
+
+    inode: int
+    size: int
+    mtime: int
+
+    @classmethod
+    def of(cls, about: os.stat_result) -> Self:
+        return cls(about.st_ino, about.st_size, about.st_mtime_ns)
+
+    def is_still(self, about: os.stat_result) -> bool:
+        """The time of one that has become an object is 0."""
+        now = Seen.of(about)
+        return now[:2] == self[:2] and now.mtime in (self.mtime, 0)
+
+
+class Given:
+    """A directory that is given away, open; use it in a `with`. What is read of it is noted, by paths below it."""
+
+    def __init__(self, path: str, repo: Repo, adopt: Adopt) -> None:
+        """Raises Invalid where it would take the repo with it, or is a part of it."""
+        self.path = path
+        self.adopt = adopt
+        with files.doing(f"Reading {path}"):
+            self.fd = files.open_directory(path)
+        try:
+            with files.doing(f"Reading {path}"):
+                if _holds(self.fd, repo.fd) or _holds(repo.fd, self.fd):
+                    raise Invalid(f"{path} and the repo {repo.path} lie in one another; it cannot be given away")
+        except BaseException:
+            os.close(self.fd)
+            raise
+        # None: left out by a list, and removed as it is.
+        self._files: dict[str, dict[str, Seen | None]] = {}
+        self._directories: dict[str, tuple[int, int]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        os.close(self.fd)
+
+    def note_directory(self, below: str, fd: int) -> None:
+        self._directories[below] = _inode(os.fstat(fd))
+        self._files[below] = {}
+
+    def note_files(self, below: str, found: dict[str, Seen | None]) -> None:
+        self._files[below].update(found)
+
+    def remove(self) -> None:
+        """Raises Busy where something came meanwhile, or could not be removed."""
+        left: list[str] = []
+        self._remove_inside(self.fd, "", left)
+        self._remove_top()
+        if left:
+            more = f" and {len(left) - MAX_TOLD} more" if len(left) > MAX_TOLD else ""
+            raise Busy(
+                f"The commit is made, but of {self.path} some is left, which came or was changed meanwhile or cannot "
+                f"be removed: {', '.join(left[:MAX_TOLD])}{more}"
+            )
+
+    def _remove_inside(self, fd: int, below: str, left: list[str]) -> None:
+        why: dict[str, str] = {}
+        for name, seen in self._files[below].items():
+            try:
+                if seen is None:
+                    files.remove_tree(name, fd)
+                elif seen.is_still(os.stat(name, dir_fd=fd, follow_symlinks=False)):
+                    files.remove(name, fd)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                why[name] = f" ({error.strerror})"
+        for name in sorted(os.listdir(fd)):
+            path = f"{below}/{name}" if below else name
+            if path not in self._directories or not self._remove_directory(fd, name, path, left):
+                left.append(f"{self.path}/{path}{why.get(name, '')}")
+
+    def _remove_directory(self, dir_fd: int, name: str, path: str, left: list[str]) -> bool:
+        """Whether it is gone, or what is left in it is noted."""
+        try:
+            with files.closing(files.open_directory(name, dir_fd, follow=False)) as fd:
+                if _inode(os.fstat(fd)) != self._directories[path]:
+                    return False
+                before = len(left)
+                self._remove_inside(fd, path, left)
+            return files.remove_if_empty(name, dir_fd) or len(left) > before
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+
+    def _remove_top(self) -> None:
+        """By its name, where that names it alone: not through a link, and not as that in which somebody stands."""
+        parent, _, name = self.path.rstrip("/").rpartition("/")
+        if name in ("", ".", ".."):
+            return
+        with (
+            suppress(FileNotFoundError, NotADirectoryError),
+            files.closing(files.open_directory(parent or ("/" if self.path.startswith("/") else "."))) as fd,
+        ):
+            if _inode(os.stat(name, dir_fd=fd, follow_symlinks=False)) == _inode(os.fstat(self.fd)):
+                files.remove_if_empty(name, fd)
+
+
+def _inode(about: os.stat_result) -> tuple[int, int]:
+    return about.st_dev, about.st_ino
+
+
+def _holds(outer_fd: int, inner_fd: int) -> bool:
+    """Whether the second open directory is the first, or lies below it."""
+    outer = _inode(os.fstat(outer_fd))
+    return any(found == outer for found in _way_up(inner_fd))
+
+
+def _way_up(fd: int) -> Iterator[tuple[int, int]]:
+    fd = os.dup(fd)
+    try:
+        before = None
+        while (found := _inode(os.fstat(fd))) != before:
+            yield found
+            before = found
+            above = files.open_directory("..", fd)
+            os.close(fd)
+            fd = above
+    finally:
+        os.close(fd)
