@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 import threading
 import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -22,13 +23,21 @@ from larix.formats.content import FileHeader
 from larix.linux import files
 from larix.remote import serve as server_module
 from larix.remote.http import Body, Http, HttpOptions, Request, Spill
-from larix.repo.archive import Archive
+from larix.repo.archive import Archive, unpack
 from larix.repo.sources import of_packed
 from tests.judge import ostree, run_larix
 from tests.servers import Left, Quiet, listening
 
 # Of deflate: stored, without content, and not the last.
 EMPTY_BLOCK = b"\0\0\0\xff\xff"
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_content_where_none_is_promised(exact: bool) -> None:
+    header = FileHeader(0, 0, 0o100644, "", ()).encode_archive(0)
+    for packed in zlib.compress(b"more")[2:-4], b"\xff":
+        with pytest.raises(Corrupt):
+            b"".join(unpack(io.BytesIO(header + packed).read, len(header + packed), exact=exact).content)
 
 
 def test_a_length_that_no_number_has() -> None:
@@ -85,7 +94,7 @@ def test_extended_headers_of_archives(kind: bytes, tmp_path: Path) -> None:
     info = larix_tar_header(kind, 1 << 34)
     stream = Endless(info)
     with larix.Repo.init(str(tmp_path / "repo"), "archive") as repo, larix.Transaction(repo) as transaction:
-        with pytest.raises(Corrupt, match="extended header of 17179869184 bytes; at most"):
+        with pytest.raises(Corrupt, match="extended header of (17179869184 bytes; at most|more than 4194304 bytes)"):
             larix.lay_archive(transaction, larix.Directory(), io.BufferedReader(stream))
         assert stream.given < 1 << 20
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from larix.repo.repo import Repo
-from tests.judge import everything, fails, larix, ostree, picture, run_c, run_larix
+from tests.judge import OLDEST, everything, fails, larix, ostree, picture, release, run_c, run_larix
 
 # Archives
 
@@ -128,7 +128,8 @@ def test_extended_headers_that_are_refused(tmp_path: Path, what: str) -> None:
     (tmp_path / "bad.tar").write_bytes(BAD_HEADERS[what] + tarfile.TarInfo("a").tobuf() + bytes(1024))
     words = [f"--repo={repo}", "commit", "-b", "x", "--tar-autocreate-parents", f"--tree=tar={tmp_path}/bad.tar"]
     assert fails(*words).startswith("error: Reading the archive: ")
-    assert run_c(*words, check=False).returncode != 0
+    # Newer ones of the libarchive that it reads with pass over some of them.
+    assert release() != OLDEST or run_c(*words, check=False).returncode != 0
 
 
 @pytest.mark.parametrize(

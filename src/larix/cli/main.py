@@ -232,16 +232,15 @@ def run_command(program: str, name: str, args: Sequence[str]) -> int:
 def _fill_descriptors() -> None:
     """Those of input, output and errors, where whoever started us has closed them: no file of ours may be theirs."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:
+        if getattr(sys, name) is None:
             fd = os.open(os.devnull, os.O_RDWR)
-            if fd == number:
-                os.set_inheritable(fd, True)
-            else:
+            # Else a library that was loaded has taken the number, and keeps it.
+            if not os.path.lexists(f"/proc/self/fd/{number}"):
                 os.dup2(fd, number)
                 os.close(fd)
-            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8"))
+                fd = number
+            os.set_inheritable(fd, True)
+            setattr(sys, name, os.fdopen(fd, "w" if number else "r", encoding="utf-8"))
 
 
 def run() -> NoReturn:

@@ -141,8 +141,9 @@ def _read_and_inflate_whole(begun: bytes, read: Read, left: int, size: int, exac
 
 
 def _inflate_whole(packed: bytes | memoryview, size: int, *, exact: bool) -> Iterator[Piece]:
-    if not exact:
-        # A quarter faster, but it does not tell what follows the stream, nor what is wrong with it.
+    if size and not exact:
+        # A quarter faster, but it does not tell what follows the stream, nor what is wrong with it, nor anything of one
+        # for which there is to be no room.
         with suppress(deflate.DeflateError):
             whole = deflate.deflate_decompress(packed, size)
             if len(whole) == size:
