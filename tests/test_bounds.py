@@ -94,7 +94,7 @@ def test_extended_headers_of_archives(kind: bytes, tmp_path: Path) -> None:
     info = larix_tar_header(kind, 1 << 34)
     stream = Endless(info)
     with larix.Repo.init(str(tmp_path / "repo"), "archive") as repo, larix.Transaction(repo) as transaction:
-        with pytest.raises(Corrupt, match="extended header of (17179869184 bytes; at most|more than 4194304 bytes)"):
+        with pytest.raises(Corrupt, match=r"extended header of (17179869184 bytes; at most|more than 4194304 bytes)"):
             larix.lay_archive(transaction, larix.Directory(), io.BufferedReader(stream))
         assert stream.given < 1 << 20
 

@@ -6,6 +6,7 @@ the table is a program `ostree-COMMAND` of $PATH, as for the C tool.
 """
 
 import gc
+import io
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ from typing import NoReturn
 
 from larix import __version__
 from larix.errors import Error, Invalid, Unsupported
-from larix.linux.files import explained
+from larix.linux.files import explained, names_are_utf8
 
 # The release of the C tool whose command line and formats larix follows. Scripts read it from `--version`, as YAML.
 FOLLOWS = "2026.4"
@@ -243,8 +244,19 @@ def _fill_descriptors() -> None:
             setattr(sys, name, os.fdopen(fd, "w" if number else "r", encoding="utf-8"))
 
 
+def _take_names_for_utf8() -> None:
+    """Begin again where the locale has another encoding: names of files, arguments and all texts are bytes to the
+    kernel, and UTF-8 in a commit, whoever runs us. Python decides so for C and POSIX by itself."""
+    if not names_are_utf8():
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+    for stream, errors in (sys.stdin, "surrogateescape"), (sys.stdout, "surrogateescape"), (sys.stderr, None):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors=errors)
+
+
 def run() -> NoReturn:
     _fill_descriptors()
+    _take_names_for_utf8()
     # Objects by the ten thousand are made here that live to the end; to look for garbage among them is time lost.
     gc.set_threshold(100_000, 20, 100)
     # Ignored by whoever started us, it would take from us how an editor ended.

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
@@ -58,6 +59,11 @@ def explained(what: str, error: OSError) -> Error:
 
 def open_directory(name: str, dir_fd: int | None = None, *, follow: bool = True) -> int:
     return os.open(name, DIRECTORY | (0 if follow else os.O_NOFOLLOW), dir_fd=dir_fd)
+
+
+def names_are_utf8() -> bool:
+    """Whether this Python takes names of files for UTF-8, as they are in a commit."""
+    return sys.getfilesystemencoding() == "utf-8"
 
 
 class closing:

@@ -70,8 +70,11 @@ class Repo:
     def __init__(self, path: str, *, threads: bool = False, _children: tuple[str, ...] = ()) -> None:
         """Open the repo at `path`. Raises NotFound, Corrupt, Invalid for a mode that larix does not know.
 
-        What is done on all cores, forked processes do, or, where the program must not fork, `threads`.
+        What is done on all cores, forked processes do, or, where the program must not fork, `threads`. Raises
+        Unsupported where Python takes names of files for another encoding than UTF-8.
         """
+        if not files.names_are_utf8():
+            raise Unsupported("Names of files must be UTF-8; start Python with PYTHONUTF8=1 or -X utf8")
         self.path = path
         self.threads = threads
         self.parent: Repo | None = None
