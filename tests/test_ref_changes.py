@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -204,8 +205,8 @@ def test_an_alias_means_something(repo: Path) -> None:
 
 
 def test_refs_that_come_while_they_are_listed(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refs(self: larix.Repo) -> dict[tuple[str | None, str], larix.Checksum]:
-        found = real(self)
+    def refs(self: larix.Repo, *args: Any) -> dict[tuple[str | None, str], larix.Checksum]:
+        found = real(self, *args)
         ostree(repo, "refs", "--create=late", "main")
         return found
 

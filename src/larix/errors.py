@@ -5,6 +5,13 @@ is one line for a person: what failed, which thing, and what to do when that is 
 exits with 1.
 """
 
+import re
+
+
+def printable(message: str) -> str:
+    """One line of it, that a terminal takes no commands from: names may have any bytes."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", lambda found: ascii(found[0])[1:-1], message)
+
 
 class Error(Exception):
     """Base of all foreseen failures."""

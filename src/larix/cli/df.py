@@ -4,7 +4,7 @@ import argparse
 
 from larix.cli.json import print_json
 from larix.cli.options import Parser, add_json, add_repo, open_repo
-from larix.cli.output import size
+from larix.cli.output import size, tell_passed_over
 from larix.cli.progress import add_progress, progress_of
 from larix.ops.usage import Amount, RefUsage, Usage, measure_usage
 from larix.repo.refs import unknown
@@ -21,7 +21,7 @@ def configure(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     with open_repo(args) as repo, progress_of(args) as progress:
-        usage = measure_usage(repo, progress=progress)
+        usage = measure_usage(repo, pass_over=tell_passed_over(repo), progress=progress)
     known = {one.ref: one for one in usage.refs}
     for ref in args.refs:
         if ref not in known:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, closing, nullcontext
 
 from larix.cli.json import print_json
 from larix.cli.options import Parser, add_json, add_lock_timeout, add_repo, open_repo
+from larix.cli.output import tell_passed_over
 from larix.cli.progress import add_progress, progress_of
 from larix.errors import Corrupt, Invalid
 from larix.formats.checksum import Checksum
@@ -100,6 +101,7 @@ def shown_progress(args: argparse.Namespace) -> AbstractContextManager[Progress]
 
 
 def check_refs(repo: Repo, args: argparse.Namespace, say: Callable[[str], None]) -> None:
+    tell_passed_over(repo)
     say("Validating refs...")
     fsck.check_refs(repo, bindings=args.verify_bindings)
     say("Validating refs in collections...")

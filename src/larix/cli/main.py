@@ -8,7 +8,6 @@ the table is a program `ostree-COMMAND` of $PATH, as for the C tool.
 import gc
 import io
 import os
-import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from larix import __version__
-from larix.errors import Error, Invalid, Unsupported
+from larix.errors import Error, Invalid, Unsupported, printable
 from larix.linux.files import explained, names_are_utf8
 
 # The release of the C tool whose command line and formats larix follows. Scripts read it from `--version`, as YAML.
@@ -143,18 +142,13 @@ def main(args: Sequence[str], program: str = "larix") -> int:
     except Error as error:
         if isinstance(error, WrongCommand):
             print(error.usage, file=sys.stderr)
-        print(f"error: {_one_line(error)}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
     except BrokenPipeError:
         # Whoever read our output has gone; nothing more can be said there, not even when Python flushes at its end.
         sys.stdout = None
     except OSError as error:
-        print(f"error: {_one_line(explained('Failed', error))}", file=sys.stderr)
+        print(f"error: {printable(str(explained('Failed', error)))}", file=sys.stderr)
     return 1
-
-
-def _one_line(error: Error) -> str:
-    """A name in it may have line ends, and what a terminal takes for commands."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: ascii(found[0])[1:-1], str(error))
 
 
 def dispatch(args: Sequence[str], program: str) -> int:

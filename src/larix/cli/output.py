@@ -1,14 +1,38 @@
 """How values are printed where several commands print them."""
 
 import hashlib
+import shlex
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 
+from larix.errors import Corrupt, printable
 from larix.formats import checksum as checksums
 from larix.formats.checksum import Checksum
 from larix.formats.objects import COMMIT_TYPE, Commit, decode_commit
 from larix.gvariant import decode
 from larix.gvariant.text import byteswapped, to_text
+from larix.repo.repo import Repo
+
+
+def tell_passed_over(repo: Repo) -> Callable[[Corrupt], None]:
+    """Say what lies among the refs and is none; what is returned says which of them could not be read, each once."""
+    for path in repo.stray_refs():
+        name = path.removeprefix("refs/heads/")
+        delete = f"larix refs --delete {shlex.quote(name)}"
+        _note(f"{repo.path}/{path} cannot be a ref, and is passed over; `{delete}` removes it")
+    told: set[str] = set()
+
+    def tell(error: Corrupt) -> None:
+        if str(error) not in told:
+            told.add(str(error))
+            _note(f"{error}; it is passed over")
+
+    return tell
+
+
+def _note(text: str) -> None:
+    print(f"Note: {printable(text)}", file=sys.stderr)
 
 
 def print_commit(checksum: Checksum, data: bytes, *, raw: bool = False, swap: bool = True) -> Commit:

@@ -4,7 +4,7 @@ import argparse
 
 from larix.cli.dates import parse_date
 from larix.cli.options import Parser, add_lock_timeout, add_missing, add_repo, open_repo
-from larix.cli.output import size
+from larix.cli.output import size, tell_passed_over
 from larix.errors import Invalid
 from larix.formats.checksum import parse_checksum
 from larix.ops.prune import PruneOptions, delete_commit, plan_prune, prune
@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> None:
     )
     doomed = [parse_checksum(text) for text in args.delete_commit]
     with open_repo(args) as repo:
+        tell_passed_over(repo)
         if doomed:
             with Exclusive(repo) as exclusive:
                 for commit in doomed:

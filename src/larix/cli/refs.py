@@ -4,6 +4,7 @@ import argparse
 
 from larix.cli.json import print_json
 from larix.cli.options import Parser, add_json, add_lock_timeout, add_repo, open_repo
+from larix.cli.output import tell_passed_over
 from larix.errors import Invalid
 from larix.formats import names
 from larix.formats.checksum import Checksum
@@ -55,9 +56,10 @@ def describe(repo: Repo, args: argparse.Namespace) -> list[dict[str, object]]:
             for (collection, ref), checksum in collections_below(repo, args.prefixes).items()
         ]
     aliases = repo.aliases()
+    tell = tell_passed_over(repo)
     return [
         {"remote": remote, "ref": ref, "checksum": checksum, "alias_of": aliases.get(ref) if remote is None else None}
-        for (remote, ref), checksum in repo.refs().items()
+        for (remote, ref), checksum in repo.refs(tell).items()
         if not args.prefixes or any(is_below(names.refspec(remote, ref), prefix) for prefix in args.prefixes)
         if not args.alias or (remote is None and ref in aliases)
     ]
@@ -89,11 +91,20 @@ def delete(repo: Repo, prefixes: list[str]) -> None:
     aliases = repo.aliases()
     # Also damaged ones: to delete them is what is left to do.
     doomed = [key for key in repo.ref_names() if any(is_below(names.refspec(*key), prefix) for prefix in prefixes)]
+    strays = [path for path in repo.stray_refs() if any(is_below(_name(path), prefix) for prefix in prefixes)]
     with Transaction(repo) as transaction:
         # No moment shows an alias of nothing.
         for remote, ref in sorted(doomed, key=lambda key: key[1] not in aliases):
             transaction.set_ref(remote, ref, None)
+        for path in strays:
+            transaction.remove_stray(path)
         transaction.commit()
+
+
+def _name(stray: str) -> str:
+    """As that of a ref would be."""
+    _, kind, name = stray.split("/", 2)
+    return name if kind == "heads" else name.replace("/", ":", 1)
 
 
 def delete_collections(repo: Repo, collections: list[str]) -> None:
@@ -108,7 +119,8 @@ def delete_collections(repo: Repo, collections: list[str]) -> None:
 
 
 def show(repo: Repo, prefixes: list[str], *, whole: bool, revision: bool) -> None:
-    commits = repo.refs() if revision else {}
+    tell = tell_passed_over(repo)
+    commits = repo.refs(tell) if revision else {}
     for remote, ref in commits if revision else repo.ref_names():
         name = names.refspec(remote, ref)
         for prefix in prefixes or [""]:
@@ -134,7 +146,7 @@ def show_collections(repo: Repo, collections: list[str], *, revision: bool) -> N
 def collections_below(repo: Repo, collections: list[str]) -> dict[tuple[str, str], Checksum]:
     for collection in collections:
         names.check_collection(collection)
-    found = repo.collection_refs()
+    found = repo.collection_refs(tell_passed_over(repo))
     return {key: checksum for key, checksum in found.items() if not collections or key[0] in collections}
 
 

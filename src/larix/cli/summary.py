@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from larix.cli.json import metadata_json, print_json, variant_json
 from larix.cli.options import Parser, add_json, add_lock_timeout, add_missing, add_repo, open_repo
-from larix.cli.output import print_variant
+from larix.cli.output import print_variant, tell_passed_over
 from larix.cli.values import key_variant
 from larix.errors import Invalid, NotFound
 from larix.formats.objects import MAX_METADATA_SIZE, from_wire_time
@@ -49,7 +49,8 @@ def add_view_options(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     with open_repo(args) as repo:
         if args.update:
-            update_summary(repo, [key_variant(text) for text in args.add_metadata])
+            more = [key_variant(text) for text in args.add_metadata]
+            update_summary(repo, more, tell_passed_over(repo))
             return
         if not (args.view or args.json or args.raw or args.list_metadata_keys or args.print_metadata_key):
             raise Invalid("No option specified; --update writes the summary, --view prints it")

@@ -9,7 +9,7 @@ from larix.formats.objects import DirMeta, DirTree, Metadata, ObjectType
 from larix.gvariant import Variant
 from larix.ops.commit import CommitOptions, commit_tree
 from larix.ops.tree import Stored
-from larix.repo.refs import find_ref
+from larix.repo.refs import PassOver, find_ref
 from larix.repo.repo import Repo
 from larix.repo.summary import write_summary
 from larix.repo.transaction import Transaction
@@ -18,8 +18,8 @@ METADATA_REF = "ostree-metadata"
 DIRECTORY_MODE = 0o40755
 
 
-def update_summary(repo: Repo, more: Sequence[tuple[str, Variant]] = ()) -> None:
-    """Write the summary anew, with more keys of metadata.
+def update_summary(repo: Repo, more: Sequence[tuple[str, Variant]] = (), pass_over: PassOver = None) -> None:
+    """Write the summary anew, with more keys of metadata; `pass_over` is as for `Repo.refs`.
 
     A repo with a collection gets a commit with these keys and without files, too, on the branch `ostree-metadata`.
     """
@@ -28,7 +28,7 @@ def update_summary(repo: Repo, more: Sequence[tuple[str, Variant]] = ()) -> None
         with suppress(Moved):
             _commit_metadata(repo, more)
             break
-    write_summary(repo, more)
+    write_summary(repo, more, pass_over)
 
 
 def _commit_metadata(repo: Repo, more: Sequence[tuple[str, Variant]]) -> None:

@@ -15,6 +15,7 @@ from larix.formats.checksum import Checksum
 from larix.formats.objects import ObjectName, ObjectType
 from larix.ops.reach import list_inside
 from larix.progress import NO_PROGRESS, Progress
+from larix.repo.refs import PassOver
 from larix.repo.repo import Repo
 
 # All else is metadata that names others, or belongs to a commit.
@@ -52,11 +53,12 @@ class Usage:
     refs: list[RefUsage]
 
 
-def measure_usage(repo: Repo, *, progress: Progress = NO_PROGRESS) -> Usage:
-    """Look at all refs. What is missing counts nothing. Raises Corrupt. `progress` counts refs."""
+def measure_usage(repo: Repo, *, pass_over: PassOver = None, progress: Progress = NO_PROGRESS) -> Usage:
+    """Look at all refs; `pass_over` is as for `Repo.refs`. What is missing counts nothing. Raises Corrupt. `progress`
+    counts refs."""
     sizes = {name: repo.stored_size(name) for name in repo.objects(*COUNTED)}
     inside: dict[ObjectName, list[ObjectName]] = {}
-    named = repo.named_commits()
+    named = repo.named_commits(pass_over)
     progress.start("Measuring")
     progress.expect(len(named))
     progress.all_known()

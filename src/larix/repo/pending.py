@@ -19,6 +19,9 @@ class Pending:
     def set_ref(self, remote: str | None, ref: str, checksum: Checksum | None, expected: Expected) -> None:
         self._refs.set(ref_path(remote, ref), checksum, expected)
 
+    def remove_stray(self, path: str) -> None:
+        self._refs.set(path, None, ...)
+
     def set_mirrored(self, collection: str, ref: str, checksum: Checksum | None, expected: Expected) -> None:
         self._refs.set(mirror_path(collection, ref), checksum, expected)
 

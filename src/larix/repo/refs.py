@@ -11,8 +11,8 @@ relative symlink to another branch. Paths are those in the repo.
 import errno
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from larix.errors import Corrupt, NotFound
 from larix.formats.checksum import Checksum, is_checksum
@@ -21,6 +21,8 @@ from larix.linux import files
 
 HEADS, REMOTES, MIRRORS = "refs/heads", "refs/remotes", "refs/mirrors"
 MAX_SIZE = 4096
+# Called for a ref that cannot be read, where the others are wanted all the same; None: that is an error.
+PassOver = Callable[[Corrupt], None] | None
 # What may follow the checksum: some editor or script of an administrator wrote it.
 SPACE = " \t\n\f\r"
 # As for symlinks of the kernel.
@@ -64,7 +66,8 @@ def _read(repo_fd: int, path: str, name: str) -> Checksum:
             path = _aim(repo_fd, path)
             continue
         if not is_checksum(checksum):
-            raise Corrupt(f"Ref {name}: {path} does not hold a checksum")
+            what_to_do = "`larix reset` gives it one, `larix refs --delete` removes it"
+            raise Corrupt(f"Ref {name}: {path} does not hold a checksum; {what_to_do}")
         return Checksum(checksum)
     raise Corrupt(f"Ref {name}: an alias of an alias, and so on, more than {MAX_ALIASES} times")
 
@@ -82,15 +85,26 @@ def _aim(repo_fd: int, path: str) -> str:
     return target
 
 
-def list_refs(repo_fd: int) -> dict[tuple[str | None, str], Checksum]:
+def list_refs(repo_fd: int, pass_over: PassOver = None) -> dict[tuple[str | None, str], Checksum]:
     """(remote or None, ref) -> commit, of heads and remotes, sorted by name. Raises Corrupt."""
     found = {}
-    for key in list_names(repo_fd):
-        if (checksum := find_ref(repo_fd, *key)) is not None:
-            found[key] = checksum
-        elif key[0] is None:
-            _check_gone(repo_fd, key[1])
+    for remote, ref in list_names(repo_fd):
+        with _passing_over(pass_over):
+            if (checksum := find_ref(repo_fd, remote, ref)) is not None:
+                found[remote, ref] = checksum
+            elif remote is None:
+                _check_gone(repo_fd, ref)
     return found
+
+
+@contextmanager
+def _passing_over(pass_over: PassOver) -> Iterator[None]:
+    try:
+        yield
+    except Corrupt as error:
+        if pass_over is None:
+            raise
+        pass_over(error)
 
 
 def _check_gone(repo_fd: int, ref: str) -> None:
@@ -103,9 +117,17 @@ def _check_gone(repo_fd: int, ref: str) -> None:
         )
 
 
+def list_strays(repo_fd: int) -> list[str]:
+    """Paths of what lies among the refs and cannot be one, by its name: an editor's copy, say."""
+    found = [f"{HEADS}/{path}" for path in _walk(repo_fd, HEADS) if not is_ref(path)]
+    for top in REMOTES, MIRRORS:
+        with suppress(FileNotFoundError):
+            found += [f"{top}/{path}" for path in _walk(repo_fd, top) if not is_ref(path) or "/" not in path]
+    return sorted(found)
+
+
 def list_names(repo_fd: int) -> list[tuple[str | None, str]]:
-    """(remote or None, ref), sorted, also of those that do not hold a checksum. What cannot be a ref is passed over:
-    an editor's copy, say."""
+    """(remote or None, ref), sorted, also of those that do not hold a checksum, without strays."""
     keys: list[tuple[str | None, str]] = [(None, path) for path in sorted(_walk(repo_fd, HEADS)) if is_ref(path)]
     for path in sorted(_walk(repo_fd, REMOTES)):
         remote, _, ref = path.partition("/")
@@ -114,7 +136,7 @@ def list_names(repo_fd: int) -> list[tuple[str | None, str]]:
     return keys
 
 
-def list_mirrors(repo_fd: int) -> dict[tuple[str, str], Checksum]:
+def list_mirrors(repo_fd: int, pass_over: PassOver = None) -> dict[tuple[str, str], Checksum]:
     """(collection, ref) -> commit, sorted by name."""
     found = {}
     try:
@@ -124,8 +146,9 @@ def list_mirrors(repo_fd: int) -> dict[tuple[str, str], Checksum]:
         return {}
     for path in filter(is_ref, paths):
         collection, _, ref = path.partition("/")
-        if (checksum := find_at(repo_fd, f"{MIRRORS}/{path}", path)) is not None:
-            found[collection, ref] = checksum
+        with _passing_over(pass_over):
+            if (checksum := find_at(repo_fd, f"{MIRRORS}/{path}", path)) is not None:
+                found[collection, ref] = checksum
     return found
 
 

@@ -34,6 +34,7 @@ from larix.repo.bare_user import BareUser
 from larix.repo.bare_user_only import BareUserOnly
 from larix.repo.layout import Layout, StoredFile, object_path
 from larix.repo.object_errors import about, differing, explained, read_about
+from larix.repo.refs import PassOver
 from larix.repo.staging import temporary_path
 
 # Of directories below objects/.
@@ -315,39 +316,46 @@ class Repo:
 
     # Refs
 
-    def refs(self) -> dict[tuple[str | None, str], Checksum]:
-        """(remote or None, ref) -> commit. Raises NotFound where the directories of refs are not there."""
+    def refs(self, pass_over: PassOver = None) -> dict[tuple[str | None, str], Checksum]:
+        """(remote or None, ref) -> commit. Raises NotFound where the directories of refs are not there, Corrupt where
+        one does not hold a commit; with `pass_over` that is called with the error."""
         with files.doing(f"Listing refs of {self.path}: opendir"):
-            return refs.list_refs(self.fd)
+            return refs.list_refs(self.fd, pass_over)
+
+    def stray_refs(self) -> list[str]:
+        """Paths in the repo of what lies among the refs and cannot be one, by its name."""
+        with files.doing(f"Listing refs of {self.path}: opendir"):
+            return refs.list_strays(self.fd)
 
     def ref_names(self) -> list[tuple[str | None, str]]:
         """(remote or None, ref), also of those that are damaged. Raises NotFound as `refs`."""
         with files.doing(f"Listing refs of {self.path}: opendir"):
             return refs.list_names(self.fd)
 
-    def collection_refs(self) -> dict[tuple[str, str], Checksum]:
+    def collection_refs(self, pass_over: PassOver = None) -> dict[tuple[str, str], Checksum]:
         """(collection, ref) -> commit: branches made here and of remotes whose collections are known, and mirrors."""
         found: dict[tuple[str, str], Checksum] = {}
-        for (remote, ref), checksum in self.refs().items():
+        for (remote, ref), checksum in self.refs(pass_over).items():
             group = f'remote "{remote}"'
             collection = self.collection_id if remote is None else self.config.find(group, "collection-id")
             if collection:
                 found[collection, ref] = checksum
-        return dict(sorted({**found, **self.mirrors()}.items()))
+        return dict(sorted({**found, **self.mirrors(pass_over)}.items()))
 
-    def mirrors(self) -> dict[tuple[str, str], Checksum]:
+    def mirrors(self, pass_over: PassOver = None) -> dict[tuple[str, str], Checksum]:
         """(collection, ref) -> commit, of branches of other repos that are kept here under their collections."""
-        return refs.list_mirrors(self.fd)
+        return refs.list_mirrors(self.fd, pass_over)
 
     def aliases(self) -> dict[str, str]:
         """Alias -> the branch that it means; or the path it leads to, where that is no branch."""
         with files.doing(f"Listing refs of {self.path}: opendir"):
             return refs.list_aliases(self.fd)
 
-    def named_commits(self) -> list[tuple[str, Checksum]]:
+    def named_commits(self, pass_over: PassOver = None) -> list[tuple[str, Checksum]]:
         """All that keeps a commit, with the commit: `REF`, `REMOTE:REF`, and `COLLECTION/REF` of mirrors."""
-        named = [(names.refspec(*key), checksum) for key, checksum in self.refs().items()]
-        return named + [(f"{collection}/{ref}", checksum) for (collection, ref), checksum in self.mirrors().items()]
+        named = [(names.refspec(*key), checksum) for key, checksum in self.refs(pass_over).items()]
+        mirrors = self.mirrors(pass_over)
+        return named + [(f"{collection}/{ref}", checksum) for (collection, ref), checksum in mirrors.items()]
 
     def find_ref(self, refspec: str) -> Checksum | None:
         """The commit of `REF` or `REMOTE:REF`; a REF that is no branch here is looked for in all remotes.

@@ -11,6 +11,7 @@ from larix.formats.summary import COLLECTION_ID, COLLECTION_MAP, Summary, Summar
 from larix.gvariant import Variant
 from larix.linux import files
 from larix.repo.locking import lock_changes
+from larix.repo.refs import PassOver
 from larix.repo.repo import Repo
 from larix.repo.staging import temporary_path
 
@@ -18,11 +19,13 @@ PATH = "summary"
 SIGNATURES = "summary.sig"
 
 
-def build_summary(repo: Repo, now: int, more: Iterable[tuple[str, Variant]] = ()) -> Summary:
+def build_summary(
+    repo: Repo, now: int, more: Iterable[tuple[str, Variant]] = (), pass_over: PassOver = None
+) -> Summary:
     """Of the branches made here, and of others by their collections. `now` is in seconds since 1970."""
-    refs = {ref: _describe(repo, commit) for (remote, ref), commit in repo.refs().items() if remote is None}
+    refs = {ref: _describe(repo, commit) for (remote, ref), commit in repo.refs(pass_over).items() if remote is None}
     collections: dict[str, dict[str, SummaryRef]] = {}
-    for (collection, ref), commit in repo.collection_refs().items():
+    for (collection, ref), commit in repo.collection_refs(pass_over).items():
         if collection != repo.collection_id:
             collections.setdefault(collection, {})[ref] = _describe(repo, commit)
     pairs = [
@@ -48,11 +51,14 @@ def _describe(repo: Repo, checksum: Checksum) -> SummaryRef:
     return SummaryRef(checksum, len(data), Metadata(metadata))
 
 
-def write_summary(repo: Repo, more: Iterable[tuple[str, Variant]] = ()) -> None:
-    """Write the summary anew. A signature of the old one is removed, since it can no longer be right."""
+def write_summary(repo: Repo, more: Iterable[tuple[str, Variant]] = (), pass_over: PassOver = None) -> None:
+    """Write the summary anew; `pass_over` is as for `Repo.refs`.
+
+    A signature of the old one is removed, since it can no longer be right.
+    """
     with lock_changes(repo):
         # The refs as they are now: whoever changes them later writes it again.
-        _store(repo, build_summary(repo, int(time.time()), more).encode())
+        _store(repo, build_summary(repo, int(time.time()), more, pass_over).encode())
 
 
 def store_summary(repo: Repo, data: bytes) -> None:

@@ -252,6 +252,10 @@ class Transaction:
             raise Invalid(f"Rev name '{ref}' looks like a checksum, and could not be told from it")
         self._pending.set_ref(remote, ref, checksum, expected)
 
+    def remove_stray(self, path: str) -> None:
+        """Remove at commit what lies among the refs and cannot be one; `path` is one of `Repo.stray_refs`."""
+        self._pending.remove_stray(path)
+
     def set_collection_ref(
         self, collection: str, ref: str, checksum: Checksum | None, *, expected: Expected = ...
     ) -> None:
