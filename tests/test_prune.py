@@ -4,7 +4,9 @@ import io
 import os
 import random
 import shutil
+import subprocess
 import tarfile
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -232,6 +234,46 @@ def test_dates() -> None:
     for wrong in "2024-13-01", "9999999 years ago", "@x", "@--1":
         with pytest.raises(Invalid):
             parse_date(wrong, now)
+
+
+PRINTED = [
+    "Tue, 01 Dec 2026 13:24:57 +0100",
+    "Tue Dec  1 13:24:57 UTC 2026",
+    "Tue Dec  1 01:23:55 PM UTC 2026",
+    "Tue Dec  1 12:23:55 AM EST 2026",
+    "Wed Jul  1 12:00:00 CEST 2026",
+    "Tue Dec  1 12:00:00 CET 2026",
+    "1 Dec 2026 12:00 GMT",
+    "Tue Dec  1 12:00:00 XYZ 2026",
+    "Tue Dec 31 25:00:00 UTC 2026",
+    "Tue Dec  1 13:00:00 PM UTC 2026",
+    "Tue Feb 30 12:00:00 UTC 2026",
+]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/New_York"])
+def test_dates_as_programs_print_them(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    environment = {**os.environ, "LC_ALL": "C"}
+
+    def date(*words: str) -> str:
+        done = subprocess.run(["date", *words], capture_output=True, text=True, env=environment, check=False)
+        return done.stdout.strip()
+
+    texts = [
+        date(*option, f"--date=@{at}") for at in (0, 1782907200, 1796126400) for option in ([], ["-R"], ["-Iseconds"])
+    ]
+    for text in texts + PRINTED:
+        expected = date("--date", text, "+%s")
+        try:
+            found = str(parse_date(text))
+        except Invalid:
+            found = ""
+        # Date knows zones of others too.
+        assert found == expected or (not found and "CE" in text and zone != "Europe/Berlin"), text
+    monkeypatch.undo()
+    time.tzset()
 
 
 def test_sizes() -> None:
