@@ -140,8 +140,12 @@ def _read_and_inflate_whole(begun: bytes, read: Read, left: int, size: int, exac
     yield from _inflate_whole(begun + read_all(read, left) if left else begun, size, exact=exact)
 
 
+# Deflate makes no byte into more; what promises that is damaged, and no room is made for it.
+MAX_RATIO = 1032
+
+
 def _inflate_whole(packed: bytes | memoryview, size: int, *, exact: bool) -> Iterator[Piece]:
-    if size and not exact:
+    if not exact and 0 < size <= MAX_RATIO * len(packed):
         # A quarter faster, but it does not tell what follows the stream, nor what is wrong with it, nor anything of one
         # for which there is to be no room.
         with suppress(deflate.DeflateError):
