@@ -5,6 +5,7 @@ import os
 import shutil
 import struct
 import sys
+import tarfile
 import tempfile
 from collections.abc import Callable
 from fcntl import F_OFD_SETLK, F_WRLCK, fcntl
@@ -61,6 +62,74 @@ def test_file_objects_have_no_time_of_their_own(tree: Path, tmp_path: Path) -> N
     repo = make(tmp_path / "repo", "bare-user")
     larix(repo, *COMMIT, tree)
     assert {path.stat().st_mtime for path in repo.glob("objects/*/*.file")} == {0}
+
+
+REVISIONS = [
+    "rev-parse sha256:{}",
+    "rev-parse any:" + "a" * 64,
+    "rev-parse any:{}^",
+    "rev-parse any:{}^^^^",
+    "rev-parse a/b:{}",
+    "rev-parse a:b:{}",
+    "rev-parse :{}",
+    "show x:{}",
+    "cat x:{} /usr/bin/su",
+    "ls -R x:{}",
+    "log x:{}",
+    "diff x:{}^ x:{}",
+    "checkout -U x:{} {out}",
+    "refs --create=made x:{}",
+    "reset os/stable x:{}^",
+    "rev-parse os/stable made",
+    "commit -b n --tree=ref=x:{} --timestamp=@0",
+    "commit -b n --tree=ref=x:{} --timestamp=@0 --parent=x:{}",
+    "prune --delete-commit=x:{}",
+]
+
+
+def test_a_checksum_with_the_name_of_a_remote(c_repos: dict[str, Path], tmp_path: Path) -> None:
+    """Whatever that is: programs say `sha256:CHECKSUM`."""
+    done = {}
+    for name, run in ("ours", run_larix), ("theirs", run_c):
+        repo = shutil.copytree(c_repos["bare-user"], tmp_path / name, symlinks=True)
+        tip = ostree(repo, "rev-parse", "os/stable")
+        found = []
+        for text in REVISIONS:
+            words = text.replace("{out}", f"{tmp_path}/{name}-out").replace("{}", tip).split()
+            if run is run_larix:
+                mine = run_larix(f"--repo={repo}", *words)
+                found.append((text, mine.status, mine.out))
+            else:
+                theirs = run_c(f"--repo={repo}", *words, check=False)
+                found.append((text, theirs.returncode, theirs.stdout))
+        done[name] = found
+    assert done["ours"] == done["theirs"]
+    assert picture(tmp_path / "ours-out") == picture(tmp_path / "theirs-out")
+
+
+@pytest.mark.parametrize("body", ["b", "b\n", "b\n\n\n", "\nb\n", "\n", "a\nb\n"])
+def test_line_ends_of_a_body(tmp_path: Path, body: str) -> None:
+    repo = make(tmp_path / "repo", "archive")
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "body").write_text(body)
+    words = ["commit", "-b", "x", "-s", "s", f"--body-file={tmp_path / 'body'}", "--timestamp=@0", "--parent=none"]
+    assert larix(repo, *words, tmp_path / "tree") == ostree(repo, *words, tmp_path / "tree")
+    for command in "log", "show":
+        assert run_larix(f"--repo={repo}", command, "x").out == run_c(f"--repo={repo}", command, "x").stdout
+
+
+def test_targets_that_are_not_utf8(tmp_path: Path) -> None:
+    """The C tool commits them by a mistake that GLib tells of: a string of an object is UTF-8."""
+    repo = make(tmp_path / "repo", "archive")
+    (tmp_path / "tree/sub").mkdir(parents=True)
+    os.symlink(b"\xe9", bytes(tmp_path / "tree/sub/link"))
+    said = fails(f"--repo={repo}", "commit", "-b", "x", tmp_path / "tree")
+    assert f"target '\\udce9' of the symlink {tmp_path}/tree/sub/link" in said
+    with tarfile.open(tmp_path / "tar", "w") as archive:
+        archive.add(tmp_path / "tree", "")
+    said = fails(f"--repo={repo}", "commit", "-b", "x", f"--tree=tar={tmp_path / 'tar'}")
+    assert "of the symlink sub/link in the archive" in said
+    assert "GLib" in run_c(f"--repo={repo}", "commit", "-b", "x", str(tmp_path / "tree"), check=False).stderr
 
 
 @pytest.mark.parametrize("umask", [0, 0o22, 0o77])

@@ -77,7 +77,8 @@ def size(count: int) -> str:
 
 
 def indented(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text.split("\n"))
+    """A line end at its end begins no line."""
+    return "\n".join(f"    {line}" for line in text.removesuffix("\n").split("\n"))
 
 
 def write_bytes(data: bytes | bytearray) -> None:

@@ -1,6 +1,7 @@
 """larix summary"""
 
 import argparse
+import os
 from datetime import UTC, datetime
 
 from larix.cli.json import metadata_json, print_json, variant_json
@@ -14,7 +15,7 @@ from larix.gvariant import Variant
 from larix.gvariant.text import to_text
 from larix.linux import files
 from larix.ops.summary import update_summary
-from larix.repo.summary import PATH
+from larix.repo.summary import PATH, SIGNATURES
 
 # Keys of the summary's own metadata that are shown with a title.
 TITLES = {
@@ -52,14 +53,18 @@ def run(args: argparse.Namespace) -> None:
             more = [key_variant(text) for text in args.add_metadata]
             update_summary(repo, more, tell_passed_over(repo))
             return
-        if not (args.view or args.json or args.raw or args.list_metadata_keys or args.print_metadata_key):
+        is_part = args.json or args.raw or args.list_metadata_keys or args.print_metadata_key
+        if not args.view and not is_part:
             raise Invalid("No option specified; --update writes the summary, --view prints it")
         with files.doing(f"Reading the summary of {repo.path}"):
             try:
                 data = files.read(PATH, repo.fd, MAX_METADATA_SIZE)
             except FileNotFoundError:
                 raise NotFound(f"{repo.path} has no summary; `larix summary --update` makes one") from None
+        is_signed = os.access(SIGNATURES, os.F_OK, dir_fd=repo.fd)
     view(data, args)
+    if not is_part and not is_signed:
+        print("Summary is unsigned")
 
 
 def view(data: bytes, args: argparse.Namespace) -> None:

@@ -28,6 +28,15 @@ def check_part(name: str) -> str:
     return name
 
 
+def check_utf8(text: str, what: str) -> str:
+    """Of a name or a target of this machine, which may be any bytes; `what` names it. Raises Invalid."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Invalid(f"Invalid UTF-8 in {what}; it cannot be committed") from None
+    return text
+
+
 def is_ref(name: str) -> bool:
     return REF.fullmatch(name) is not None
 

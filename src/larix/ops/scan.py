@@ -10,6 +10,7 @@ from typing import Protocol
 from larix.errors import Busy, Invalid
 from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader, Piece
+from larix.formats.names import check_utf8
 from larix.formats.objects import ObjectType
 from larix.linux import files
 from larix.linux.workers import start_workers
@@ -154,7 +155,7 @@ class _Reader:
             into.meta = self._modifier.directory(f"/{below}", read_dirmeta(fd))
             with os.scandir(fd) as entries:
                 for entry in entries:
-                    _check_name(entry.name, path)
+                    check_utf8(entry.name, f"filename {path}/{entry.name!r}")
                     if self._modifier.skips(f"/{below}/{entry.name}" if below else f"/{entry.name}"):
                         seen[entry.name] = None
                         continue
@@ -246,6 +247,7 @@ def open_entry(name: str, dir_fd: int, path: str) -> StoredFile:
     try:
         # It may be another by now.
         _check_type(entry.header.mode, path)
+        check_utf8(entry.header.target, f"the target {entry.header.target!r} of the symlink {path}")
     except BaseException:
         entry.close()
         raise
@@ -276,10 +278,3 @@ def _changed(path: str) -> Busy:
 def _check_depth(path: str, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise Invalid(f"{path[:80]}…: nested more than {MAX_DEPTH} directories")
-
-
-def _check_name(name: str, path: str) -> None:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise Invalid(f"Invalid UTF-8 in filename {path}/{name!r}; it cannot be committed") from None

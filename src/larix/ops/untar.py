@@ -24,7 +24,7 @@ from larix.errors import Corrupt, Invalid, NotFound
 from larix.formats import xattrs as xattr_format
 from larix.formats.content import FileHeader, Piece
 from larix.formats.cpio import MAGICS, CpioMember, read_cpio
-from larix.formats.names import check_part
+from larix.formats.names import check_part, check_utf8
 from larix.formats.objects import MODE_BITS, DirMeta
 from larix.formats.xattrs import Xattrs
 from larix.ops.modify import Modifier
@@ -126,6 +126,7 @@ class _Laying:
         if member.hard_link:
             self.links.append((into, parts[-1], self.parts(member.target)))
         elif stat.S_ISREG(member.mode) or stat.S_ISLNK(member.mode):
+            check_utf8(member.target, f"the target {member.target!r} of the symlink {member.name} in the archive")
             header = FileHeader(member.uid, member.gid, member.mode, member.target, member.xattrs)
             into.put_file(parts[-1], self.sink.add_file(self.modifier.file(path, header), member.size, member.content))
         else:

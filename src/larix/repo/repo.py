@@ -376,14 +376,17 @@ class Repo:
         return found
 
     def resolve(self, rev: str) -> Checksum:
-        """The commit that `rev` means: a checksum, the beginning of one, a refspec; each ^ at the end is a parent.
+        """The commit that `rev` means: a checksum, also as ANYNAME:CHECKSUM, the beginning of one, or a refspec; each ^
+        at the end is a parent.
 
         Raises NotFound; Invalid where a beginning has several ends.
         """
         base = rev.rstrip("^")
-        if is_checksum(base):
-            checksum = Checksum(base)
-        elif (found := self.find_ref(base) if names.is_ref(base.rpartition(":")[2]) else None) is not None:
+        named = base.rpartition(":")[2]
+        if is_checksum(named) and (named == base or names.parse_refspec(base)):
+            # Whatever remote is named with it: programs say `sha256:CHECKSUM`.
+            checksum = Checksum(named)
+        elif (found := self.find_ref(base) if names.is_ref(named) else None) is not None:
             checksum = found
         elif (started := self._find_beginning(base)) is not None:
             checksum = started
