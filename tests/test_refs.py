@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from larix.formats.summary import decode_summary
-from tests.judge import OLDEST, everything, fails, larix, ostree, picture, release, run_c, run_larix
+from tests.judge import everything, fails, larix, ostree, picture, run_c, run_larix
 
 # Of two repos that are treated alike, one by each tool.
 STEPS = [

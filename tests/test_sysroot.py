@@ -277,15 +277,38 @@ def test_boot_loaders(name: str, tmp_path: Path, releases: Path, monkeypatch: py
     assert ("other" in (ours / "boot" / link).read_text()) == (name == "syslinux")
 
 
+@as_root
+@pytest.mark.parametrize("place", ["loader/uEnv.txt", "uEnv.txt", "syslinux/syslinux.cfg", "loader/syslinux.cfg"])
+def test_what_shows_a_boot_loader(place: str, tmp_path: Path, releases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file without a link to it, as images have it before anything is deployed."""
+    monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
+    monkeypatch.setenv("OSTREE_SYSROOT_OPTS", "bootloader-naming-1")
+    ours, theirs = sysroots = [by_c(tmp_path / side, releases) for side in ("ours", "theirs")]
+    for sysroot in sysroots:
+        (sysroot / "boot/loader.0").mkdir()
+        (sysroot / "boot/loader").symlink_to("loader.0")
+        (sysroot / "boot" / place).parent.mkdir(exist_ok=True)
+        (sysroot / "boot" / place).write_text(LOADERS["syslinux"][1])
+    for step in ["deploy", "--os=test", "--karg=rw", "origin:os/1"], ["deploy", "--os=test", "origin:os/2"]:
+        said = admin(ours, *step)
+        expected = [line for line in c_admin(theirs, *step).splitlines() if "Relabeling" not in line]
+        assert said == "\n".join(expected).replace("\xa0", " ")
+        assert booting(ours) == booting(theirs), step
+
+
 def test_boot_loaders_that_are_missing_are_refused(tmp_path: Path, releases: Path) -> None:
     admin(tmp_path, "init-fs", tmp_path)
     admin(tmp_path, "os-init", "test")
     repo = tmp_path / "ostree/repo"
     larix(repo, "pull-local", "--remote=origin", releases)
-    (tmp_path / "boot/grub").mkdir()
-    (tmp_path / "boot/grub/grub.cfg").symlink_to("../loader/grub.cfg")
     deploy = ["admin", "deploy", f"--sysroot={tmp_path}", "--os=test", "origin:os/1"]
-    assert "grub2" in fails(*deploy)
+    for place in "grub/grub.cfg", "grub2/grub.cfg", "efi/EFI/debian/grub.cfg":
+        path = tmp_path / "boot" / place
+        path.parent.mkdir(parents=True)
+        path.symlink_to("../loader/grub.cfg")
+        assert f"boot/{place}: larix cannot write the configuration of grub2" in fails(*deploy)
+        path.unlink()
+    path.touch()
     assert not list((tmp_path / "boot").glob("loader*"))
     for name in "zipl", "nonsense":
         larix(repo, "config", "set", "sysroot.bootloader", name)

@@ -1,6 +1,6 @@
 """Which boot loader a sysroot has."""
 
-import os
+from glob import glob
 
 from larix.errors import Invalid, Unsupported
 from larix.sysroot.bootloaders.base import BootLoader
@@ -12,7 +12,7 @@ from larix.sysroot.sysroot import Sysroot
 LOADERS: dict[str, type[BootLoader]] = {"none": NoBootLoader, "syslinux": Syslinux, "uboot": UBoot}
 # Name -> what shows, in /boot, that a sysroot boots with it.
 MISSING = {
-    "grub2": ("grub2/grub.cfg", "grub/grub.cfg"),
+    "grub2": ("grub2/grub.cfg", "grub/grub.cfg", "efi/EFI/*/grub.cfg"),
     "zipl": (),
     "aboot": (),
     "systemd-boot": (),
@@ -36,8 +36,8 @@ def find_bootloader(sysroot: Sysroot, boot_fd: int) -> BootLoader:
         if active.is_active(boot_fd):
             return active
     for missing, paths in MISSING.items():
-        for path in paths:
-            if os.path.lexists(f"/proc/self/fd/{boot_fd}/{path}"):
+        for pattern in paths:
+            for path in glob(pattern, root_dir=f"/proc/self/fd/{boot_fd}"):
                 raise Unsupported(
                     f"{sysroot.path}/boot/{path}: larix cannot write the configuration of {missing} yet; where "
                     "it reads the entries in boot/loader/entries itself, set sysroot.bootloader to none"

@@ -1,4 +1,5 @@
-"""SYSLINUX and EXTLINUX, which read boot/loader/syslinux.cfg through the link boot/syslinux/syslinux.cfg.
+"""SYSLINUX and EXTLINUX, which read boot/loader/syslinux.cfg through the link boot/syslinux/syslinux.cfg. Where that
+is a file, it is what the first configuration is made of; the link is for the administrator to make.
 
     DEFAULT title of the first entry
     LABEL title
@@ -10,6 +11,7 @@
 Other lines are kept: settings, and labels whose kernel is not one of ours.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 
 from larix.formats.bootentry import BootEntry
@@ -17,7 +19,7 @@ from larix.linux import files
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.sysroot import Sysroot
 
-LINK = "syslinux/syslinux.cfg"
+LINK, CONFIG = "syslinux/syslinux.cfg", "loader/syslinux.cfg"
 MAX_SIZE = 1 << 20
 WORDS = {"linux": "KERNEL", "initrd": "INITRD", "devicetree": "DEVICETREE", "fdtdir": "FDTDIR"}
 OURS = ("/ostree/", "/boot/ostree/")
@@ -27,11 +29,12 @@ class Syslinux:
     name = "syslinux"
 
     def is_active(self, boot_fd: int) -> bool:
-        return files.is_link(LINK, boot_fd)
+        return os.path.lexists(f"/proc/self/fd/{boot_fd}/{LINK}")
 
     def write(self, sysroot: Sysroot, deployments: Sequence[Deployment], bootversion: int, boot_fd: int) -> None:
         try:
-            old = files.read("loader/syslinux.cfg", boot_fd, MAX_SIZE).decode("utf-8", "surrogateescape")
+            path = CONFIG if files.is_link(LINK, boot_fd) else LINK
+            old = files.read(path, boot_fd, MAX_SIZE).decode("utf-8", "surrogateescape")
         except FileNotFoundError:
             old = ""
         lines = [*_others(old.splitlines())]

@@ -1,4 +1,4 @@
-"""U-Boot, which reads variables from boot/loader/uEnv.txt through the link boot/uEnv.txt.
+"""U-Boot, which reads variables from boot/loader/uEnv.txt, usually through the link boot/uEnv.txt.
 
     kernel_image=/boot/ostree/…     the path as the boot loader sees it: boot/boot links to boot
     ramdisk_image=…
@@ -17,7 +17,7 @@ from larix.linux import files
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.sysroot import Sysroot
 
-LINK = "uEnv.txt"
+LINK, CONFIG = "uEnv.txt", "loader/uEnv.txt"
 OF_TREE = "usr/lib/ostree-boot/uEnv.txt"
 MAX_SIZE = 1 << 20
 NAMES = {"linux": "kernel_image", "initrd": "ramdisk_image", "devicetree": "fdt_file", "fdtdir": "fdtdir"}
@@ -27,7 +27,7 @@ class UBoot:
     name = "uboot"
 
     def is_active(self, boot_fd: int) -> bool:
-        return files.is_link(LINK, boot_fd)
+        return files.is_link(LINK, boot_fd) or os.path.lexists(f"/proc/self/fd/{boot_fd}/{CONFIG}")
 
     def write(self, sysroot: Sysroot, deployments: Sequence[Deployment], bootversion: int, boot_fd: int) -> None:
         text = b""
