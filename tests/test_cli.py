@@ -107,6 +107,57 @@ def test_programs_beside(tmp_path: Path) -> None:
     assert (expected.returncode, expected.stdout) == (3, "greet a --b\n")
 
 
+SAID = [
+    "ls -R main",
+    "refs",
+    "log main",
+    "cat main /f",
+    "fsck",
+    "--help",
+    "--version",
+    "prune",
+    "summary -u",
+    "diff main main",
+]
+SAID += ["rev-parse main", "ls --json main", "config get core.mode", "commit -b new {tree}"]
+NO_SPACE = "error: Writing to standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize("words", SAID)
+def test_nobody_reads_what_is_said(words: str, tmp_path: Path, tree: Path) -> None:
+    """The work goes on to its end, and that is what the exit tells; only a full disk is told besides."""
+    ostree(repo := tmp_path / "repo", "init", "--mode=archive")
+    (tree / "f").write_text("x" * 200_000)
+    ostree(repo, "commit", "-b", "main", tree)
+    command = f"{sys.executable} -m larix --repo={repo} {words.format(tree=tree)}"
+    told = bool(words not in ("summary -u", "diff main main"))
+    for how, status, said in [
+        ("| true", 0, ""),
+        ("| head -c1 >/dev/null", 0, ""),
+        (">&-", 0, ""),
+        (">/dev/full", int(told), NO_SPACE if told else ""),
+        ("2>/dev/full >/dev/null", 0, ""),
+    ]:
+        script = ["bash", "-c", f"set -o pipefail; {command} {how}"]
+        done = subprocess.run(script, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (status, said), how
+    if words.startswith("commit"):
+        assert ostree(repo, "log", "new").count("commit ") == 5
+
+
+@pytest.mark.parametrize("how", ["| true", "| head -c1 >/dev/null", ">&-", ">/dev/full"])
+def test_an_archive_that_nobody_reads(how: str, tmp_path: Path, tree: Path) -> None:
+    """It is lost, as with the C tool."""
+    ostree(repo := tmp_path / "repo", "init", "--mode=archive")
+    (tree / "f").write_bytes(os.urandom(1 << 20))
+    ostree(repo, "commit", "-b", "main", tree)
+    for program in "ostree", f"{sys.executable} -m larix":
+        script = ["bash", "-c", f"set -o pipefail; {program} --repo={repo} export main {how}"]
+        done = subprocess.run(script, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert "Writ" in done.stderr or "write" in done.stderr
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_descriptors(closed: str, tmp_path: Path, tree: Path) -> None:
     """Work is done all the same, and no file of the repo gets what was to be said."""

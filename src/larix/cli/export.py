@@ -4,6 +4,7 @@ import argparse
 
 from larix.cli.options import Parser, add_repo, open_repo
 from larix.cli.output import write_bytes
+from larix.cli.streams import check_output
 from larix.linux import files
 from larix.ops.tar import ExportOptions, export
 
@@ -28,8 +29,10 @@ def run(args: argparse.Namespace) -> None:
             size = 0
             for piece in pieces:
                 write_bytes(piece)
+                check_output(wanted=True)
                 size += len(piece)
             write_bytes(bytes(-size % RECORD_SIZE))
+            check_output(wanted=True)
             return
         # Nothing that is there goes before the tree has been found.
         first = next(pieces)

@@ -6,7 +6,6 @@ the table is a program `ostree-COMMAND` of $PATH, as for the C tool.
 """
 
 import gc
-import io
 import os
 import signal
 import sys
@@ -15,8 +14,9 @@ from importlib import import_module
 from typing import NoReturn
 
 from larix import __version__
+from larix.cli.streams import check_output, prepare_streams
 from larix.errors import Error, Invalid, Unsupported, printable
-from larix.linux.files import explained, names_are_utf8
+from larix.linux.files import explained
 
 # The release of the C tool whose command line and formats larix follows. Scripts read it from `--version`, as YAML.
 FOLLOWS = "2026.4"
@@ -138,14 +138,13 @@ class WrongCommand(Invalid):
 def main(args: Sequence[str], program: str = "larix") -> int:
     """Run one command line (without the program's name) and return its exit status. Errors are printed, not raised."""
     try:
-        return dispatch(args, program)
+        status = dispatch(args, program)
+        check_output()
+        return status
     except Error as error:
         if isinstance(error, WrongCommand):
             print(error.usage, file=sys.stderr)
         print(f"error: {printable(str(error))}", file=sys.stderr)
-    except BrokenPipeError:
-        # Whoever read our output has gone; nothing more can be said there, not even when Python flushes at its end.
-        sys.stdout = None
     except OSError as error:
         print(f"error: {printable(str(explained('Failed', error)))}", file=sys.stderr)
     return 1
@@ -224,33 +223,8 @@ def run_command(program: str, name: str, args: Sequence[str]) -> int:
     return 0
 
 
-def _fill_descriptors() -> None:
-    """Those of input, output and errors, where whoever started us has closed them: no file of ours may be theirs."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:
-            fd = os.open(os.devnull, os.O_RDWR)
-            # Else a library that was loaded has taken the number, and keeps it.
-            if not os.path.lexists(f"/proc/self/fd/{number}"):
-                os.dup2(fd, number)
-                os.close(fd)
-                fd = number
-            os.set_inheritable(fd, True)
-            setattr(sys, name, os.fdopen(fd, "w" if number else "r", encoding="utf-8"))
-
-
-def _take_names_for_utf8() -> None:
-    """Begin again where the locale has another encoding: names of files, arguments and all texts are bytes to the
-    kernel, and UTF-8 in a commit, whoever runs us. Python decides so for C and POSIX by itself."""
-    if not names_are_utf8():
-        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
-    for stream, errors in (sys.stdin, "surrogateescape"), (sys.stdout, "surrogateescape"), (sys.stderr, None):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors=errors)
-
-
 def run() -> NoReturn:
-    _fill_descriptors()
-    _take_names_for_utf8()
+    prepare_streams()
     # Objects by the ten thousand are made here that live to the end; to look for garbage among them is time lost.
     gc.set_threshold(100_000, 20, 100)
     # Ignored by whoever started us, it would take from us how an editor ended.
