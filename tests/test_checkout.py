@@ -1,13 +1,14 @@
 """Checkout over what is there already, of parts, and with whiteouts: the C tool makes the same directory."""
 
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.judge import OLDEST, everything, larix, ostree, release, run_c, run_larix
+from tests.judge import OLDEST, everything, fails, larix, ostree, release, run_c, run_larix
 
 ROOT = os.geteuid() == 0
 
@@ -288,3 +289,35 @@ def test_the_cache_of_an_archive(tmp_path: Path) -> None:
 def tree_made(path: Path) -> Path:
     path.mkdir()
     return path
+
+
+def test_what_differs_is_told_with_its_path(tmp_path: Path) -> None:
+    repo, tree, out = tmp_path / "repo", tmp_path / "tree", tmp_path / "out"
+    ostree(repo, "init", "--mode=bare-user")
+    (tree / "d/e").mkdir(parents=True)
+    (tree / "d/e/file").write_text("content")
+    (tree / "d/e/file").chmod(0o644)
+    (tree / "d/e/link").symlink_to("a")
+    ostree(repo, "commit", "-b", "main", f"--tree=dir={tree}")
+    command = ["checkout", f"--repo={repo}", "-UH", "--union-identical", "main", str(out)]
+
+    def differing(change: Callable[[], object]) -> str:
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.copytree(tree, out, symlinks=True)
+        change()
+        assert run_c(*command, check=False).returncode == 1
+        return fails(*command)
+
+    file, link = out / "d/e/file", out / "d/e/link"
+    assert "d/e/file: File exists, with another content than object " in differing(lambda: file.write_text("changed"))
+    assert "another size (9 bytes, not 7)" in differing(lambda: file.write_text("different"))
+    assert "another type or mode (100600, not 100644)" in differing(lambda: file.chmod(0o600))
+
+    def lead_elsewhere() -> None:
+        link.unlink()
+        link.symlink_to("b")
+
+    assert "d/e/link: File exists, with another target" in differing(lead_elsewhere)
+    shutil.rmtree(out)
+    shutil.copytree(tree, out, symlinks=True)
+    larix(repo, "checkout", "-UH", "--union-identical", "main", out)

@@ -193,3 +193,16 @@ def test_attributes_of_an_archive_are_sorted(tmp_path: Path) -> None:
     ostree(repo, "commit", "-b", "y", f"--tree=tar={path}")
     assert "user.z" in larix(repo, "ls", "-X", "y", "/f")
     assert run_larix(f"--repo={repo}", "fsck").status == 0
+
+
+@pytest.mark.parametrize(("names", "said"), [(["d/e/f"], ": d;"), (["d", "d/e/f"], ": d/e;"), (["d"], "an empty tree")])
+def test_directories_that_an_archive_does_not_have(names: list[str], said: str, tmp_path: Path) -> None:
+    ostree(repo := tmp_path / "repo", "init", "--mode=archive")
+    (tmp_path / "d/e").mkdir(parents=True)
+    (tmp_path / "d/e/f").touch()
+    with tarfile.open(tmp_path / "tar", "w") as archive:
+        for name in names:
+            archive.add(tmp_path / name, name, recursive=False)
+    words = [f"--repo={repo}", "commit", "-b", "x", f"--tree=tar={tmp_path / 'tar'}"]
+    assert said in fails(*words)
+    assert run_c(*words, check=False).returncode == 1

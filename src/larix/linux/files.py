@@ -46,6 +46,22 @@ class doing:
             raise explained(self._what, error) from error
 
 
+class within:
+    """An OSError of the block names its file by the path from a directory above: the file was at hand by its name."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if isinstance(error, OSError) and isinstance(error.filename, str):
+            error.filename = os.path.join(self._path, error.filename)
+
+
 def explained(what: str, error: OSError) -> Error:
     kind = Error
     if isinstance(error, FileNotFoundError):

@@ -120,7 +120,7 @@ class _Checkout:
             if depth > MAX_DEPTH:
                 raise Invalid(f"{below[:80]}…: nested more than {MAX_DEPTH} directories")
             tree = self._without_skipped(below, self._repo.load_dirtree(dirtree))
-            with files.closing(files.open_below(self._fd, below)) as fd:
+            with files.closing(files.open_below(self._fd, below)) as fd, files.within(below):
                 if self._options.whiteouts:
                     made = self._white_out(fd, tree, made=made)
                 copies = [entry for entry in tree.files.items() if not self._placer.link(entry[1], entry[0], fd)]
@@ -168,7 +168,7 @@ class _Checkout:
 
     def _copy_batch(self, batch: _Batch) -> int:
         """In a worker: how many were copied."""
-        with files.closing(files.open_below(self._fd, batch.below)) as fd:
+        with files.closing(files.open_below(self._fd, batch.below)) as fd, files.within(batch.below):
             for name, checksum in batch.files:
                 self._placer.copy(checksum, name, fd)
         return len(batch.files)

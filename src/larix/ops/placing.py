@@ -142,12 +142,14 @@ class Placer:
             return
         if self._overwrite is Overwrite.REPLACE:
             self._replace(name, dir_fd, make)
-        elif self._overwrite is Overwrite.REFUSE or not self._is_identical(checksum, name, dir_fd):
+        elif self._overwrite is Overwrite.REFUSE:
             raise FileExistsError(errno.EEXIST, "File exists", name)
+        elif difference := self._difference(checksum, name, dir_fd):
+            raise FileExistsError(errno.EEXIST, f"File exists, with {difference} than object {checksum}", name)
 
     def _meet_link(self, checksum: Checksum, name: str, dir_fd: int, make: Callable[[str], None]) -> None:
         # A copy that is the same file stays, as in the C tool, and so does a link: to rename one to it does nothing.
-        if self._overwrite is not Overwrite.REPLACE or not self._is_identical(checksum, name, dir_fd):
+        if self._overwrite is not Overwrite.REPLACE or self._difference(checksum, name, dir_fd):
             self._meet(checksum, name, dir_fd, make)
 
     def _replace(self, name: str, dir_fd: int, make: Callable[[str], None]) -> None:
@@ -167,24 +169,33 @@ class Placer:
             with suppress(FileNotFoundError):
                 files.remove(temporary, dir_fd)
 
-    def _is_identical(self, checksum: Checksum, name: str, dir_fd: int) -> bool:
-        """In user mode the owner and extended attributes are not looked at."""
+    def _difference(self, checksum: Checksum, name: str, dir_fd: int) -> str:
+        """What the file that is there has another of; '' where it is the object, or the same as that. In user mode the
+        owner and extended attributes are not looked at."""
         there = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
         object_name = ObjectName(checksum, ObjectType.FILE)
         holder = self._repo.holder(object_name)
         path = holder.object_path(object_name)
         if os.path.samestat(there, os.stat(path, dir_fd=holder.objects_fd, follow_symlinks=False)):
-            return True
+            return ""
         with self._repo.open_file(checksum) as stored:
             wanted, size = stored.header, stored.size
         mode = user_mode(wanted.mode) if self._user_mode and not wanted.is_symlink else wanted.mode
-        if there.st_mode != mode or (not wanted.is_symlink and there.st_size != size):
-            return False
+        if there.st_mode != mode:
+            return f"another type or mode ({there.st_mode:o}, not {mode:o})"
+        if not wanted.is_symlink and there.st_size != size:
+            return f"another size ({there.st_size} bytes, not {size})"
         with open_entry(name, dir_fd, name) as entry:
             header = entry.header
             if self._user_mode:
                 header = wanted._replace(target=header.target)
-            return content_checksum(header, entry.content) == checksum
+            if content_checksum(header, entry.content) == checksum:
+                return ""
+        return (
+            "another target"
+            if wanted.is_symlink
+            else f"another content{'' if self._user_mode else ', owner or attribute'}"
+        )
 
     def _copy_to(self, checksum: Checksum, dir_fd: int, name: str) -> None:
         with self._repo.open_file(checksum) as stored:

@@ -80,7 +80,7 @@ def add_tree(sink: MetadataSink, directory: Directory | Stored, path: str = "/",
     if depth > MAX_DEPTH:
         raise Invalid(f"{path[:80]}…: nested more than {MAX_DEPTH} directories")
     if directory.meta is None and path == "/":
-        raise Invalid("Can't commit an empty tree")
+        raise Invalid("Can't commit an empty tree: nothing was given for its top directory")
     if directory.meta is None:
         raise Invalid(f"Can't commit {path}: nothing says what its owner and mode are")
     dirs: dict[str, tuple[Checksum, Checksum]] = {}

@@ -154,14 +154,18 @@ class _Laying:
         found = self.top
         for count, part in enumerate(["", *parts[:-1]]):
             found = found.enter(part, self.repo) if count else found
-            # In the top alone it will be seen at the end.
-            if found.meta is None and len(parts) > 1:
-                if not self.options.make_parents:
-                    raise NotFound(
-                        f"No such file or directory: {'/'.join(parts[:count])}; the archive does not have it"
-                    )
+            if found.meta is not None:
+                continue
+            if self.options.make_parents and len(parts) > 1:
                 # As it is, whatever the modifier says: so does the C tool.
                 found.meta = DirMeta(member.uid, member.gid, NEW_DIRECTORY_MODE)
+            elif count:
+                # The top may come later; where it does not, that is seen at the end.
+                missing = "/".join(parts[:count])
+                raise NotFound(
+                    f"No such file or directory: {missing}; the archive has nothing before what is in it; "
+                    "--tar-autocreate-parents makes it"
+                )
         return found
 
 
