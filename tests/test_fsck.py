@@ -1,5 +1,6 @@
 """What fsck finds, deletes and notes, beside the C tool."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -144,3 +145,22 @@ def test_refs_and_what_commits_were_made_for(c_repos: dict[str, Path], tmp_path:
     for repo in repos:
         ostree(repo, "refs", "--delete", "os")
     assert fsck_both(repos, option) == 1
+
+
+def test_partial_commits_and_those_without_a_ref_are_named(c_repos: dict[str, Path], tmp_path: Path) -> None:
+    repo = tmp_path / "repo"
+    ostree(repo, "init", "--mode=archive")
+    larix(repo, "pull-local", "--commit-metadata-only", "--depth=-1", c_repos["archive"], "os/stable")
+    tip, before = (ostree(repo, "rev-parse", rev) for rev in ("os/stable", "os/stable^"))
+    lines = larix(repo, "fsck").splitlines()
+    assert [line for line in lines if line.startswith("  ")] == sorted(
+        [f"  {tip} (os/stable)", f"  {before} (no ref names it)"]
+    )
+    assert "2 partial commits not verified" in lines
+    assert larix(repo, "refs", "--unreferenced") == ""
+    larix(repo, "refs", "--delete", "os/stable")
+    found = [line.split()[0] for line in larix(repo, "refs", "--unreferenced").splitlines()]
+    assert found == [tip, before]
+    assert [one["checksum"] for one in json.loads(larix(repo, "refs", "--unreferenced", "--json"))] == found
+    larix(repo, "refs", "--create=saved", before)
+    assert larix(repo, "refs", "--unreferenced").startswith(tip)

@@ -20,6 +20,9 @@ from larix.repo.exclusive import Exclusive
 from larix.repo.remotes import list_remotes, load_remote
 from larix.repo.repo import Repo
 
+# Of partial commits, so many are named.
+MAX_TOLD = 20
+
 
 def configure(parser: Parser) -> None:
     add_repo(parser)
@@ -87,6 +90,7 @@ def run(args: argparse.Namespace) -> None:
             check_commits(repo, args, commits, say)
         if partial and not args.json:
             print(f"{len(partial)} partial commits not verified")
+            say_which(repo, partial, say)
         if damaged := [commit for commit in partial if repo.is_damaged(commit)]:
             raise Corrupt(
                 f"{len(damaged)} partial commits from fsck-detected corruption; "
@@ -94,6 +98,16 @@ def run(args: argparse.Namespace) -> None:
             )
     if not args.json:
         print(f"object fsck of {len(commits)} commits completed successfully - no errors found.")
+
+
+def say_which(repo: Repo, partial: list[Checksum], say: Callable[[str], None]) -> None:
+    named: dict[Checksum, list[str]] = {}
+    for ref, commit in repo.named_commits(lambda error: None):
+        named.setdefault(commit, []).append(ref)
+    for commit in partial[:MAX_TOLD]:
+        say(f"  {commit} ({', '.join(named.get(commit, ['no ref names it']))})")
+    if len(partial) > MAX_TOLD:
+        say(f"  and {len(partial) - MAX_TOLD} more")
 
 
 def shown_progress(args: argparse.Namespace) -> AbstractContextManager[Progress]:

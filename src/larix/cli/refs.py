@@ -2,12 +2,13 @@
 
 import argparse
 
-from larix.cli.json import print_json
+from larix.cli.json import commit_json, print_json
 from larix.cli.options import Parser, add_json, add_lock_timeout, add_repo, open_repo
-from larix.cli.output import tell_passed_over
-from larix.errors import Invalid
+from larix.cli.output import date, tell_passed_over
+from larix.errors import Invalid, printable
 from larix.formats import names
 from larix.formats.checksum import Checksum
+from larix.ops.fsck import find_unreferenced
 from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
 
@@ -21,6 +22,9 @@ def configure(parser: Parser) -> None:
     parser.add_argument("-A", "--alias", action="store_true", help="Print aliases; with --create, make one")
     parser.add_argument(
         "-c", "--collections", action="store_true", help="Refs are (COLLECTION, REF), and PREFIX is a collection"
+    )
+    parser.add_argument(
+        "--unreferenced", action="store_true", help="List commits that no ref leads to, which the next prune may delete"
     )
     parser.add_argument("--create", metavar="NEWREF", help="Make NEWREF, of the commit that the argument means")
     parser.add_argument("--delete", action="store_true", help="Delete the refs that begin with PREFIX")
@@ -38,6 +42,8 @@ def run(args: argparse.Namespace) -> None:
             if not args.prefixes:
                 raise Invalid("At least one PREFIX is required when deleting refs")
             (delete_collections if args.collections else delete)(repo, args.prefixes)
+        elif args.unreferenced:
+            show_unreferenced(repo, as_json=args.json)
         elif args.json:
             print_json(describe(repo, args))
         elif args.collections:
@@ -130,6 +136,17 @@ def show(repo: Repo, prefixes: list[str], *, whole: bool, revision: bool) -> Non
             keep = whole or not above or ref == above
             shown = name if keep else names.refspec(remote, ref[len(above) :].lstrip("/"))
             print(f"{shown}\t{commits[remote, ref]}" if revision else shown)
+
+
+def show_unreferenced(repo: Repo, *, as_json: bool) -> None:
+    """The newest first."""
+    found = [(checksum, repo.load_commit(checksum)) for checksum in find_unreferenced(repo)]
+    found.sort(key=lambda one: one[1].timestamp, reverse=True)
+    if as_json:
+        print_json([commit_json(*one) for one in found])
+        return
+    for checksum, commit in found:
+        print(f"{checksum}  {date(commit.timestamp)}  {printable(commit.subject)}".rstrip())
 
 
 def show_aliases(repo: Repo, prefixes: list[str]) -> None:

@@ -72,6 +72,19 @@ def list_commits(repo: Repo) -> tuple[list[Checksum], list[Checksum]]:
     return sorted(whole), sorted(partial)
 
 
+def find_unreferenced(repo: Repo) -> list[Checksum]:
+    """Commits of the repo itself that no ref leads to, by any number of parents. Raises Corrupt."""
+    known: set[Checksum] = set()
+    waiting = [commit for _, commit in repo.named_commits()]
+    while waiting:
+        commit = waiting.pop()
+        if commit not in known and repo.has(ObjectName(commit, ObjectType.COMMIT)):
+            known.add(commit)
+            if (parent := repo.load_commit(commit).parent) is not None:
+                waiting.append(parent)
+    return sorted({name.checksum for name in repo.objects(ObjectType.COMMIT)} - known)
+
+
 def find_missing_commits(repo: Repo) -> list[Checksum]:
     """Those that a ref names and that are not here."""
     named = {*repo.refs().values(), *repo.mirrors().values()}
