@@ -176,7 +176,77 @@ KERNELS: dict[str, dict[str, str]] = {
         f"boot/initramfs-{'c' * 64}": "i",
         f"boot/devicetree-{'c' * 64}": "d",
     },
+    "without suffix": {"usr/lib/modules/6/vmlinuz": "k", "usr/lib/modules/6/initramfs": "i"},
+    "both suffixes": {
+        "usr/lib/modules/6/vmlinuz": "k",
+        "usr/lib/modules/6/initramfs": "passed over",
+        "usr/lib/modules/6/initramfs.img": "i",
+        "usr/lib/modules/6/initrd.img": "passed over",
+    },
+    "modules, before older": {
+        "usr/lib/modules/6/vmlinuz": "k",
+        "usr/lib/modules/6/initramfs.img": "i",
+        f"usr/lib/ostree-boot/vmlinuz-6.1-{'a' * 64}": "o",
+        f"usr/lib/ostree-boot/initramfs-6.1.img-{'a' * 64}": "o",
+        f"boot/vmlinuz-6.0-{'b' * 64}": "o",
+    },
+    "modules without initramfs, before older without": {
+        "usr/lib/modules/6/vmlinuz": "k",
+        f"usr/lib/ostree-boot/vmlinuz-6.1-{'a' * 64}": "o",
+        f"boot/vmlinuz-6.0-{'b' * 64}": "o",
+    },
+    "modules without initramfs, before oldest": {
+        "usr/lib/modules/6/vmlinuz": "k",
+        f"boot/vmlinuz-6.0-{'b' * 64}": "o",
+        f"boot/initramfs-6.0.img-{'b' * 64}": "o",
+    },
+    "older without initramfs, before oldest": {
+        f"usr/lib/ostree-boot/vmlinuz-6.1-{'a' * 64}": "o",
+        f"boot/vmlinuz-6.0-{'b' * 64}": "o",
+        f"boot/initramfs-6.0.img-{'b' * 64}": "o",
+    },
 }
+# What of a kernel is no file, so that it cannot be copied to /boot.
+NO_FILES = ["vmlinuz", "initramfs.img", "initramfs", "devicetree", "dtb/board.dtb"]
+
+
+@pytest.mark.parametrize("what", ["link", "directory"])
+@pytest.mark.parametrize("place", NO_FILES)
+def test_kernels_that_are_no_files(place: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The C tool follows symlinks there; what is left out would be missed when it boots."""
+    monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
+    (sysroot := tmp_path / "sysroot").mkdir()
+    admin(sysroot, "init-fs", sysroot)
+    admin(sysroot, "os-init", "test")
+    tree = make_os_tree(tmp_path / "tree", "1", "6.1.0")
+    path = tree / "usr/lib/modules/6.1.0" / place
+    for name in place, "initramfs.img":
+        (tree / "usr/lib/modules/6.1.0" / name).unlink(missing_ok=True)
+    if what == "link":
+        path.parent.mkdir(exist_ok=True)
+        (path.parent / "real").write_text("x")
+        path.symlink_to("real")
+    elif place.startswith("dtb"):
+        pytest.skip("there are directories in it")
+    else:
+        path.mkdir()
+    larix(sysroot / "ostree/repo", "commit", "-b", "os", f"--tree=dir={tree}")
+    said = fails("admin", "deploy", f"--sysroot={sysroot}", "--os=test", "os")
+    assert f"/usr/lib/modules/6.1.0/{place} is a symlink or a directory" in said
+
+
+@as_root
+def test_a_link_to_the_directory_of_a_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no second kernel."""
+    monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
+    (sysroot := tmp_path / "sysroot").mkdir()
+    admin(sysroot, "init-fs", sysroot)
+    admin(sysroot, "os-init", "test")
+    tree = make_os_tree(tmp_path / "tree", "1", "6.1.0")
+    (tree / "usr/lib/modules/newest").symlink_to("6.1.0")
+    larix(sysroot / "ostree/repo", "commit", "-b", "os", f"--tree=dir={tree}")
+    admin(sysroot, "deploy", "--os=test", "os")
+    assert len(refs_of(sysroot)) == 1
 
 
 @as_root

@@ -51,6 +51,9 @@ class Contents:
         """Or a symlink, which only the file itself would tell."""
         return self.find(path) is not None
 
+    def is_directory(self, path: str) -> bool:
+        return self._directory(path) is not None
+
     def find(self, path: str) -> Checksum | None:
         directory, _, name = path.rpartition("/")
         tree = self._directory(directory)

@@ -1,15 +1,15 @@
 """The kernel of a tree, and where it goes in /boot.
 
     usr/lib/modules/VERSION/vmlinuz          -> boot/ostree/STATEROOT-BOOTCSUM/vmlinuz-VERSION
-    usr/lib/modules/VERSION/initramfs.img    -> …/initramfs-VERSION.img
+    usr/lib/modules/VERSION/initramfs.img    -> …/initramfs-VERSION.img; else initramfs
     usr/lib/modules/VERSION/devicetree       -> …/devicetree-VERSION
     usr/lib/modules/VERSION/dtb/             -> …/dtb/, where there is no devicetree
     usr/lib/modules/VERSION/.vmlinuz.hmac    -> …/.vmlinuz-VERSION.hmac
 
-BOOTCSUM is the SHA-256 of the contents, one after the other, without the last. Older trees have it in their names,
-which go before the others:
+BOOTCSUM is the SHA-256 of the contents, one after the other, without the last. Older trees have it in their names;
+these go before the others where those have no initramfs, and these do:
 
-    usr/lib/ostree-boot/vmlinuz-VERSION-BOOTCSUM, or boot/…    -> …/vmlinuz-VERSION
+    usr/lib/ostree-boot/vmlinuz-VERSION-BOOTCSUM               -> …/vmlinuz-VERSION; in boot/ where that is not there
     usr/lib/ostree-boot/initramfs-VERSION.img-BOOTCSUM         -> …/initramfs-VERSION.img
     usr/lib/ostree-boot/devicetree-VERSION-BOOTCSUM            -> …/devicetree-VERSION
 """
@@ -31,6 +31,7 @@ OLDER_NAME = re.compile(r"(vmlinuz|initramfs|devicetree)(-.*)?-([0-9a-f]{64})")
 KEYS = {"vmlinuz": "linux", "initramfs": "initrd", "devicetree": "devicetree"}
 # The order in which the C tool writes them.
 ORDER = ("devicetree", "linux", "initrd", "fdtdir")
+INITRAMFS = "initramfs.img", "initramfs"
 HMAC = ".vmlinuz.hmac"
 OVERLAYS = "ostree/initramfs-overlays"
 # What else a deployment may need of /boot: directories, entries, the variables of a boot loader. In bytes.
@@ -62,31 +63,51 @@ def load_kernel(tree: Tree, name: str, *, with_dtb: bool = True) -> Kernel:
 
 def find_kernel(tree: Names, name: str, *, with_dtb: bool = True) -> Kernel:
     """As `load_kernel`, of a tree whose content is not here."""
-    for directory in OLDER_PLACES:
-        if found := _find_older(directory, tree, name):
-            return _checked(found, name)
-    versions = [version for version in tree.list(MODULES) if tree.is_file(f"{MODULES}/{version}/vmlinuz")]
-    if len(versions) != 1:
-        count = f"{len(versions)} kernels ({', '.join(versions)})" if versions else "no kernel"
-        raise Invalid(f"{name} has {count}; to be deployed a tree must have one, as {MODULES}/VERSION/vmlinuz")
+    found = _find_in_modules(tree, name, with_dtb=with_dtb)
+    if found is None or "initrd" not in found.entry:
+        place = next((place for place in OLDER_PLACES if tree.is_directory(place)), "")
+        older = _find_older(place, tree, name)
+        # As a tree is whose initramfs was made by tools that know the older names alone.
+        if found is None or (older is not None and "initrd" in older.entry):
+            found = older
+    if found is None:
+        raise Invalid(f"{name} has no kernel; to be deployed a tree must have one, as {MODULES}/VERSION/vmlinuz")
+    for file in found.entry.values():
+        check_word(file, f"{name}: the name of its kernel")
+    return found
+
+
+def _find_in_modules(tree: Names, name: str, *, with_dtb: bool) -> Kernel | None:
+    versions = [version for version in tree.list(MODULES) if _has(f"{MODULES}/{version}", "vmlinuz", tree, name)]
+    if len(versions) > 1:
+        several = ", ".join(versions)
+        raise Invalid(f"{name} has {len(versions)} kernels ({several}); to be deployed a tree must have one")
+    if not versions:
+        return None
     version = versions[0]
     directory = f"{MODULES}/{version}"
-    parts = {"linux": ("vmlinuz", f"vmlinuz-{version}"), "initrd": ("initramfs.img", f"initramfs-{version}.img")}
+    initramfs = next((source for source in INITRAMFS if _has(directory, source, tree, name)), INITRAMFS[0])
+    parts = {"linux": ("vmlinuz", f"vmlinuz-{version}"), "initrd": (initramfs, f"initramfs-{version}.img")}
     parts["devicetree"] = "devicetree", f"devicetree-{version}"
-    entry = {key: target for key, (source, target) in parts.items() if tree.is_file(f"{directory}/{source}")}
+    entry = {key: target for key, (source, target) in parts.items() if _has(directory, source, tree, name)}
     paths = {parts[key][1]: f"{directory}/{parts[key][0]}" for key in entry}
-    if "devicetree" not in entry and with_dtb and (blobs := list(_walk("dtb", directory, tree))):
+    if "devicetree" not in entry and with_dtb and (blobs := list(_walk("dtb", directory, tree, name))):
         entry["fdtdir"] = "dtb"
         paths |= {path: f"{directory}/{path}" for path in blobs}
     if tree.is_file(f"{directory}/{HMAC}"):
         paths[f".vmlinuz-{version}.hmac"] = f"{directory}/{HMAC}"
-    return _checked(Kernel("", {key: entry[key] for key in ORDER if key in entry}, paths), name)
+    return Kernel("", {key: entry[key] for key in ORDER if key in entry}, paths)
 
 
-def _checked(kernel: Kernel, tree: str) -> Kernel:
-    for name in kernel.entry.values():
-        check_word(name, f"{tree}: the name of its kernel")
-    return kernel
+def _has(directory: str, file: str, tree: Names, name: str) -> bool:
+    """Raises Invalid where it is a symlink, or a directory: what is wanted of it could not be copied to /boot."""
+    if not tree.is_directory(directory):
+        return False
+    if tree.is_file(f"{directory}/{file}"):
+        return True
+    if file in tree.list(directory):
+        raise Invalid(f"{name}: /{directory}/{file} is a symlink or a directory; to be deployed it must be a file")
+    return False
 
 
 def _find_older(directory: str, tree: Names, name: str) -> Kernel | None:
@@ -111,14 +132,14 @@ def _find_older(directory: str, tree: Names, name: str) -> Kernel | None:
     return Kernel(bootcsum, {key: entry[key] for key in ORDER if key in entry}, paths)
 
 
-def _walk(name: str, directory: str, tree: Names) -> Iterator[str]:
-    """The files below, the names of each directory in order: their paths from `directory`."""
-    for below in tree.list(f"{directory}/{name}"):
-        path = f"{name}/{below}"
-        if tree.is_file(f"{directory}/{path}"):
+def _walk(top: str, directory: str, tree: Names, name: str) -> Iterator[str]:
+    """The files below, the names of each directory in order: their paths from `directory`. Raises Invalid."""
+    for below in tree.list(f"{directory}/{top}"):
+        path = f"{top}/{below}"
+        if tree.is_directory(f"{directory}/{path}"):
+            yield from _walk(path, directory, tree, name)
+        elif _has(f"{directory}/{top}", below, tree, name):
             yield path
-        else:
-            yield from _walk(path, directory, tree)
 
 
 def kernel_directory(stateroot: str, bootcsum: str) -> str:

@@ -20,6 +20,8 @@ class Names(Protocol):
 
     def is_file(self, path: str) -> bool: ...
 
+    def is_directory(self, path: str) -> bool: ...
+
 
 class Tree(Names, Protocol):
     """`pieces` and `size` are for what `is_file` says is a regular file."""
@@ -40,10 +42,17 @@ class DiskTree:
         return files.names(path, self._root_fd)
 
     def is_file(self, path: str) -> bool:
+        return stat.S_ISREG(self._mode(path))
+
+    def is_directory(self, path: str) -> bool:
+        return stat.S_ISDIR(self._mode(path))
+
+    def _mode(self, path: str) -> int:
+        """0 where nothing is there."""
         try:
-            return stat.S_ISREG(os.stat(path, dir_fd=self._root_fd, follow_symlinks=False).st_mode)
+            return os.stat(path, dir_fd=self._root_fd, follow_symlinks=False).st_mode
         except (FileNotFoundError, NotADirectoryError):
-            return False
+            return 0
 
     def size(self, path: str) -> int:
         return os.stat(path, dir_fd=self._root_fd, follow_symlinks=False).st_size
@@ -72,6 +81,10 @@ class CommitTree:
             return False
         header, _ = self._repo.look_at_file(found.checksum)
         return not header.is_symlink
+
+    def is_directory(self, path: str) -> bool:
+        found = self._find(path)
+        return found is not None and found.dirmeta is not None
 
     def size(self, path: str) -> int:
         return self._repo.look_at_file(self._file(path))[1]
