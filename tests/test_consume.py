@@ -2,7 +2,10 @@
 
 import ctypes
 import os
+import shutil
 import subprocess
+import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,12 +14,13 @@ import pytest
 import larix
 from larix.errors import Busy
 from larix.linux import files
-from larix.ops.consume import Given
+from larix.ops.consume import Given, holds
 from larix.repo.sources import Inode
 from tests.judge import Done, everything, fails, ostree, run_larix
 from tests.judge import larix as on_repo
 from tests.namespaces import in_namespace
 from tests.sysroots import as_root
+from tests.test_nasty import run_as
 
 MODES = pytest.mark.parametrize("mode", ["bare", "bare-user", "archive"])
 
@@ -44,9 +48,12 @@ def consume(repo: Path, *trees: str | Path) -> Done:
 def during(monkeypatch: pytest.MonkeyPatch, interfere: Callable[[], object]) -> None:
     """When all is committed, and nothing is removed yet."""
 
-    def remove(self: Given) -> None:
+    def remove(self: Given, committed_at: int) -> None:
+        # As coarse as the clock of file systems.
+        while time.time_ns() < committed_at + 20_000_000:
+            pass
         interfere()
-        real(self)
+        real(self, committed_at)
 
     real = Given.remove
     monkeypatch.setattr(Given, "remove", remove)
@@ -88,6 +95,85 @@ def test_what_came_or_was_changed_meanwhile_stays(
     assert left == {"a", "a/f", "a/late", "c", "c/h", "new", "new/deep"}
     assert (tree / "a/f").read_text() == "rewritten"
     assert (tmp_path / "moved/h").exists()
+
+
+@MODES
+@pytest.mark.parametrize("change", ["mode", "attribute", "time of an object"])
+def test_what_was_changed_otherwise_stays(
+    mode: str, change: str, tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is an object by now, that is damaged, and told."""
+    repo = make(tmp_path / "repo", mode)
+    file = tree / "a/f"
+    file.chmod(0o644)
+
+    def interfere() -> None:
+        if change == "mode":
+            file.chmod(0o600)
+        elif change == "attribute":
+            os.setxattr(file, "user.key", b"value")
+        else:
+            file.write_text("A/F")
+            os.utime(file, (0, 0))
+
+    during(monkeypatch, interfere)
+    done = consume(repo, tree)
+    assert done.status == 1
+    assert f"{file}" in done.err
+    assert ("so was its object" in done.err) == (mode == "bare")
+    assert file.exists()
+
+
+def test_a_mode_that_is_changed_before_it_is_an_object(tmp_path: Path, tree: Path) -> None:
+    repo = make(tmp_path / "repo")
+    with larix.Repo(str(repo)) as opened, larix.Transaction(opened) as transaction:
+        with Given(str(tree), opened, transaction.adopt_file) as given:
+            larix.lay_directory(transaction, larix.Directory(), str(tree), given=given)
+        (tree / "a/f").chmod(0o600)
+        with pytest.raises(Busy, match="changed after it was read"):
+            transaction.commit()
+
+
+def test_a_deep_tree(tmp_path: Path) -> None:
+    repo = make(tmp_path / "repo")
+    (tmp_path / "tree" / "/".join("d" * 495)).mkdir(parents=True)
+    done = consume(repo, tmp_path / "tree")
+    assert (done.status, done.err) == (0, "")
+    assert not (tmp_path / "tree").exists()
+
+
+def test_large_equal_files_of_which_one_is_copied(tmp_path: Path) -> None:
+    """What is staged may be either."""
+    repo = make(tmp_path / "repo", "bare-user-only")
+    ostree(repo, "config", "set", "core.min-free-space-percent", "0")
+    for name in "one", "two":
+        (tmp_path / "tree" / name).mkdir(parents=True)
+        (tmp_path / "tree" / name / "file").touch(0o644)
+        os.truncate(tmp_path / "tree" / name / "file", 65 << 20)
+    os.setxattr(tmp_path / "tree/one/file", "user.key", b"value")
+    done = consume(repo, tmp_path / "tree")
+    assert (done.status, done.err) == (0, "")
+    ostree(repo, "fsck")
+
+
+@as_root
+def test_below_a_directory_that_may_not_be_read() -> None:
+    scratch = Path(tempfile.mkdtemp(dir="/var/tmp"))
+    try:
+        for name in "tree", "repo":
+            (scratch / "closed" / name).mkdir(parents=True)
+        (scratch / "closed").chmod(0o711)
+
+        def work() -> None:
+            below = (files.open_directory(str(scratch / "closed" / name)) for name in ("tree", "repo"))
+            tree, repo = below
+            assert not holds(tree, repo)
+            assert not holds(repo, tree)
+            assert holds(tree, tree)
+
+        run_as("nobody", scratch, work)
+    finally:
+        shutil.rmtree(scratch)
 
 
 def test_trees_that_lie_in_each_other(tmp_path: Path, tree: Path) -> None:

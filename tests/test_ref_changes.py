@@ -194,11 +194,16 @@ def test_an_alias_means_something(repo: Path) -> None:
         [lambda t: t.set_ref(None, "z", None)],
         [lambda t: t.set_alias("new", "missing")],
         [lambda t: t.set_alias("new", "main"), lambda t: t.set_ref(None, "main", None)],
+        [lambda t: t.set_alias("z", "z")],
+        [lambda t: t.set_alias("z", "alias")],
+        [lambda t: t.set_alias("new", "newer"), lambda t: t.set_alias("newer", "new")],
     ]:
         with pytest.raises(larix.Invalid, match="alias"):
             change(*doomed)
         assert contents(repo) == before
     change(lambda t: t.set_alias("new", "made"), lambda t: t.set_ref(None, "made", larix.Checksum(A)))
+    change(lambda t: t.set_alias("newest", "newer"), lambda t: t.set_alias("newer", "new"))
+    change(lambda t: t.set_ref(None, "newest", None), lambda t: t.set_ref(None, "newer", None))
     change(lambda t: t.set_alias("alias", "main"), lambda t: t.set_ref(None, "z", None))
     with larix.Repo(str(repo)) as opened:
         assert opened.aliases() == {"alias": "main", "new": "made"}

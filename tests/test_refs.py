@@ -1,12 +1,13 @@
 """Aliases, collections, bindings and the summary of them: what the C tool prints and leaves, from the same commands."""
 
 import os
+import shlex
 from pathlib import Path
 
 import pytest
 
 from larix.formats.summary import decode_summary
-from tests.judge import everything, fails, larix, ostree, picture, run_c, run_larix
+from tests.judge import fails, larix, ostree, picture, run_c, run_larix
 
 # Of two repos that are treated alike, one by each tool.
 STEPS = [
@@ -111,7 +112,12 @@ def test_an_alias_of_nothing(pair: list[Path]) -> None:
     for step in ["fsck -q", "prune --refs-only", "summary -u", "refs -r", "rev-parse alias"]:
         assert run_c(f"--repo={pair[1]}", *step.split(), check=False).returncode == 1, step
         done = run_larix(f"--repo={pair[0]}", *step.split())
-        assert "Ref alias is an alias of gone, which is not there" in done.err, step
+        said = (
+            "Refspec 'alias' not found"
+            if step == "rev-parse alias"
+            else "Ref alias is an alias of gone, which is not there"
+        )
+        assert said in done.err, step
         assert done.status == (0 if step in ("summary -u", "refs -r") else 1), step
     assert "refs --delete alias" in fails(f"--repo={pair[0]}", "fsck")
     assert [*decode_summary((pair[0] / "summary").read_bytes()).refs] == ["main"]
@@ -176,11 +182,34 @@ def test_what_cannot_be_a_ref(pair: list[Path]) -> None:
         assert done.status == 0, done
         notes = [line for line in done.err.splitlines() if line.startswith("Note: ")]
         assert len(notes) == len(set(notes)) == 4, words
-    assert any("larix refs --delete 'm (copy)'" in note for note in notes)
+    assert any("`larix refs --delete 'refs/heads/m (copy)'` removes it" in note for note in notes)
     assert larix(repo, "refs") == "main"
-    for name in "m (copy)", "sub":
-        larix(repo, "refs", "--delete", name)
-    assert [path.name for path in everything(repo / "refs/heads")] == ["main"]
+    # By their paths, which mean nothing else: these would be refs.
+    for name in "stray", "origin:main":
+        larix(repo, "refs", f"--create={name}", "main")
+    (repo / "refs/heads/origin:main").write_text("x")
+    for note in run_larix(f"--repo={repo}", "fsck").err.splitlines():
+        words = shlex.split(note.split("`")[1])
+        assert words[:3] == ["larix", "refs", "--delete"]
+        larix(repo, *words[1:])
+    assert larix(repo, "refs").split() == ["main", "stray", "origin:main"]
+    assert run_larix(f"--repo={repo}", "fsck").err == ""
+
+
+def test_damaged_refs_of_all_kinds_can_be_mended(pair: list[Path]) -> None:
+    repo = pair[0]
+    larix(repo, "refs", "--create=o:x", "main")
+    larix(repo, "refs", "-c", "--create=org.x:m", "main")
+    for path in "heads/z", "remotes/o/x", "mirrors/org.x/m":
+        (repo / "refs" / path).write_bytes(b"")
+    assert "pull gives it one, `larix refs -c --delete`" in run_larix(f"--repo={repo}", "refs", "-c").err
+    # One that is damaged is in no other's way.
+    larix(repo, "refs", "-A", "main", "--create=alias")
+    larix(repo, "refs", "-c", "--delete", "org.x")
+    larix(repo, "refs", "--delete", "o:")
+    assert larix(repo, "refs", "--unreferenced") == ""
+    larix(repo, "reset", "z", "main")
+    larix(repo, "fsck", "-q")
 
 
 @pytest.mark.parametrize("end", ["", "\r\n", " \n", "\t\n\n", "\f\r\n"])

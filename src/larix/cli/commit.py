@@ -14,6 +14,7 @@ from pathlib import Path
 from larix.cli.dates import parse_date
 from larix.cli.editor import edit_message
 from larix.cli.options import Parser, add_lock_timeout, add_missing, add_repo, boolean, open_repo, read_text
+from larix.cli.output import tell_passed_over
 from larix.cli.progress import add_progress, progress_of
 from larix.cli.values import key_value, key_variant, owner
 from larix.errors import Invalid, NotFound
@@ -133,16 +134,19 @@ def run(args: argparse.Namespace) -> None:
                 checksum = commit_tree(transaction, root, timestamp, args.branch, options, expected=expected)
             counts = transaction.counts() if args.table_output else None
             transaction.commit()
-        if repo.config.find_bool("core", "commit-update-summary", False):
-            write_summary(repo)
+            committed_at = time.time_ns()
         if counts is None:
             print(checksum, flush=True)
         else:
             print_table(checksum, counts, known)
-        # Whatever becomes of that, the commit is there, and is told.
-        for one in given.values():
-            with files.doing(f"The commit is made, but {one.path} cannot be removed"):
-                one.remove()
+        # The commit is there, and is told, whatever becomes of what follows.
+        try:
+            for one in given.values():
+                with files.doing(f"The commit is made, but {one.path} cannot be removed"):
+                    one.remove(committed_at)
+        finally:
+            if repo.config.find_bool("core", "commit-update-summary", False):
+                write_summary(repo, pass_over=tell_passed_over(repo))
 
 
 def open_given(opened: ExitStack, transaction: Transaction, trees: list[tuple[str, str]]) -> dict[str, Given]:

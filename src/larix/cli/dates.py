@@ -46,7 +46,7 @@ def parse_date(text: str, now: datetime | None = None) -> int:
         else:
             date = datetime.fromisoformat(re.sub(r"\s+(?=[-+]\d|Z$|UTC$)", "", text.strip()).replace("UTC", "Z"))
         seconds = int(date.timestamp())
-    except (ValueError, OverflowError):
+    except (ValueError, KeyError, OverflowError):
         raise Invalid(
             f"Could not parse '{text}' as a date; write 2026-01-31 12:00:00 +0100, @SECONDS or '3 weeks ago'"
         ) from None
@@ -54,7 +54,7 @@ def parse_date(text: str, now: datetime | None = None) -> int:
 
 
 def _printed(found: re.Match[str]) -> datetime:
-    """Raises ValueError."""
+    """Raises ValueError, KeyError."""
     hour = int(found["hour"])
     if found["half"]:
         if not 1 <= hour <= 12:
@@ -62,11 +62,13 @@ def _printed(found: re.Match[str]) -> datetime:
         hour = hour % 12 + (12 if found["half"] == "p" else 0)
     text, zone = f"{found['day']} {found['month']} {found['year']} {hour}:{found['rest']}", found["zone"].upper()
     clock = "%H:%M:%S" if ":" in found["rest"] else "%H:%M"
-    if zone[0] not in "+-" and zone not in ZONES:
-        # One is known where it is that of our own time, in winter or in summer.
+    if zone in time.tzname and zone not in ("UT", "UTC", "GMT"):
+        # That of our own time, in winter or in summer, though another may be called so too.
         date = datetime.strptime(text, f"%d %b %Y {clock}")
         return datetime.fromtimestamp(time.mktime((*date.timetuple()[:8], time.tzname.index(zone)))).astimezone()
-    return datetime.strptime(f"{text} {ZONES.get(zone, zone)}", f"%d %b %Y {clock} %z")
+    if zone[0] not in "+-":
+        zone = ZONES[zone]
+    return datetime.strptime(f"{text} {zone}", f"%d %b %Y {clock} %z")
 
 
 def _written_out(words: str) -> datetime | None:

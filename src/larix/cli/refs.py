@@ -5,7 +5,7 @@ import argparse
 from larix.cli.json import commit_json, print_json
 from larix.cli.options import Parser, add_json, add_lock_timeout, add_repo, open_repo
 from larix.cli.output import date, tell_passed_over
-from larix.errors import Invalid, printable
+from larix.errors import Corrupt, Invalid, printable
 from larix.formats import names
 from larix.formats.checksum import Checksum
 from larix.ops.fsck import find_unreferenced
@@ -86,7 +86,7 @@ def create(repo: Repo, args: argparse.Namespace, rev: str) -> None:
                 transaction.set_ref(remote, ref, repo.resolve(rev), expected=... if args.force else None)
             elif remote is not None:
                 raise Invalid(f"Cannot create alias to remote ref: {new}; an alias is a branch of this repo")
-            elif (None, rev) not in repo.refs():
+            elif (None, rev) not in repo.ref_names():
                 raise Invalid(f"Cannot create alias to non-existent ref: {rev}; it must be a branch of this repo")
             else:
                 transaction.set_alias(ref, rev)
@@ -95,9 +95,11 @@ def create(repo: Repo, args: argparse.Namespace, rev: str) -> None:
 
 def delete(repo: Repo, prefixes: list[str]) -> None:
     aliases = repo.aliases()
+    # What is no ref is named by its path, and that then means no ref.
+    strays = [path for path in repo.stray_refs() if path in prefixes]
+    prefixes = [prefix for prefix in prefixes if prefix not in strays]
     # Also damaged ones: to delete them is what is left to do.
     doomed = [key for key in repo.ref_names() if any(is_below(names.refspec(*key), prefix) for prefix in prefixes)]
-    strays = [path for path in repo.stray_refs() if any(is_below(_name(path), prefix) for prefix in prefixes)]
     with Transaction(repo) as transaction:
         # No moment shows an alias of nothing.
         for remote, ref in sorted(doomed, key=lambda key: key[1] not in aliases):
@@ -107,18 +109,12 @@ def delete(repo: Repo, prefixes: list[str]) -> None:
         transaction.commit()
 
 
-def _name(stray: str) -> str:
-    """As that of a ref would be."""
-    _, kind, name = stray.split("/", 2)
-    return name if kind == "heads" else name.replace("/", ":", 1)
-
-
 def delete_collections(repo: Repo, collections: list[str]) -> None:
     for collection in collections:
         names.check_collection(collection)
     with Transaction(repo) as transaction:
-        own = [(repo.collection_id or "", ref) for remote, ref in repo.refs() if remote is None]
-        for collection, ref in [*own, *repo.mirrors()]:
+        own = [(repo.collection_id or "", ref) for remote, ref in repo.ref_names() if remote is None]
+        for collection, ref in [*own, *repo.mirror_names()]:
             if collection in collections:
                 transaction.set_collection_ref(collection, ref, None)
         transaction.commit()
@@ -140,7 +136,13 @@ def show(repo: Repo, prefixes: list[str], *, whole: bool, revision: bool) -> Non
 
 def show_unreferenced(repo: Repo, *, as_json: bool) -> None:
     """The newest first."""
-    found = [(checksum, repo.load_commit(checksum)) for checksum in find_unreferenced(repo)]
+    tell = tell_passed_over(repo)
+    found = []
+    for checksum in find_unreferenced(repo, tell):
+        try:
+            found.append((checksum, repo.load_commit(checksum)))
+        except Corrupt as error:
+            tell(error)
     found.sort(key=lambda one: one[1].timestamp, reverse=True)
     if as_json:
         print_json([commit_json(*one) for one in found])

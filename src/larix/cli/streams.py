@@ -4,6 +4,7 @@ disk, another encoding. The work goes on to its end in each case."""
 import errno
 import io
 import os
+import select
 import sys
 from typing import Any
 
@@ -32,9 +33,12 @@ class _Output(io.RawIOBase):
         return True
 
     def write(self, data: Any, /) -> int:
-        if self.lost is None:
+        while self.lost is None:
             try:
                 return os.write(self._fd, data)
+            except BlockingIOError:
+                # Somebody else who has it made it so.
+                select.select([], [self._fd], [])
             except OSError as error:
                 self.lost = error
         return len(data)

@@ -11,7 +11,7 @@ from larix.errors import Corrupt, Invalid
 FRAGMENT = r"\w[-.\w]*"
 RULE = "; a ref is one or more names joined by /, each of letters, digits and . _ -, beginning with a letter or digit"
 REF = re.compile(rf"{FRAGMENT}(/{FRAGMENT})*")
-# Characters: after refs/heads/, a path that the kernel takes.
+# Characters: after refs/heads/, no path of more bytes does the kernel take.
 MAX_REF = 4084
 REMOTE = re.compile(FRAGMENT)
 # As names of interfaces of D-Bus.

@@ -61,6 +61,9 @@ def lock_directory(name: str, dir_fd: int) -> int:
     except BlockingIOError:
         os.close(fd)
         raise Busy(f"{name} is locked by another process, which is making it") from None
+    except BaseException:
+        os.close(fd)
+        raise
     return fd
 
 

@@ -24,20 +24,28 @@ MAX_TOLD = 3
 
 
 class Seen(NamedTuple):
-    """A file as it was read. `mtime` is in nanoseconds."""
+    """A file as it was read. Times are in nanoseconds; `change` is that of the inode, which links to it move too."""
 
     inode: int
     size: int
+    mode: int
+    owner: int
+    group: int
     mtime: int
+    change: int
+    # Whether it may have become an object, with other links and 0 for its time.
+    adopted: bool = False
 
     @classmethod
     def of(cls, about: os.stat_result) -> Self:
-        return cls(about.st_ino, about.st_size, about.st_mtime_ns)
+        owner = about.st_uid, about.st_gid
+        return cls(about.st_ino, about.st_size, about.st_mode, *owner, about.st_mtime_ns, about.st_ctime_ns)
 
     def is_still(self, about: os.stat_result) -> bool:
-        """The time of one that has become an object is 0."""
         now = Seen.of(about)
-        return now[:2] == self[:2] and now.mtime in (self.mtime, 0)
+        if self.adopted:
+            return now[:5] == self[:5] and now.mtime in (self.mtime, 0)
+        return now[:7] == self[:7]
 
 
 class Given:
@@ -51,7 +59,7 @@ class Given:
             self.fd = files.open_directory(path)
         try:
             with files.doing(f"Reading {path}"):
-                if _holds(self.fd, repo.fd) or _holds(repo.fd, self.fd):
+                if holds(self.fd, repo.fd) or holds(repo.fd, self.fd):
                     raise Invalid(f"{path} and the repo {repo.path} lie in one another; it cannot be given away")
         except BaseException:
             os.close(self.fd)
@@ -59,6 +67,9 @@ class Given:
         # None: left out by a list, and removed as it is.
         self._files: dict[str, dict[str, Seen | None]] = {}
         self._directories: dict[str, tuple[int, int]] = {}
+        self._committed_at = 0
+        # Inodes of which names were removed: others may be links to them.
+        self._unlinked: set[int] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -73,8 +84,12 @@ class Given:
     def note_files(self, below: str, found: dict[str, Seen | None]) -> None:
         self._files[below].update(found)
 
-    def remove(self) -> None:
-        """Raises Busy where something came meanwhile, or could not be removed."""
+    def remove(self, committed_at: int) -> None:
+        """When that is committed, at that time in nanoseconds.
+
+        Raises Busy where something came meanwhile, or could not be removed.
+        """
+        self._committed_at = committed_at
         left: list[str] = []
         self._remove_inside(self.fd, "", left)
         self._remove_top()
@@ -86,35 +101,45 @@ class Given:
             )
 
     def _remove_inside(self, fd: int, below: str, left: list[str]) -> None:
+        """What is left, with the reason where it has another, is noted."""
         why: dict[str, str] = {}
         for name, seen in self._files[below].items():
             try:
                 if seen is None:
                     files.remove_tree(name, fd)
-                elif seen.is_still(os.stat(name, dir_fd=fd, follow_symlinks=False)):
+                elif self._is_committed(seen, about := os.stat(name, dir_fd=fd, follow_symlinks=False)):
                     files.remove(name, fd)
+                    self._unlinked.add(about.st_ino)
+                elif seen.adopted and about.st_ino == seen.inode:
+                    why[name] = " (written to after it was committed, and so was its object: use fsck)"
             except FileNotFoundError:
                 continue
             except OSError as error:
                 why[name] = f" ({error.strerror})"
         for name in sorted(os.listdir(fd)):
             path = f"{below}/{name}" if below else name
-            if path not in self._directories or not self._remove_directory(fd, name, path, left):
-                left.append(f"{self.path}/{path}{why.get(name, '')}")
+            before = len(left)
+            try:
+                if path in self._directories:
+                    with files.closing(files.open_directory(name, fd, follow=False)) as sub_fd:
+                        if _inode(os.fstat(sub_fd)) == self._directories[path]:
+                            self._remove_inside(sub_fd, path, left)
+                    if len(left) > before or files.remove_if_empty(name, fd):
+                        continue
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                why[name] = f" ({error.strerror})"
+            left.append(f"{self.path}/{path}{why.get(name, '')}")
 
-    def _remove_directory(self, dir_fd: int, name: str, path: str, left: list[str]) -> bool:
-        """Whether it is gone, or what is left in it is noted."""
-        try:
-            with files.closing(files.open_directory(name, dir_fd, follow=False)) as fd:
-                if _inode(os.fstat(fd)) != self._directories[path]:
-                    return False
-                before = len(left)
-                self._remove_inside(fd, path, left)
-            return files.remove_if_empty(name, dir_fd) or len(left) > before
-        except FileNotFoundError:
-            return True
-        except OSError:
+    def _is_committed(self, seen: Seen, about: os.stat_result) -> bool:
+        """As it was read, and nobody has changed it since it became an object."""
+        if about.st_ino in self._unlinked:
+            # By us, which changes what is left of it.
+            seen = seen._replace(change=about.st_ctime_ns)
+        elif seen.adopted and about.st_ctime_ns > self._committed_at:
             return False
+        return seen.is_still(about)
 
     def _remove_top(self) -> None:
         """By its name, where that names it alone: not through a link, and not as that in which somebody stands."""
@@ -133,7 +158,7 @@ def _inode(about: os.stat_result) -> tuple[int, int]:
     return about.st_dev, about.st_ino
 
 
-def _holds(outer_fd: int, inner_fd: int) -> bool:
+def holds(outer_fd: int, inner_fd: int) -> bool:
     """Whether the second open directory is the first, or lies below it."""
     outer = _inode(os.fstat(outer_fd))
     return any(found == outer for found in _way_up(inner_fd))
@@ -146,7 +171,8 @@ def _way_up(fd: int) -> Iterator[tuple[int, int]]:
         while (found := _inode(os.fstat(fd))) != before:
             yield found
             before = found
-            above = files.open_directory("..", fd)
+            # One may go through directories that one may not read.
+            above = os.open("..", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
             os.close(fd)
             fd = above
     finally:

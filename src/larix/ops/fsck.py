@@ -18,6 +18,7 @@ from larix.progress import NO_PROGRESS, Progress
 from larix.repo.config import set_option
 from larix.repo.exclusive import Exclusive
 from larix.repo.object_errors import differing
+from larix.repo.refs import PassOver
 from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
 
@@ -72,16 +73,17 @@ def list_commits(repo: Repo) -> tuple[list[Checksum], list[Checksum]]:
     return sorted(whole), sorted(partial)
 
 
-def find_unreferenced(repo: Repo) -> list[Checksum]:
-    """Commits of the repo itself that no ref leads to, by any number of parents. Raises Corrupt."""
+def find_unreferenced(repo: Repo, pass_over: PassOver = None) -> list[Checksum]:
+    """Commits of the repo itself that no ref leads to, by any number of parents; `pass_over` is as for `Repo.refs`."""
     known: set[Checksum] = set()
-    waiting = [commit for _, commit in repo.named_commits()]
+    waiting = [commit for _, commit in repo.named_commits(pass_over)]
     while waiting:
         commit = waiting.pop()
         if commit not in known and repo.has(ObjectName(commit, ObjectType.COMMIT)):
             known.add(commit)
-            if (parent := repo.load_commit(commit).parent) is not None:
-                waiting.append(parent)
+            # What cannot be read leads nowhere.
+            with suppress(Corrupt, NotFound):
+                waiting += filter(None, [repo.load_commit(commit).parent])
     return sorted({name.checksum for name in repo.objects(ObjectType.COMMIT)} - known)
 
 

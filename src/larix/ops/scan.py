@@ -88,7 +88,7 @@ class _Batch:
     """Names in one directory, which is given by its path below the top and what it was, of files of `size` bytes."""
 
     below: str
-    inode: tuple[int, int]
+    inode: tuple[int, int, int]
     names: list[str]
     size: int
 
@@ -147,7 +147,7 @@ class _Reader:
         size = 0
         dirs = []
         self._directories[below] = into
-        inode = os.fstat(fd).st_dev, os.fstat(fd).st_ino
+        inode = _inode(os.fstat(fd))
         if self._given is not None:
             self._given.note_directory(below, fd)
         seen: dict[str, Seen | None] = {}
@@ -209,22 +209,30 @@ class _Reader:
         with files.doing(f"Reading {path}"):
             fd = files.open_below(self._fd, batch.below)
         with files.closing(fd):
-            if (os.fstat(fd).st_dev, os.fstat(fd).st_ino) != batch.inode:
+            now = _inode(os.fstat(fd))
+            # A file system may give a directory another number at each opening.
+            if now[:2] != batch.inode[:2] and now[2] != batch.inode[2]:
                 raise _changed(path)
-            found, seen = {}, {}
+            found: dict[str, Checksum] = {}
+            seen: dict[str, Seen | None] = {}
             for name in batch.names:
+                before = self._look(name, fd, path)
                 with open_entry(name, fd, f"{path}/{name}") as entry:
                     header = self._modifier.file(inside + name, entry.header)
-                    checksum = None
-                    if self._given is not None:
-                        seen[name] = self._look(name, fd, path)
-                        checksum = self._given.adopt(header, entry, fd)
-                    found[name] = checksum or self._sink.add_file(header, entry.size, entry.content)
-                if self._given is not None and self._look(name, fd, path) != seen[name]:
-                    raise _changed(f"{path}/{name}")
+                    adopted = self._given.adopt(header, entry, fd) if self._given is not None else None
+                    found[name] = adopted or self._sink.add_file(header, entry.size, entry.content)
+                if before is not None:
+                    seen[name] = read = before._replace(adopted=adopted is not None)
+                    with files.doing(f"Reading {path}"):
+                        about = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                    if not read.is_still(about):
+                        raise _changed(f"{path}/{name}")
         return _Added(batch.below, found, seen, self._sink.hand_over(), batch.size)
 
     def _look(self, name: str, fd: int, path: str) -> Seen | None:
+        """Of what is given away, before it is opened: what is read then is this, or is seen not to be."""
+        if self._given is None:
+            return None
         with files.doing(f"Reading {path}"):
             return Seen.of(os.stat(name, dir_fd=fd, follow_symlinks=False))
 
@@ -269,6 +277,11 @@ def _pieces(fd: int, size: int, path: str) -> Iterator[bytes]:
         raise files.explained(f"Reading {path}", error) from error
     if left:
         raise _changed(path)
+
+
+def _inode(about: os.stat_result) -> tuple[int, int, int]:
+    """Device, number, and when it was changed."""
+    return about.st_dev, about.st_ino, about.st_ctime_ns
 
 
 def _changed(path: str) -> Busy:

@@ -9,7 +9,7 @@ from types import EllipsisType
 from larix.errors import Invalid, Moved, NotFound
 from larix.formats.checksum import Checksum
 from larix.linux import files
-from larix.repo.refs import HEADS, find_at, list_aliases, list_below, ref_path
+from larix.repo.refs import HEADS, MAX_ALIASES, find_at, list_aliases, list_below, ref_path, target_of
 from larix.repo.staging import temporary_path
 
 # What the commit of a ref must be before the change; `...`: whatever it is.
@@ -71,9 +71,9 @@ class RefChanges:
                 raise Moved(f"Ref {_name(path)} was {was} and is {now}: something else changed it; try again")
 
     def _check_aliases(self, repo_fd: int) -> None:
-        for path, leads_to in self._aliases.items():
-            target = os.path.normpath(f"{os.path.dirname(path)}/{leads_to}")
-            if target in self._removed or (target not in self._refs and not _is_there(repo_fd, target)):
+        for path in self._aliases:
+            if not self._leads_to_a_ref(repo_fd, path):
+                target = os.path.normpath(f"{os.path.dirname(path)}/{self._aliases[path]}")
                 raise Invalid(f"Cannot create alias to non-existent ref: {_name(target)}")
         if any(path.startswith(f"{HEADS}/") for path in self._removed):
             for alias, ref in list_aliases(repo_fd).items():
@@ -81,6 +81,21 @@ class RefChanges:
                 stays = path not in self._removed and path not in self._refs and path not in self._aliases
                 if stays and f"{HEADS}/{ref}" in self._removed:
                     raise Invalid(f"Ref '{ref}' has an active alias: '{alias}'")
+
+    def _leads_to_a_ref(self, repo_fd: int, path: str) -> bool:
+        """As all will be."""
+        for _ in range(MAX_ALIASES):
+            if path in self._aliases:
+                path = os.path.normpath(f"{os.path.dirname(path)}/{self._aliases[path]}")
+            elif path in self._refs:
+                return True
+            elif path in self._removed or not _is_there(repo_fd, path):
+                return False
+            elif (target := target_of(repo_fd, path)) is None:
+                return True
+            else:
+                path = target
+        return False
 
     def make(self, repo_fd: int, *, durable: bool) -> None:
         """After `check`, while nobody else changes refs. Raises OSError; then all are as they were."""

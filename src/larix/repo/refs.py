@@ -20,6 +20,11 @@ from larix.formats.names import check_collection, check_ref, check_remote, is_re
 from larix.linux import files
 
 HEADS, REMOTES, MIRRORS = "refs/heads", "refs/remotes", "refs/mirrors"
+MEND = {
+    HEADS: "`larix reset` gives it one, `larix refs --delete` removes it",
+    REMOTES: "a pull gives it one, `larix refs --delete` removes it",
+    MIRRORS: "a pull gives it one, `larix refs -c --delete` removes those of its collection",
+}
 MAX_SIZE = 4096
 # Called for a ref that cannot be read, where the others are wanted all the same; None: that is an error.
 PassOver = Callable[[Corrupt], None] | None
@@ -66,8 +71,8 @@ def _read(repo_fd: int, path: str, name: str) -> Checksum:
             path = _aim(repo_fd, path)
             continue
         if not is_checksum(checksum):
-            what_to_do = "`larix reset` gives it one, `larix refs --delete` removes it"
-            raise Corrupt(f"Ref {name}: {path} does not hold a checksum; {what_to_do}")
+            mend = next(text for top, text in MEND.items() if path.startswith(top))
+            raise Corrupt(f"Ref {name}: {path} does not hold a checksum; {mend}")
         return Checksum(checksum)
     raise Corrupt(f"Ref {name}: an alias of an alias, and so on, more than {MAX_ALIASES} times")
 
@@ -139,17 +144,31 @@ def list_names(repo_fd: int) -> list[tuple[str | None, str]]:
 def list_mirrors(repo_fd: int, pass_over: PassOver = None) -> dict[tuple[str, str], Checksum]:
     """(collection, ref) -> commit, sorted by name."""
     found = {}
-    try:
-        paths = sorted(_walk(repo_fd, MIRRORS))
-    except FileNotFoundError:
-        # A repo that was made before there were any.
-        return {}
-    for path in filter(is_ref, paths):
-        collection, _, ref = path.partition("/")
+    for collection, ref in list_mirror_names(repo_fd):
+        path = f"{collection}/{ref}"
         with _passing_over(pass_over):
             if (checksum := find_at(repo_fd, f"{MIRRORS}/{path}", path)) is not None:
                 found[collection, ref] = checksum
     return found
+
+
+def list_mirror_names(repo_fd: int) -> list[tuple[str, str]]:
+    """(collection, ref), sorted, also of those that do not hold a checksum, without strays."""
+    try:
+        paths = sorted(_walk(repo_fd, MIRRORS))
+    except FileNotFoundError:
+        # A repo that was made before there were any.
+        return []
+    parts = (path.partition("/") for path in filter(is_ref, paths))
+    return [(collection, ref) for collection, _, ref in parts if ref]
+
+
+def target_of(repo_fd: int, path: str) -> str | None:
+    """Where an alias leads; None where there is none."""
+    try:
+        return _target(repo_fd, path)
+    except OSError:
+        return None
 
 
 def list_aliases(repo_fd: int) -> dict[str, str]:

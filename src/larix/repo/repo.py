@@ -346,6 +346,10 @@ class Repo:
         """(collection, ref) -> commit, of branches of other repos that are kept here under their collections."""
         return refs.list_mirrors(self.fd, pass_over)
 
+    def mirror_names(self) -> list[tuple[str, str]]:
+        """(collection, ref), also of those that are damaged."""
+        return refs.list_mirror_names(self.fd)
+
     def aliases(self) -> dict[str, str]:
         """Alias -> the branch that it means; or the path it leads to, where that is no branch."""
         with files.doing(f"Listing refs of {self.path}: opendir"):
@@ -365,7 +369,7 @@ class Repo:
         remote, ref = names.parse_refspec(refspec)
         found = refs.find_ref(self.fd, remote, ref)
         if found is None and remote is None:
-            for (_, other), checksum in self.refs().items():
+            for (_, other), checksum in self.refs(lambda error: None).items():
                 if other == ref:
                     return checksum
             above, slash, below = ref.partition("/")

@@ -126,16 +126,21 @@ class Inode:
         self.header = header
         self.checksum: Checksum | None = None
         self._found = found
-        # In nanoseconds, before it was read.
-        self.mtime = 0
+        # Before it was read.
+        self.state = (0, 0, 0, 0)
 
     def write(self, layout: Layout, name: str, dir_fd: int) -> None:
         """Raises CannotLink."""
         # The file that is open, whatever has its name by now.
         if not files.link_open(self._found.fileno(), name, dir_fd):
             raise CannotLink
-        self.mtime = os.fstat(self._found.fileno()).st_mtime_ns
+        self.state = state_of(os.fstat(self._found.fileno()))
         self.checksum = content_checksum(self.header, self._found.content)
+
+
+def state_of(about: os.stat_result) -> tuple[int, int, int, int]:
+    """Modification time in nanoseconds, mode, owner, group: what tells that somebody changed a file."""
+    return about.st_mtime_ns, about.st_mode, about.st_uid, about.st_gid
 
 
 class Shared:

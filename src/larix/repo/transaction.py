@@ -26,7 +26,7 @@ from larix.repo.object_errors import differing
 from larix.repo.pending import Pending
 from larix.repo.ref_changes import Expected
 from larix.repo.repo import Repo
-from larix.repo.sources import CannotLink, Inode, Shared, Source, of_content, of_packed
+from larix.repo.sources import CannotLink, Inode, Shared, Source, of_content, of_packed, state_of
 from larix.repo.space import Space
 from larix.repo.staging import EXPIRY, Staging
 from larix.repo.summary import write_summary
@@ -52,7 +52,7 @@ class Handed(NamedTuple):
 
     files: int
     new: list[Checksum]
-    adopted: list[tuple[Checksum, int]]
+    adopted: list[tuple[Checksum, int, int, int, int]]
 
 
 class Transaction:
@@ -72,8 +72,8 @@ class Transaction:
         self.plain_files = False
         self.added: set[ObjectName] = set()
         # Their modification times are set last, so that files which were not committed after all are as they were.
-        # With what they were when they were read, in nanoseconds.
-        self._adopted: set[tuple[Checksum, int]] = set()
+        # With what they were when they were read: `state_of`.
+        self._adopted: set[tuple[Checksum, int, int, int, int]] = set()
         self._metadata = 0
         # By process: a worker begins at nothing.
         self._files: Counter[int] = Counter()
@@ -298,18 +298,19 @@ class Transaction:
                 self._place()
                 self._pending.set_all(repo)
             if self._pending.changes_refs and repo.config.find_bool("core", "auto-update-summary", False):
-                write_summary(repo)
+                # What cannot be read is told by who looks at refs; these are set.
+                write_summary(repo, pass_over=lambda error: None)
         self.added.clear()
         self._adopted.clear()
         self._pending = Pending()
 
     def _set_times(self) -> None:
         """Of files that were given away. Raises Busy where one was written to."""
-        adopted = {ObjectName(checksum, ObjectType.FILE) for checksum, _ in self._adopted}
+        adopted = {ObjectName(checksum, ObjectType.FILE) for checksum, *_ in self._adopted}
         for name in adopted:
             found = os.stat(self._staging_path(name), dir_fd=self._fd, follow_symlinks=False)
-            # Of several equal files it is one.
-            if (name.checksum, found.st_mtime_ns) not in self._adopted:
+            # Of several equal files it is one, or a copy of one, which nobody else has.
+            if found.st_nlink > 1 and (name.checksum, *state_of(found)) not in self._adopted:
                 raise Busy(f"A file that was given away was changed after it was read as {name}; nothing was committed")
         for name in adopted:
             files.set_mtime(self._staging_path(name), 0, self._fd)
@@ -360,7 +361,7 @@ class Transaction:
             else:
                 self._stage(temporary, name)
                 if isinstance(source, Inode):
-                    self._adopted.add((name.checksum, source.mtime))
+                    self._adopted.add((name.checksum, *source.state))
         return name.checksum
 
     def _check_space(self, source: Source) -> None:

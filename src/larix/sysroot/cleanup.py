@@ -223,6 +223,10 @@ def _remove(sysroot: Sysroot, removals: Sequence[Removal]) -> None:
 def _set_refs(sysroot: Sysroot, refs: dict[str, Checksum | None]) -> None:
     if refs:
         with Transaction(sysroot.repo) as transaction:
+            # Somebody may have given one of them another name.
+            for alias, target in sysroot.repo.aliases().items():
+                if target in refs and refs[target] is None:
+                    transaction.set_ref(None, alias, None)
             for ref, checksum in refs.items():
                 transaction.set_ref(None, ref, checksum)
             transaction.commit()

@@ -48,7 +48,7 @@ def directories_in(sysroot: Sysroot, path: str) -> list[str]:
     try:
         with files.closing(files.open_directory(path, sysroot.fd)) as fd:
             return sorted(files.directories(fd))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 

@@ -68,6 +68,9 @@ def _take(name: str, dir_fd: int) -> int:
             fd = lock_directory(name, dir_fd)
         except FileNotFoundError:
             continue
+        except NotADirectoryError:
+            files.remove(name, dir_fd)
+            continue
         # Else it has just been given its right name, or was removed.
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(fd), os.stat(name, dir_fd=dir_fd, follow_symlinks=False)):
