@@ -96,7 +96,8 @@ def test_extended_headers_of_archives(kind: bytes, tmp_path: Path) -> None:
     with larix.Repo.init(str(tmp_path / "repo"), "archive") as repo, larix.Transaction(repo) as transaction:
         with pytest.raises(Corrupt, match=r"extended header of (17179869184 bytes; at most|more than 4194304 bytes)"):
             larix.lay_archive(transaction, larix.Directory(), io.BufferedReader(stream))
-        assert stream.given < 1 << 20
+        # Newer Pythons read such a header in pieces, up to the limit.
+        assert stream.given < 16 << 20
 
 
 def larix_tar_header(kind: bytes, size: int) -> bytes:

@@ -201,9 +201,9 @@ KERNELS: dict[str, dict[str, str]] = {
         f"boot/initramfs-6.0.img-{'b' * 64}": "o",
     },
     "older without initramfs, before oldest": {
-        f"usr/lib/ostree-boot/vmlinuz-6.1-{'a' * 64}": "o",
-        f"boot/vmlinuz-6.0-{'b' * 64}": "o",
-        f"boot/initramfs-6.0.img-{'b' * 64}": "o",
+        f"usr/lib/ostree-boot/vmlinuz-6.1-{'d' * 64}": "o",
+        f"boot/vmlinuz-6.0-{'e' * 64}": "o",
+        f"boot/initramfs-6.0.img-{'e' * 64}": "o",
     },
 }
 # What of a kernel is no file, so that it cannot be copied to /boot.
