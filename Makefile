@@ -37,7 +37,7 @@ bench: test-setup
 	$(BIN)/python -m bench
 
 conformance: test-setup
-	@[ "$$(id -u)" != 0 ] || sh tools/debian-packages ostree-tests
+	@[ "$$(id -u)" != 0 ] || sh tools/debian-packages ostree-tests mmdebstrap parallel
 	$(BIN)/python -m tests.conformance
 
 fuzz: test-setup

@@ -12,10 +12,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from larix.errors import Invalid
 from larix.linux import files
-from larix.sysroot.etcmerge import check_plan, copy_defaults, merge, read_tree
-from larix.sysroot.etcplan import EtcPlan, plan_merge
+from larix.sysroot.etcmerge import copy_defaults, merge, read_tree
+from larix.sysroot.etcplan import BESIDE, EtcPlan, Reason, plan_merge
 from tests.judge import admin, by_c, c_admin, fails, make_os_tree, ostree, picture, run_larix
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="the C tool deploys only as root")
@@ -133,7 +132,6 @@ def merged(top: Path) -> EtcPlan:
     fds = [files.open_directory(str(top / name)) for name in ("old", "etc", "new", "target")]
     try:
         plan = plan_merge(*(read_tree(fd) for fd in fds[:3]))
-        check_plan(plan)
         copy_defaults(fds[2], fds[3])
         merge(plan, fds[1], fds[3])
     finally:
@@ -150,6 +148,10 @@ A_FILE, A_FOLDER = File("1"), Folder({"a": File("1")})
 @example((Folder({"a": A_FILE}), Folder({"a": A_FOLDER}), Folder({"a": File("2")})))
 @example((Folder({"a": A_FOLDER}), Folder({"a": A_FOLDER._replace(mode=0o700)}), Folder({"a": Link("b")})))
 @example((Folder({"a": A_FOLDER}), Folder({"a": Folder({})}), Folder({"a": Link("b"), "b": A_FOLDER})))
+@example((Folder({"a": A_FOLDER}), Folder({"a": Folder({"a": File("2")})}), Folder({"a": Link("b"), "b": A_FOLDER})))
+@example((Folder({"a": A_FILE}), Folder({"a": File("2")}), Folder({"a": A_FOLDER})))
+@example((Folder({}), Folder({"a": Link("b")}), Folder({"a": A_FOLDER})))
+@example((Folder({"a": A_FOLDER}), Folder({"a": Link("b")}), Folder({"a": Folder({"a": File("2")})})))
 def test_laws(triple: Triple) -> None:
     with tempfile.TemporaryDirectory() as name:
         top = Path(name)
@@ -158,36 +160,46 @@ def test_laws(triple: Triple) -> None:
         before = picture(top)
         old, etc, new = (below(top / part) for part in ("old", "etc", "new"))
         touched = {path for path in old.keys() | etc.keys() if old.get(path) != etc.get(path)}
-        try:
-            plan = merged(top)
-        except Invalid as error:
-            # Only where what was touched is a file that meets a directory, or lies below a file.
-            mine = touched & etc.keys()
-            stopping = [path for path in mine if is_directory(new.get(path)) and not is_directory(etc[path])]
-            above = [parent for path in mine for parent in ancestors(path)]
-            stopping += [parent for parent in above if parent in new and not is_directory(new[parent])]
-            assert any(f"/etc/{path}" in str(error) for path in stopping)
-            assert not list((top / "target").iterdir())
-            return
+        plan = merged(top)
         target = below(top / "target")
         shutil.rmtree(top / "target")
         assert picture(top) == before
-        for path in touched:
-            assert target.get(path) == etc.get(path)
-        for path in (new.keys() | target.keys()) - touched:
-            replaced = [parent for parent in ancestors(path) if parent in touched and not is_directory(etc.get(parent))]
-            if path in new and not replaced:
-                assert target[path] == new[path]
-            elif path in target:
-                # Not in the new tree: a directory for what was touched in it, or what is in a touched directory.
-                assert target[path] == etc[path]
-                assert any(path in ancestors(other) for other in touched) or set(ancestors(path)) & touched
-        assert set(plan.incoming.added) == target.keys() - etc.keys()
-        assert set(plan.incoming.modified) == {path for path in target.keys() & etc.keys() if target[path] != etc[path]}
-        gone = etc.keys() - target.keys()
-        # What is in a removed directory is not listed, nor what was in one that is a file now.
-        listed = {path for path in gone if all(is_directory(target.get(parent)) for parent in ancestors(path))}
-        assert set(plan.incoming.removed) == listed
+    beside = {one.path: one.yours for one in plan.conflicts if one.yours not in (None, one.path)}
+
+    def place(path: str) -> str:
+        tops = [top for top in (*ancestors(path), path) if top in beside]
+        return f"{beside[tops[0]]}{path.removeprefix(tops[0])}" if tops else path
+
+    for path in touched & etc.keys():
+        assert target[place(path)] == etc[path]
+    for path in touched - etc.keys():
+        assert path not in target
+    for path in beside:
+        # Only where what was touched is a file that meets a new directory, or lies below what is none any more.
+        assert target[path] == new[path]
+        if is_directory(new[path]):
+            assert path in touched and not is_directory(old.get(path))
+        else:
+            assert path not in touched and any(path in ancestors(one) for one in touched)
+    kept = {place(path) for path in etc if place(path) != path}
+    for path in (new.keys() | target.keys()) - touched - kept:
+        replaced = [one for one in ancestors(path) if one in touched - beside.keys() and not is_directory(etc.get(one))]
+        if path in new and not replaced:
+            assert target[path] == new[path]
+        elif path in target:
+            # Not in the new tree: a directory for what was touched in it, or what is in a touched directory.
+            assert target[path] == etc[path]
+            assert any(path in ancestors(other) for other in touched) or set(ancestors(path)) & touched
+    assert set(plan.incoming.added) == target.keys() - etc.keys() - kept
+    assert set(plan.incoming.modified) == {path for path in target.keys() & etc.keys() if target[path] != etc[path]}
+    gone = etc.keys() - target.keys()
+    # What is in a removed directory is not listed, nor what was in one that is a file now.
+    listed = {path for path in gone if all(is_directory(target.get(parent)) for parent in ancestors(path))}
+    assert set(plan.incoming.removed) == listed
+    for conflict in plan.conflicts:
+        assert conflict.default == (conflict.path in new)
+        assert conflict.yours is None or conflict.yours in target
+        assert (conflict.yours is None) == (conflict.reason is Reason.REMOVED)
 
 
 def c_differs(plan: EtcPlan, old: Picture, etc: Picture, new: Picture) -> bool:
@@ -196,7 +208,7 @@ def c_differs(plan: EtcPlan, old: Picture, etc: Picture, new: Picture) -> bool:
         parent in new and not is_directory(new[parent]) for path in plan.kept.removed for parent in ancestors(path)
     )
     now_directories = [path for path in plan.kept.modified if is_directory(etc[path]) and not is_directory(old[path])]
-    stops = any(conflict.stops for conflict in plan.conflicts)
+    stops = any(one.reason in (Reason.FILE_OVER_DIRECTORY, Reason.BELOW_FILE) for one in plan.conflicts)
     return removed_below or stops or any(is_directory(new.get(path)) for path in now_directories)
 
 
@@ -238,10 +250,7 @@ def compare_with_c(tmp_path: Path, count: int, *, derandomize: bool) -> int:
         top.mkdir()
         for part, node in zip(("old", "etc", "new"), triple, strict=True):
             lay(top / part, node)
-        try:
-            plan = merged(top)
-        except Invalid:
-            continue
+        plan = merged(top)
         old, etc, new, result = (below(top / part) for part in ("old", "etc", "new", "target"))
         if not c_differs(plan, old, etc, new):
             as_c_has_it(result, plan, etc, new)
@@ -289,7 +298,8 @@ def test_the_plan_is_what_an_upgrade_does(tmp_path: Path, releases: Path, monkey
     assert "Conflicts" not in admin(sysroot, *words)
     found = json.loads(admin(sysroot, *words, "--json", "origin:os/2"))
     assert found["kept"] == {"added": ["own", "own/file"], "changed": ["new"], "removed": ["same"]}
-    assert found["conflicts"] == [{"path": "new", "reason": "both-changed", "stops": False}]
+    conflict = {"path": "new", "reason": "both-changed", "yours": "/etc/new", "default": "/usr/etc/new"}
+    assert found["conflicts"] == [conflict]
     assert (found["added"], found["changed"], found["removed"]) == ([], [], [])
     assert "Give --plan" in fails("admin", "etc-merge", f"--sysroot={sysroot}")
     assert picture(sysroot) == before
@@ -300,22 +310,152 @@ def test_the_plan_is_what_an_upgrade_does(tmp_path: Path, releases: Path, monkey
     assert [one["etc_conflicts"] for one in status] == [found["conflicts"], []]
 
 
+class Meeting(NamedTuple):
+    """What an administrator did to `conf`, and what the next tree has there, of which the C tool 2022.7 makes an error.
+
+    `yours` is where each content is found then, relative to /etc.
+    """
+
+    first: Node | None
+    own: Node | None
+    second: Node | None
+    reason: Reason
+    yours: dict[str, str]
+    said: str
+
+
+KEPT = f"conf{BESIDE}"
+MEETINGS = {
+    "below a symlink": Meeting(
+        Folder({"a": File("1"), "b": File("1")}),
+        Folder({"a": File("mine"), "b": File("1")}),
+        Link("other"),
+        Reason.BELOW_FILE,
+        {f"{KEPT}/a": "mine"},
+        f"what you changed in it is now in /etc/{KEPT}",
+    ),
+    "equal by chance": Meeting(
+        Folder({"a": File("1")}),
+        Folder({"a": File("in other")}),
+        Link("other"),
+        Reason.BELOW_FILE,
+        {f"{KEPT}/a": "in other"},
+        f"is now in /etc/{KEPT}",
+    ),
+    "below a file": Meeting(
+        Folder({"a": Folder({"b": File("1")})}),
+        Folder({"a": Folder({"b": File("1"), "c": File("mine")})}),
+        File("2"),
+        Reason.BELOW_FILE,
+        {f"{KEPT}/a/c": "mine", "conf": "2"},
+        f"is now in /etc/{KEPT}",
+    ),
+    "file and new directory": Meeting(
+        File("1"),
+        File("mine"),
+        Folder({"a": File("2")}),
+        Reason.FILE_OVER_DIRECTORY,
+        {KEPT: "mine", "conf/a": "2"},
+        f"yours is now /etc/{KEPT}",
+    ),
+    "own file and new directory": Meeting(
+        None,
+        File("mine"),
+        Folder({"a": File("2")}),
+        Reason.FILE_OVER_DIRECTORY,
+        {KEPT: "mine", "conf/a": "2"},
+        f"yours is now /etc/{KEPT}",
+    ),
+    "file for a directory": Meeting(
+        Folder({"a": File("1")}),
+        File("mine"),
+        Folder({"a": File("2")}),
+        Reason.FILE_OVER_DIRECTORY,
+        {"conf": "mine"},
+        "yours is kept, and the new default is /usr/etc/conf",
+    ),
+    "directory and new file": Meeting(
+        File("1"),
+        Folder({"a": File("mine")}),
+        File("2"),
+        Reason.DIRECTORY_OVER_FILE,
+        {"conf/a": "mine"},
+        "yours is kept with all in it, and the new default is /usr/etc/conf",
+    ),
+    "default that went": Meeting(
+        File("1"), File("mine"), None, Reason.DEFAULT_REMOVED, {"conf": "mine"}, "not in the new tree; yours is kept"
+    ),
+    "removed and changed": Meeting(
+        File("1"), None, File("2"), Reason.REMOVED, {}, "it stays away, and the new default is /usr/etc/conf"
+    ),
+}
+
+
 @as_root
-def test_a_deployment_that_conflicts_stop_leaves_nothing(
-    tmp_path: Path, releases: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("meeting", MEETINGS.values(), ids=list(MEETINGS))
+def test_an_upgrade_goes_on(tmp_path: Path, meeting: Meeting, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
-    sysroot = by_c(tmp_path / "sysroot", releases)
-    admin(sysroot, "deploy", "--os=test", "origin:os/1")
-    etc = next(path for path in (sysroot / "ostree/deploy/test/deploy").iterdir() if path.is_dir()) / "etc"
-    shutil.rmtree(etc / "sub")
-    (etc / "sub").write_text("a file")
-    found = json.loads(admin(sysroot, "etc-merge", "--plan", "--os=test", "--json", "origin:os/2"))
-    assert found["conflicts"] == [{"path": "sub", "reason": "file-over-directory", "stops": True}]
-    before = picture(sysroot)
-    said = fails("admin", "deploy", "--os=test", "origin:os/2", f"--sysroot={sysroot}")
-    assert "Modified config file newly defaults to directory '/etc/sub'" in said
-    assert picture(sysroot) == before
+    repo, sysroot = tmp_path / "repo", tmp_path / "sysroot"
+    run_larix("init", "--mode=archive", f"--repo={repo}")
+    for version, node in ("1", meeting.first), ("2", meeting.second):
+        tree = make_os_tree(tmp_path / f"tree{version}", version, "6")
+        lay(tree / "usr/etc/other", Folder({"a": File("in other")}))
+        if node is not None:
+            lay(tree / "usr/etc/conf", node)
+        run_larix("commit", "-b", "os/x", f"--tree=dir={tree}", f"--repo={repo}")
+        if version == "1":
+            sysroot.mkdir()
+            admin(sysroot, "init-fs", sysroot)
+            admin(sysroot, "os-init", "test")
+            run_larix("remote", "add", "--no-gpg-verify", "origin", f"file://{repo}", f"--repo={sysroot}/ostree/repo")
+            run_larix("pull", "origin", "os/x", f"--repo={sysroot}/ostree/repo")
+            admin(sysroot, "deploy", "--os=test", "origin:os/x")
+    deployments = sysroot / "ostree/deploy/test/deploy"
+    first = next(path for path in deployments.iterdir() if path.is_dir())
+    if meeting.first is not None:
+        shutil.rmtree(first / "etc/conf", ignore_errors=True)
+        (first / "etc/conf").unlink(missing_ok=True)
+    if meeting.own is not None:
+        lay(first / "etc/conf", meeting.own)
+    before = picture(first)
+    admin(sysroot, "upgrade", "--os=test", "--pull-only")
+    plan = json.loads(admin(sysroot, "etc-merge", "--plan", "--os=test", "--json"))
+    assert meeting.said in admin(sysroot, "etc-merge", "--plan", "--os=test")
+    done = run_larix("admin", "upgrade", "--os=test", "--deploy-only", f"--sysroot={sysroot}")
+    assert done.status == 0
+    assert meeting.said in done.err
+    (conflict,) = plan["conflicts"]
+    assert (conflict["path"], conflict["reason"]) == ("conf", meeting.reason)
+    second = next(path for path in deployments.iterdir() if path.is_dir() and path != first)
+    for place, content in meeting.yours.items():
+        assert (second / "etc" / place).read_text() == content
+    for side in "yours", "default":
+        assert conflict[side] is None or os.path.lexists(f"{second}{conflict[side]}")
+    assert (conflict["yours"] is None) == (meeting.own is None)
+    assert (conflict["default"] is None) == (meeting.second is None)
+    status = json.loads(admin(sysroot, "status", "--json"))["deployments"]
+    assert status[0]["etc_conflicts"] == [conflict]
+    assert "Conflicts in /etc, where yours was kept: conf" in admin(sysroot, "status")
+    assert picture(first) == before
+
+
+def test_what_is_kept_beside_has_a_name_of_its_own(tmp_path: Path) -> None:
+    longest = "é" * 127
+    for part in "old", "etc", "new":
+        (tmp_path / part).mkdir()
+    for name in "a", longest:
+        (tmp_path / "etc" / name).write_text("mine")
+        (tmp_path / "new" / name).mkdir()
+        (tmp_path / "new" / name / "file").write_text("2")
+    (tmp_path / f"etc/a{BESIDE}").write_text("older")
+    (tmp_path / f"new/a{BESIDE}2").write_text("new")
+    plan = merged(tmp_path)
+    assert [one.path for one in plan.conflicts] == ["a", longest]
+    for conflict in plan.conflicts:
+        assert (tmp_path / f"target/{conflict.yours}").read_text() == "mine"
+        assert (tmp_path / "target" / conflict.path / "file").read_text() == "2"
+    assert (tmp_path / f"target/a{BESIDE}").read_text() == "older"
+    assert (tmp_path / f"target/a{BESIDE}2").read_text() == "new"
 
 
 @as_root

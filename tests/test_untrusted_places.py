@@ -130,7 +130,7 @@ def test_a_symlink_put_in_the_way_of_etc(side: str, what: str, tmp_path: Path) -
     shutil.rmtree(tmp_path / side / "own")
     (tmp_path / side / "own").symlink_to(tmp_path / "outside")
     path = "own/inside" if what == "directory" else "own/file"
-    plan = EtcPlan(removals=(path,)) if what == "removal" else EtcPlan(placed=(path,))
+    plan = EtcPlan(removals=(path,)) if what == "removal" else EtcPlan(placed={path: path})
     with (
         files.closing(files.open_directory(str(tmp_path / "etc"))) as etc,
         files.closing(files.open_directory(str(tmp_path / "target"))) as target,

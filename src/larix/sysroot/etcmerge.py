@@ -18,7 +18,7 @@ from larix.ops.placing import user_mode
 from larix.ops.walk import MAX_DEPTH, Entry, find_path, find_root, walk
 from larix.repo.repo import Repo
 from larix.sysroot.deployment import Deployment
-from larix.sysroot.etcplan import EtcPlan, Item, Items, Reason, compare, plan_merge
+from larix.sysroot.etcplan import EtcPlan, Item, Items, compare, plan_merge
 from larix.sysroot.sysroot import Sysroot
 
 # Where a commit has them; those at etc are moved to usr/etc when it is deployed.
@@ -73,17 +73,6 @@ def plan_deployment(sysroot: Sysroot, source: Deployment, target: Deployment) ->
     return plan_merge(*(_read_of(sysroot, deployment, name) for deployment, name in trees))
 
 
-def check_plan(plan: EtcPlan) -> None:
-    """Raises Invalid for what cannot be carried out."""
-    for path, reason in plan.conflicts:
-        if reason is Reason.FILE_OVER_DIRECTORY:
-            raise Invalid(
-                f"Modified config file newly defaults to directory '/etc/{path}'; move it away, then try again"
-            )
-        if reason is Reason.BELOW_FILE:
-            raise Invalid(f"/etc/{path}, where you changed something, is no directory in the new tree; move it away")
-
-
 def _read_of(sysroot: Sysroot, deployment: Deployment, name: str) -> Items:
     with (
         files.doing(f"Reading /{name} of {deployment.name}"),
@@ -103,22 +92,29 @@ def _read_directory(dir_fd: int, below: str, found: dict[str, Item], depth: int 
     if depth > MAX_DEPTH:
         raise Invalid(f"{below[:80]}…: nested more than {MAX_DEPTH} directories")
     for name in sorted(os.listdir(dir_fd)):
-        path = below + name
-        about = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-        owner = about.st_mode, about.st_uid, about.st_gid
-        if stat.S_ISLNK(about.st_mode):
-            pairs = _without_label(xattr.get_all_of_link(name, dir_fd))
-            found[path] = Item(*owner, pairs, os.fsencode(os.readlink(name, dir_fd=dir_fd)))
-        elif stat.S_ISDIR(about.st_mode):
-            with files.closing(files.open_directory(name, dir_fd, follow=False)) as fd:
-                found[path] = Item(*owner, _without_label(xattr.get_all(fd)))
-                _read_directory(fd, f"{path}/", found, depth + 1)
-        elif stat.S_ISREG(about.st_mode):
-            with files.closing(os.open(name, files.READ, dir_fd=dir_fd)) as fd:
-                content = _digest(files.pieces(fd))
-                found[path] = Item(*owner, _without_label(xattr.get_all(fd)), content)
-        else:
-            found[path] = Item(*owner)
+        # What went meanwhile is not there: /etc is in use.
+        with suppress(FileNotFoundError):
+            path = below + name
+            item = found[path] = _read_item(name, dir_fd)
+            if item.is_directory:
+                with files.closing(files.open_directory(name, dir_fd, follow=False)) as fd:
+                    _read_directory(fd, f"{path}/", found, depth + 1)
+
+
+def _read_item(name: str, dir_fd: int) -> Item:
+    about = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    owner = about.st_mode, about.st_uid, about.st_gid
+    if stat.S_ISLNK(about.st_mode):
+        pairs = _without_label(xattr.get_all_of_link(name, dir_fd))
+        return Item(*owner, pairs, os.fsencode(os.readlink(name, dir_fd=dir_fd)))
+    if stat.S_ISDIR(about.st_mode):
+        with files.closing(files.open_directory(name, dir_fd, follow=False)) as fd:
+            return Item(*owner, _without_label(xattr.get_all(fd)))
+    if stat.S_ISREG(about.st_mode):
+        with files.closing(os.open(name, files.READ, dir_fd=dir_fd)) as fd:
+            content = _digest(files.pieces(fd))
+            return Item(*owner, _without_label(xattr.get_all(fd)), content)
+    return Item(*owner)
 
 
 def read_defaults(repo: Repo, commit: Checksum) -> Items:
@@ -169,7 +165,7 @@ def _digest(content: Iterable[Piece]) -> bytes:
 
 
 def merge(plan: EtcPlan, etc_fd: int, target_fd: int) -> None:
-    """Carry out a plan that was checked on a copy of the new defaults. What vanished from /etc since is left out.
+    """Carry out a plan on a copy of the new defaults. What vanished from /etc since is left out.
 
     A directory of either may belong to someone who puts a symlink in its place: none is followed.
     """
@@ -177,18 +173,19 @@ def merge(plan: EtcPlan, etc_fd: int, target_fd: int) -> None:
         above, _, name = path.rpartition("/")
         with files.closing(files.open_below(target_fd, above)) as fd:
             files.remove_tree(name, fd)
-    for path in plan.placed:
+    for path, old_path in plan.placed.items():
         above, _, name = path.rpartition("/")
+        old_above, _, old_name = old_path.rpartition("/")
         with (
             suppress(FileNotFoundError),
-            files.closing(files.open_below(etc_fd, above)) as source,
+            files.closing(files.open_below(etc_fd, old_above)) as source,
             files.closing(files.open_below(target_fd, above)) as target,
         ):
-            if _is_directory(name, source):
+            if _is_directory(old_name, source):
                 files.make_directory(name, target, 0o700)
-                _copy_directory_metadata(name, source, target)
+                _copy_directory_metadata(old_name, source, name, target)
             else:
-                files.copy(name, source, name, target, temporary=_unused_name())
+                files.copy(old_name, source, name, target, temporary=_unused_name())
 
 
 def _is_directory(name: str, dir_fd: int) -> bool:
@@ -198,9 +195,9 @@ def _is_directory(name: str, dir_fd: int) -> bool:
         return False
 
 
-def _copy_directory_metadata(name: str, source_fd: int, target_fd: int) -> None:
+def _copy_directory_metadata(source_name: str, source_fd: int, name: str, target_fd: int) -> None:
     with (
-        files.closing(files.open_directory(name, source_fd, follow=False)) as source,
+        files.closing(files.open_directory(source_name, source_fd, follow=False)) as source,
         files.closing(files.open_directory(name, target_fd, follow=False)) as target,
     ):
         files.copy_metadata(source, target)

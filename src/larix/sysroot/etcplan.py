@@ -2,10 +2,12 @@
 
 Three trees: the defaults (usr/etc) and the /etc of the deployment one comes from, and the defaults of the new tree.
 Whatever differs from the old defaults wins over the new ones, a directory that is none there with all that is in it;
-what was removed stays removed. Each tree is a mapping
-of paths to items, so that planning reads no disk.
+what was removed stays removed. Where the new tree wants a directory, or no directory any more, and what was changed
+cannot stay where it is, it is kept beside: nothing of /etc ends an upgrade. Each tree is a mapping of paths to items,
+so that planning reads no disk.
 """
 
+import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -32,14 +34,18 @@ class Item(NamedTuple):
         return stat.S_ISDIR(self.mode)
 
 
+BESIDE = ".larix-kept"
+LONGEST_NAME = 255
 # Path relative to /etc -> what is there. Each directory stands in it, and the top does not.
 Items = Mapping[str, Item]
 
 
 class Reason(StrEnum):
-    """Of a conflict. With the first two one's own is kept; the others stop a deployment."""
+    """Of a conflict."""
 
     BOTH_CHANGED = "both-changed"
+    DEFAULT_REMOVED = "default-removed"
+    REMOVED = "removed-by-you"
     DIRECTORY_OVER_FILE = "directory-over-file"
     FILE_OVER_DIRECTORY = "file-over-directory"
     # What was changed lies in a directory of /etc that is none in the new tree; a symlink is not followed.
@@ -47,27 +53,30 @@ class Reason(StrEnum):
 
 
 class Conflict(NamedTuple):
+    """`yours` is where in the new /etc lies what was at `path` in the old one; None for what was removed from it.
+
+    `default` tells whether the new tree has something there, which is then to be found below /usr/etc.
+    """
+
     path: str
     reason: Reason
-
-    @property
-    def stops(self) -> bool:
-        return self.reason in (Reason.FILE_OVER_DIRECTORY, Reason.BELOW_FILE)
+    yours: str | None
+    default: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class EtcPlan:
     """`kept`: what an administrator did, which is carried over. `incoming`: what the new defaults bring.
 
-    To carry it out, on a copy of the new defaults: remove `removals`, trees or files; then place `placed`, which is to
-    be taken from the old /etc, each directory before what is in it.
+    To carry it out, on a copy of the new defaults: remove `removals`, trees or files; then place `placed`, which says
+    for each path where in the old /etc it is taken from, each directory before what is in it.
     """
 
     kept: Changes = field(default_factory=Changes)
     incoming: Changes = field(default_factory=Changes)
     conflicts: tuple[Conflict, ...] = ()
     removals: tuple[str, ...] = ()
-    placed: tuple[str, ...] = ()
+    placed: Mapping[str, str] = field(default_factory=dict)
 
 
 def is_carried(mode: int) -> bool:
@@ -89,36 +98,41 @@ def compare(old: Items, new: Items) -> Changes:
 def plan_merge(old: Items, etc: Items, new: Items) -> EtcPlan:
     """`old` are the defaults of the tree that /etc belongs to, `new` those of the next one."""
     kept = compare(old, etc)
-    work = _Work(etc, new)
+    work = _Work(old, etc, new)
     for path in kept.removed:
         work.remove(path)
     for path in sorted(kept.modified + kept.added):
         if is_carried(etc[path].mode):
             work.take(path)
-            if new.get(path) not in (old.get(path), etc[path]):
-                work.conflicts.setdefault(path, Reason.BOTH_CHANGED)
     for top in kept.removed:
         for path in (top, *_below(top, new)):
             if path in new and new[path] != old.get(path):
-                work.conflicts.setdefault(path, Reason.BOTH_CHANGED)
+                work.tell(path, Reason.REMOVED, None)
+    carried = {path: item for path, item in etc.items() if is_carried(item.mode)}
     return EtcPlan(
         kept,
-        compare({path: item for path, item in etc.items() if is_carried(item.mode)}, work.result),
-        tuple(Conflict(*pair) for pair in sorted(work.conflicts.items())),
+        compare(carried, {path: item for path, item in work.result.items() if path == work.placed.get(path, path)}),
+        tuple(work.conflicts[path] for path in sorted(work.conflicts)),
         tuple(work.removals),
-        tuple(sorted(work.placed)),
+        dict(sorted(work.placed.items())),
     )
 
 
 class _Work:
     """The new /etc while it is being planned."""
 
-    def __init__(self, etc: Items, new: Items) -> None:
+    def __init__(self, old: Items, etc: Items, new: Items) -> None:
+        self._old = old
         self._etc = etc
+        self._new = new
+        self._beside: dict[str, str] = {}
         self.result = dict(new)
-        self.conflicts: dict[str, Reason] = {}
+        self.conflicts: dict[str, Conflict] = {}
         self.removals: list[str] = []
-        self.placed: set[str] = set()
+        self.placed: dict[str, str] = {}
+
+    def tell(self, path: str, reason: Reason, yours: str | None) -> None:
+        self.conflicts.setdefault(path, Conflict(path, reason, yours, path in self._new))
 
     def remove(self, top: str) -> None:
         if top in self.result:
@@ -127,28 +141,71 @@ class _Work:
                 del self.result[path]
 
     def take(self, path: str) -> None:
+        """Place what was changed or added, with the directories it needs."""
+        if any(not self.result.get(parent, self._etc[parent]).is_directory for parent in _parents(path)):
+            self._take_beside(path)
+            return
         for parent in _parents(path):
             if parent not in self.result:
                 self._place(parent)
-            elif not self.result[parent].is_directory:
-                self.conflicts[parent] = Reason.BELOW_FILE
-                return
-        there, own = self.result.get(path), self._etc[path]
-        if own.is_directory and (there is None or not there.is_directory):
-            if there is not None:
-                self.conflicts[path] = Reason.DIRECTORY_OVER_FILE
+        old, own, new, there = (items.get(path) for items in (self._old, self._etc, self._new, self.result))
+        assert own is not None
+        if own.is_directory:
+            if there is not None and not there.is_directory:
+                self.tell(path, Reason.DIRECTORY_OVER_FILE, path)
                 self.remove(path)
-            for each in (path, *_below(path, self._etc)):
+                there = None
+            for each in (path, *_below(path, self._etc)) if there is None else (path,):
                 if is_carried(self._etc[each].mode):
                     self._place(each)
-        elif there is None or there.is_directory == own.is_directory:
+        elif there is not None and there.is_directory:
+            if old is None or not old.is_directory:
+                self._keep_beside(path, Reason.FILE_OVER_DIRECTORY)
+                return
+            # Somebody decided against this very directory.
+            self.tell(path, Reason.FILE_OVER_DIRECTORY, path)
+            self.remove(path)
             self._place(path)
         else:
-            self.conflicts[path] = Reason.FILE_OVER_DIRECTORY
+            self._place(path)
+        if new not in (old, own):
+            self.tell(path, Reason.DEFAULT_REMOVED if new is None else Reason.BOTH_CHANGED, path)
 
-    def _place(self, path: str) -> None:
-        self.result[path] = self._etc[path]
-        self.placed.add(path)
+    def _take_beside(self, path: str) -> None:
+        for parent in _parents(path):
+            beside = self._find_beside(parent)
+            if beside is not None:
+                self.placed.setdefault(beside, parent)
+                self.result.setdefault(beside, self._etc[parent])
+            elif not self.result[parent].is_directory:
+                self._keep_beside(parent, Reason.BELOW_FILE)
+        beside = self._find_beside(path)
+        assert beside is not None
+        self._place(path, beside)
+
+    def _keep_beside(self, path: str, reason: Reason) -> None:
+        self._beside[path] = _free_name(path, self._etc, self.result)
+        self.tell(path, reason, self._beside[path])
+        self._place(path, self._beside[path])
+
+    def _find_beside(self, path: str) -> str | None:
+        """Where that is kept which lies at or below something that is kept beside."""
+        for top in (*_parents(path), path):
+            if top in self._beside:
+                return self._beside[top] + path.removeprefix(top)
+        return None
+
+    def _place(self, path: str, target: str | None = None) -> None:
+        self.result[target or path] = self._etc[path]
+        self.placed[target or path] = path
+
+
+def _free_name(path: str, *taken: Items) -> str:
+    above, slash, name = path.rpartition("/")
+    while len(os.fsencode(name)) > LONGEST_NAME - len(BESIDE) - 4:
+        name = name[:-1]
+    names = (f"{above}{slash}{name}{BESIDE}{count}" for count in ("", *range(2, 1000)))
+    return next(name for name in names if not any(name in items for items in taken))
 
 
 def _below(top: str, items: Items) -> list[str]:

@@ -15,7 +15,7 @@ from larix.ops.checkout import checkout
 from larix.ops.placing import CheckoutOptions
 from larix.progress import Progress
 from larix.sysroot.deployment import NAME, Deployment, deploy_path, stateroot_path
-from larix.sysroot.etcmerge import check_plan, copy_defaults, merge, read_tree
+from larix.sysroot.etcmerge import copy_defaults, merge, read_tree
 from larix.sysroot.etcplan import EtcPlan, plan_merge
 from larix.sysroot.kernel import Kernel, check_space, install_overlay, kernel_directory, load_kernel
 from larix.sysroot.stateroot import fill_var
@@ -119,7 +119,6 @@ def _make_etc(sysroot: Sysroot, root_fd: int, tree: str, source: Deployment | No
             files.closing(files.open_directory(f"{source.path}/etc", sysroot.fd, follow=False)) as old_fd,
         ):
             plan = plan_merge(read_tree(old_defaults_fd), read_tree(old_fd), read_tree(defaults_fd))
-            check_plan(plan)
             copy_defaults(defaults_fd, etc_fd)
             merge(plan, old_fd, etc_fd)
         _forget_update(sysroot, etc_fd, source.stateroot)

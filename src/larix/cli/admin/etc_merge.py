@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     if plan.conflicts:
         print("Conflicts:")
     for conflict in plan.conflicts:
-        print(f"{'!' if conflict.stops else 'C'}    {describe_conflict(conflict)}")
+        print(f"C    {describe_conflict(conflict)}")
 
 
 def _print(title: str, changes: Changes) -> None:

@@ -103,18 +103,31 @@ def print_plan(plan: EtcPlan) -> None:
 
 
 def describe_conflict(conflict: Conflict) -> str:
-    path, reason = conflict
-    if reason is Reason.FILE_OVER_DIRECTORY:
-        return f"/etc/{path}: the new default is a directory and yours is none; move it away before you deploy"
-    if reason is Reason.DIRECTORY_OVER_FILE:
-        return f"/etc/{path}: yours is a directory and the new default is none; yours is kept, with all that is in it"
+    path, reason, yours, _ = conflict
+    there = f"the new default is /usr/etc/{path}"
     if reason is Reason.BELOW_FILE:
-        return f"/etc/{path}: you changed something in it, and the new default is no directory; move yours away"
+        return f"/etc/{path}: no directory in the new tree; what you changed in it is now in /etc/{yours}"
+    if reason is Reason.FILE_OVER_DIRECTORY:
+        kept = f"is kept, and {there}" if yours == path else f"is now /etc/{yours}"
+        return f"/etc/{path}: a directory in the new tree, which yours is not; yours {kept}"
+    if reason is Reason.DIRECTORY_OVER_FILE:
+        return f"/etc/{path}: no directory in the new tree, which yours is; yours is kept with all in it, and {there}"
+    if reason is Reason.DEFAULT_REMOVED:
+        return f"/etc/{path}: changed by you, and not in the new tree; yours is kept"
+    if reason is Reason.REMOVED:
+        return f"/etc/{path}: removed by you, and changed in the new tree; it stays away, and {there}"
     return f"/etc/{path}: changed by you and in the new tree; yours is kept, the other is /usr/etc/{path}"
 
 
 def conflict_to_json(conflict: Conflict) -> dict[str, object]:
-    return {"path": conflict.path, "reason": conflict.reason, "stops": conflict.stops}
+    """`yours` and `default` are where each side's lies, from the root of the deployment; null for what is not there."""
+    path, reason, yours, default = conflict
+    return {
+        "path": path,
+        "reason": reason,
+        "yours": None if yours is None else f"/etc/{yours}",
+        "default": f"/usr/etc/{path}" if default else None,
+    }
 
 
 def put_in_place(sysroot: Sysroot, deployments: Sequence[Deployment]) -> None:

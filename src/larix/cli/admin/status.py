@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
             if about["version"] is not None:
                 print(f"    Version: {about['version']}")
             if conflicts := find_conflicts(sysroot, i):
-                print(f"    Conflicts in /etc, where yours was kept: {', '.join(one.path for one in conflicts)}")
+                print(f"    Conflicts in /etc, where yours was kept: {', '.join(map(place_of, conflicts))}")
             if about["pinned"]:
                 print("    Pinned: yes")
             if about["refspec"] is not None:
@@ -93,6 +93,10 @@ def find_conflicts(sysroot: Sysroot, index: int) -> Sequence[Conflict]:
     except Error:
         # As below.
         return ()
+
+
+def place_of(conflict: Conflict) -> str:
+    return conflict.path if conflict.yours in (conflict.path, None) else f"{conflict.path} (as {conflict.yours})"
 
 
 def _find(sysroot: Sysroot, deployment: Deployment, key: str) -> str | None:
