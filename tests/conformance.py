@@ -35,12 +35,16 @@ REASONS = PROJECT / "docs/conformance.md"
 
 @dataclass(frozen=True)
 class Age:
-    """A release of the C tool: `tool` and `server` are programs, `scripts` the directory of its installed tests."""
+    """A release of the C tool: `tool` and `server` are programs, `scripts` the directory of its installed tests.
+
+    Those of releases before 2023 want the names that boot entries had then; with `old_names` both tools give them.
+    """
 
     name: str
     scripts: Path
     tool: Path
     server: Path
+    old_names: bool
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ def main() -> int:
 
 def this_age() -> Age:
     tool = Path(shutil.which("ostree") or "/usr/bin/ostree")
-    return Age(version_of(tool), "/" / SCRIPTS, tool, Path("/usr/libexec/libostree") / SERVER)
+    return Age(version_of(tool), "/" / SCRIPTS, tool, Path("/usr/libexec/libostree") / SERVER, True)
 
 
 def newer_age() -> Age:
@@ -86,7 +90,7 @@ def newer_age() -> Age:
     tools = root / "tools"
     tools.mkdir(exist_ok=True)
     tool = with_libraries(root, root / "usr/bin/ostree", tools)
-    return Age(version_of(tool), root / SCRIPTS, tool, with_libraries(root, root / SCRIPTS / SERVER, tools))
+    return Age(version_of(tool), root / SCRIPTS, tool, with_libraries(root, root / SCRIPTS / SERVER, tools), False)
 
 
 def unpack(root: Path) -> None:
@@ -125,8 +129,9 @@ def run(age: Age, script: Path, tool: Path) -> Result:
             "PATH": f"{top}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
             "TMPDIR": f"{top}/home",
             "OSTREE_HTTPD": str(age.server),
-            "OSTREE_SYSROOT_OPTS": "bootloader-naming-1",
         }
+        if age.old_names:
+            environment["OSTREE_SYSROOT_OPTS"] = "bootloader-naming-1"
         try:
             done = subprocess.run(
                 [script],

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import stat
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -437,6 +438,22 @@ def test_an_upgrade_goes_on(tmp_path: Path, meeting: Meeting, monkeypatch: pytes
     assert status[0]["etc_conflicts"] == [conflict]
     assert "Conflicts in /etc, where yours was kept: conf" in admin(sysroot, "status")
     assert picture(first) == before
+
+
+def test_a_deep_etc(tmp_path: Path) -> None:
+    for part in "old", "etc", "new":
+        (tmp_path / part).mkdir()
+        for level in range(0, 1200, 200):
+            (tmp_path / part / ("d/" * level)).mkdir(parents=True, exist_ok=True)
+    try:
+        deepest = tmp_path / "etc" / ("d/" * 1000)
+        (deepest / "own").write_text("mine")
+        (tmp_path / "new" / ("d/" * 1000) / "new").write_text("2")
+        assert merged(tmp_path).kept.added == ["d/" * 1000 + "own"]
+        assert sorted(os.listdir(tmp_path / "target" / ("d/" * 1000))) == ["new", "own"]
+    finally:
+        # Python's own way does not come that deep.
+        subprocess.run(["rm", "-rf", *tmp_path.iterdir()], check=True)
 
 
 def test_what_is_kept_beside_has_a_name_of_its_own(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -398,12 +399,13 @@ def test_a_deploy_that_fails_changes_nothing_that_boots(tmp_path: Path, releases
     admin(sysroot, "os-init", "test")
     repo = sysroot / "ostree/repo"
     larix(repo, "pull-local", "--remote=origin", releases)
-    for name, change in (
+    changes: list[tuple[str, Callable[[Path], object]]] = [
         ("kernel", lambda tree: (tree / "usr/lib/modules/6.1.0/vmlinuz").unlink()),
         ("kernels", lambda tree: shutil.copytree(tree / "usr/lib/modules/6.1.0", tree / "usr/lib/modules/6.3")),
         ("etc", lambda tree: (tree / "usr/etc").rename(tree / "usr/noetc")),
         ("both", lambda tree: (tree / "etc").mkdir()),
-    ):
+    ]
+    for name, change in changes:
         tree = make_os_tree(tmp_path / name, "1", "6.1.0")
         change(tree)
         larix(repo, "commit", "-b", name, f"--tree=dir={tree}")

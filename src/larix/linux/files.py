@@ -22,6 +22,8 @@ READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 COPY_PIECE = 1 << 20
 # Of directories that are removed from within, each of which holds a descriptor and a frame of Python's stack.
 LEVELS = 100
+# In characters, of which each may have four bytes.
+LONGEST_PART = 1000
 # What a hard link fails with where there could be a copy: other file systems, none with links, too many, not allowed.
 CANNOT_LINK = errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP
 
@@ -126,9 +128,34 @@ def open_file(name: str, dir_fd: int) -> int | None:
 def open_below(fd: int, path: str) -> int:
     """The directory `path`, of any length, below an open one; symlinks are not followed."""
     found = os.dup(fd)
-    for part in path.split("/") if path else ():
+    for part in _parts_to_open(path):
         with closing(found):
-            below = open_directory(part, found, follow=False)
+            below = _open_part(part, found)
+        found = below
+    return found
+
+
+def _parts_to_open(path: str) -> Iterator[str]:
+    """As long as the kernel takes them."""
+    while len(path) > LONGEST_PART:
+        cut = path.rfind("/", 0, LONGEST_PART)
+        if cut < 0:
+            break
+        yield path[:cut]
+        path = path[cut + 1 :]
+    if path:
+        yield path
+
+
+def _open_part(path: str, dir_fd: int) -> int:
+    if "/" in path:
+        with suppress(OSError):
+            return syscalls.open_without_symlinks(path, dir_fd, DIRECTORY)
+    # An older kernel; or the error, of that which is in the way.
+    found = os.dup(dir_fd)
+    for name in path.split("/"):
+        with closing(found):
+            below = open_directory(name, found, follow=False)
         found = below
     return found
 

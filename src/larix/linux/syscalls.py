@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import struct
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.sync_file_range.argtypes = ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint
@@ -10,6 +11,11 @@ SYNC_FILE_RANGE_WRITE = 2
 SET_PARENT_DEATH_SIGNAL = 1
 _libc.renameat2.argtypes = ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint
 RENAME_NOREPLACE = 1
+_libc.syscall.argtypes = ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t
+_libc.syscall.restype = ctypes.c_long
+# The same number on all architectures; glibc has no function for it.
+OPENAT2 = 437
+RESOLVE_NO_SYMLINKS = 4
 
 
 def syncfs(fd: int) -> None:
@@ -25,6 +31,14 @@ def start_writing(fd: int) -> None:
 def rename_to_new(source: str, source_fd: int, name: str, dir_fd: int) -> None:
     """Rename, unless the new name is there. Raises OSError: FileExistsError, or EINVAL where a file system cannot."""
     _check(_libc.renameat2(source_fd, os.fsencode(source), dir_fd, os.fsencode(name), RENAME_NOREPLACE))
+
+
+def open_without_symlinks(path: str, dir_fd: int, flags: int) -> int:
+    """Open a path, no part of which may be a symlink. Raises OSError, where the kernel cannot do it too."""
+    how = struct.pack("=QQQ", flags, 0, RESOLVE_NO_SYMLINKS)
+    found = _libc.syscall(OPENAT2, dir_fd, os.fsencode(path), how, len(how))
+    _check(min(found, 0))
+    return int(found)
 
 
 def end_with_parent(signal: int) -> None:

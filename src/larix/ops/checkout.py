@@ -11,13 +11,13 @@ import stat
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-from larix.errors import Invalid, NotFound
+from larix.errors import NotFound
 from larix.formats.checksum import Checksum
 from larix.formats.objects import DirMeta, DirTree
 from larix.linux import files, xattr
 from larix.linux.workers import start_workers
 from larix.ops.placing import CheckoutOptions, Overwrite, Placer, hidden_name
-from larix.ops.walk import MAX_DEPTH, Entry, find_path, find_root
+from larix.ops.walk import Descent, Entry, check_depth, descend, find_path, find_root
 from larix.progress import NO_PROGRESS, Progress
 from larix.repo.repo import Repo
 
@@ -71,17 +71,14 @@ class _Batch:
     files: list[tuple[str, Checksum]]
 
 
-def _count_files(repo: Repo, dirtree: Checksum, known: dict[Checksum, int], depth: int = 0) -> int:
-    if depth > MAX_DEPTH:
-        raise Invalid(f"Directory {dirtree}: nested more than {MAX_DEPTH} directories")
-    if dirtree not in known:
-        tree = repo.load_dirtree(dirtree)
-        count = len(tree.files)
-        # A comprehension would take two frames of Python's stack for each level.
-        for sub, _ in tree.dirs.values():
-            count += _count_files(repo, sub, known, depth + 1)
-        known[dirtree] = count
-    return known[dirtree]
+def _count_files(repo: Repo, dirtree: Checksum, known: dict[Checksum, int]) -> Descent[int]:
+    tree = repo.load_dirtree(dirtree)
+    count = len(tree.files)
+    for sub, _ in tree.dirs.values():
+        if sub not in known:
+            known[sub] = yield f"Directory {sub}", _count_files(repo, sub, known)
+        count += known[sub]
+    return count
 
 
 class _Checkout:
@@ -101,7 +98,7 @@ class _Checkout:
             return
         self._progress.start("Checking out")
         if self._progress.wanted:
-            self._progress.expect(_count_files(self._repo, entry.checksum, {}))
+            self._progress.expect(descend(_count_files(self._repo, entry.checksum, {})))
             self._progress.all_known()
         with self._workers:
             directories = self._fill_all(entry, made=made)
@@ -117,8 +114,7 @@ class _Checkout:
         stack = [(0, "", top.checksum, top.dirmeta, made)]
         while stack:
             depth, below, dirtree, dirmeta, made = stack.pop()
-            if depth > MAX_DEPTH:
-                raise Invalid(f"{below[:80]}…: nested more than {MAX_DEPTH} directories")
+            check_depth(depth, f"/{below}")
             tree = self._without_skipped(below, self._repo.load_dirtree(dirtree))
             with files.closing(files.open_below(self._fd, below)) as fd, files.within(below):
                 if self._options.whiteouts:

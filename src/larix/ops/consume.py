@@ -13,6 +13,7 @@ from larix.errors import Busy, Invalid
 from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader
 from larix.linux import files
+from larix.ops.walk import Descent, descend
 from larix.repo.layout import StoredFile
 from larix.repo.repo import Repo
 
@@ -91,7 +92,7 @@ class Given:
         """
         self._committed_at = committed_at
         left: list[str] = []
-        self._remove_inside(self.fd, "", left)
+        descend(self._remove_inside("", left))
         self._remove_top()
         if left:
             more = f" and {len(left) - MAX_TOLD} more" if len(left) > MAX_TOLD else ""
@@ -100,37 +101,44 @@ class Given:
                 f"be removed: {', '.join(left[:MAX_TOLD])}{more}"
             )
 
-    def _remove_inside(self, fd: int, below: str, left: list[str]) -> None:
+    def _remove_inside(self, below: str, left: list[str]) -> Descent[None]:
         """What is left, with the reason where it has another, is noted."""
         why: dict[str, str] = {}
-        for name, seen in self._files[below].items():
-            try:
-                if seen is None:
-                    files.remove_tree(name, fd)
-                elif self._is_committed(seen, about := os.stat(name, dir_fd=fd, follow_symlinks=False)):
-                    files.remove(name, fd)
-                    self._unlinked.add(about.st_ino)
-                elif seen.adopted and about.st_ino == seen.inode:
-                    why[name] = " (written to after it was committed, and so was its object: use fsck)"
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                why[name] = f" ({error.strerror})"
-        for name in sorted(os.listdir(fd)):
+        with files.closing(files.open_below(self.fd, below)) as fd:
+            if _inode(os.fstat(fd)) != self._directories[below]:
+                return
+            for name, seen in self._files[below].items():
+                try:
+                    if seen is None:
+                        files.remove_tree(name, fd)
+                    elif self._is_committed(seen, about := os.stat(name, dir_fd=fd, follow_symlinks=False)):
+                        files.remove(name, fd)
+                        self._unlinked.add(about.st_ino)
+                    elif seen.adopted and about.st_ino == seen.inode:
+                        why[name] = " (written to after it was committed, and so was its object: use fsck)"
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    why[name] = f" ({error.strerror})"
+            names = sorted(os.listdir(fd))
+        for name in names:
             path = f"{below}/{name}" if below else name
             before = len(left)
             try:
                 if path in self._directories:
-                    with files.closing(files.open_directory(name, fd, follow=False)) as sub_fd:
-                        if _inode(os.fstat(sub_fd)) == self._directories[path]:
-                            self._remove_inside(sub_fd, path, left)
-                    if len(left) > before or files.remove_if_empty(name, fd):
+                    yield path, self._remove_inside(path, left)
+                    if len(left) > before or self._remove_directory(name, below):
                         continue
             except FileNotFoundError:
                 continue
             except OSError as error:
                 why[name] = f" ({error.strerror})"
             left.append(f"{self.path}/{path}{why.get(name, '')}")
+
+    def _remove_directory(self, name: str, below: str) -> bool:
+        """Whether it was empty."""
+        with files.closing(files.open_below(self.fd, below)) as fd:
+            return files.remove_if_empty(name, fd)
 
     def _is_committed(self, seen: Seen, about: os.stat_result) -> bool:
         """As it was read, and nobody has changed it since it became an object."""

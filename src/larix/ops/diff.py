@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from larix.errors import Error, Invalid
+from larix.errors import Error
 from larix.formats.checksum import Checksum
 from larix.formats.objects import DirTree, ObjectName
 from larix.ops.checksum import Checksums
@@ -11,7 +11,7 @@ from larix.ops.modify import Modifier
 from larix.ops.reach import reach
 from larix.ops.scan import lay_directory
 from larix.ops.tree import Directory, add_tree
-from larix.ops.walk import MAX_DEPTH
+from larix.ops.walk import Descent, descend
 from larix.repo.repo import Repo
 
 
@@ -61,16 +61,13 @@ def directory_as_tree(path: str, modifier: Modifier | None = None, *, threads: b
 def diff(old: Tree, new: Tree) -> Changes:
     """Raises NotFound, Corrupt, Invalid for trees that are nested too deep."""
     changes = Changes()
-    _compare(changes, old, new, (old.top, new.top), "")
+    descend(_compare(changes, old, new, (old.top, new.top), ""))
     return changes
 
 
-def _compare(
-    changes: Changes, old: Tree, new: Tree, tops: tuple[Checksum, Checksum], below: str, depth: int = 0
-) -> None:
+def _compare(changes: Changes, old: Tree, new: Tree, tops: tuple[Checksum, Checksum], below: str) -> Descent[None]:
     if tops[0] == tops[1]:
         return
-    _check_depth(below, depth)
     before, after = old.load(tops[0]), new.load(tops[1])
     for name, file in before.files.items():
         if name not in after.files and name not in after.dirs:
@@ -82,28 +79,24 @@ def _compare(
             new_dirtree, new_dirmeta = after.dirs[name]
             if dirmeta != new_dirmeta:
                 changes.modified.append(f"{old.start}{below}{name}")
-            _compare(changes, old, new, (dirtree, new_dirtree), f"{below}{name}/", depth + 1)
+            inside = f"{below}{name}/"
+            yield inside, _compare(changes, old, new, (dirtree, new_dirtree), inside)
         elif name in after.files:
             changes.modified.append(f"{old.start}{below}{name}")
         else:
             changes.removed.append(f"{old.start}{below}{name}")
-    _add(changes, new, after, below, depth, before.files.keys() | before.dirs.keys())
+    yield from _add(changes, new, after, below, before.files.keys() | before.dirs.keys())
 
 
-def _add(changes: Changes, new: Tree, tree: DirTree, below: str, depth: int, known: Iterable[str] = ()) -> None:
-    _check_depth(below, depth)
+def _add(changes: Changes, new: Tree, tree: DirTree, below: str, known: Iterable[str] = ()) -> Descent[None]:
     for name in tree.files:
         if name not in known:
             changes.added.append(f"{new.start}{below}{name}")
     for name, (dirtree, _) in tree.dirs.items():
         if name not in known:
             changes.added.append(f"{new.start}{below}{name}")
-            _add(changes, new, new.load(dirtree), f"{below}{name}/", depth + 1)
-
-
-def _check_depth(below: str, depth: int) -> None:
-    if depth > MAX_DEPTH:
-        raise Invalid(f"{below[:80]}…: nested more than {MAX_DEPTH} directories")
+            inside = f"{below}{name}/"
+            yield inside, _add(changes, new, new.load(dirtree), inside)
 
 
 def count_objects(repo: Repo, old: Checksum, new: Checksum) -> Statistics:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from larix.errors import Corrupt, Error, Invalid, NotFound
 from larix.formats.checksum import Checksum
 from larix.formats.objects import ObjectName, ObjectType
-from larix.ops.walk import MAX_DEPTH
+from larix.ops.walk import check_depth
 from larix.repo.repo import Repo
 
 # Is told of each object that could not be looked into; it may raise.
@@ -40,8 +40,7 @@ def reach(
             seen.add(name)
             yield name
             try:
-                if depth > MAX_DEPTH:
-                    raise Invalid(f"nested more than {MAX_DEPTH} directories")
+                check_depth(depth, f"Directory {name.checksum}")
                 inside = list_inside(repo, name)
             except (Corrupt, Invalid, NotFound) as error:
                 failed(name, error)

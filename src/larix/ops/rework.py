@@ -5,12 +5,11 @@ Objects whose header stays as it was are taken as they are; the others are read,
 
 from dataclasses import dataclass
 
-from larix.errors import Invalid
 from larix.formats.checksum import Checksum
 from larix.linux.workers import start_workers
 from larix.ops.modify import Modifier
 from larix.ops.tree import Directory, Stored, open_stored
-from larix.ops.walk import MAX_DEPTH
+from larix.ops.walk import Descent, descend
 from larix.repo.transaction import Handed, Transaction
 
 # Files that one worker is given at once.
@@ -51,11 +50,9 @@ class _Reworker:
     def run(self, under: Directory, over: Stored) -> None:
         self._modifier.skips("/")
         with self._workers:
-            self._lay(under, over, "", 0)
+            descend(self._lay(under, over, ""))
 
-    def _lay(self, under: Directory, over: Stored, below: str, depth: int) -> None:
-        if depth > MAX_DEPTH:
-            raise Invalid(f"Directory {over.dirtree}: nested more than {MAX_DEPTH} directories")
+    def _lay(self, under: Directory, over: Stored, below: str) -> Descent[None]:
         found = open_stored(self._repo, over)
         assert found.meta is not None
         under.meta = self._modifier.directory(f"/{below}", found.meta)
@@ -67,7 +64,7 @@ class _Reworker:
         for name, stored in found.dirs.items():
             assert isinstance(stored, Stored)
             if not self._modifier.skips(f"/{inside}{name}"):
-                self._lay(under.enter(name, self._repo), stored, f"{inside}{name}", depth + 1)
+                yield f"/{inside}{name}", self._lay(under.enter(name, self._repo), stored, f"{inside}{name}")
 
     def _add(self, batch: _Batch) -> _Added:
         """In a worker."""

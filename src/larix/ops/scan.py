@@ -17,7 +17,7 @@ from larix.linux.workers import start_workers
 from larix.ops.consume import Given, Seen
 from larix.ops.modify import Modifier
 from larix.ops.tree import Directory
-from larix.ops.walk import MAX_DEPTH
+from larix.ops.walk import Descent, descend
 from larix.progress import NO_PROGRESS, Progress
 from larix.repo.layout import PIECE, WHOLE, StoredFile
 from larix.repo.on_disk import open_file, read_dirmeta
@@ -134,24 +134,24 @@ class _Reader:
         self._modifier.skips("/")
         self._progress.start("Reading")
         if self._progress.wanted:
-            self._expect(self._fd, "")
+            descend(self._expect(""))
             self._progress.all_known()
         with self._workers:
-            self._read(self._fd, "", under)
+            descend(self._read("", under))
         return self._known
 
-    def _read(self, fd: int, below: str, into: Directory, depth: int = 0) -> None:
+    def _read(self, below: str, into: Directory) -> Descent[None]:
         path = self._path_of(below)
-        _check_depth(path, depth)
         batch: list[str] = []
         size = 0
         dirs = []
         self._directories[below] = into
-        inode = _inode(os.fstat(fd))
-        if self._given is not None:
-            self._given.note_directory(below, fd)
         seen: dict[str, Seen | None] = {}
-        with files.doing(f"Reading {path}"):
+        # Not held open for what is in it: that may be deeper than a process may open files.
+        with files.doing(f"Reading {path}"), files.closing(files.open_below(self._fd, below)) as fd:
+            inode = _inode(os.fstat(fd))
+            if self._given is not None:
+                self._given.note_directory(below, fd)
             into.meta = self._modifier.directory(f"/{below}", read_dirmeta(fd))
             with os.scandir(fd) as entries:
                 for entry in entries:
@@ -180,24 +180,27 @@ class _Reader:
         if self._given is not None:
             self._given.note_files(below, seen)
         for name in dirs:
-            with files.doing(f"Reading {path}/{name}"):
-                sub_fd = files.open_directory(name, fd, follow=False)
-            with files.closing(sub_fd):
-                self._read(sub_fd, f"{below}/{name}" if below else name, into.enter(name, self._repo), depth + 1)
+            inside = f"{below}/{name}" if below else name
+            yield self._path_of(inside), self._read(inside, into.enter(name, self._repo))
 
-    def _expect(self, fd: int, below: str, depth: int = 0) -> None:
+    def _expect(self, below: str) -> Descent[None]:
         """All that `_read` will come to."""
-        _check_depth(self._path_of(below), depth)
-        with files.doing(f"Reading {self._path_of(below)}"), os.scandir(fd) as entries:
+        dirs = []
+        with (
+            files.doing(f"Reading {self._path_of(below)}"),
+            files.closing(files.open_below(self._fd, below)) as fd,
+            os.scandir(fd) as entries,
+        ):
             for entry in entries:
-                path = f"{below}/{entry.name}"
-                if path in self._modifier.skipped:
+                path = f"{below}/{entry.name}" if below else entry.name
+                if f"/{path}" in self._modifier.skipped:
                     continue
-                if not entry.is_dir(follow_symlinks=False):
+                if entry.is_dir(follow_symlinks=False):
+                    dirs.append(path)
+                else:
                     self._progress.expect(1, entry.stat(follow_symlinks=False).st_size)
-                    continue
-                with files.closing(files.open_directory(entry.name, fd, follow=False)) as sub_fd:
-                    self._expect(sub_fd, path, depth + 1)
+        for path in dirs:
+            yield self._path_of(path), self._expect(path)
 
     def _path_of(self, below: str) -> str:
         return f"{self._path}/{below}" if below else self._path
@@ -286,8 +289,3 @@ def _inode(about: os.stat_result) -> tuple[int, int, int]:
 
 def _changed(path: str) -> Busy:
     return Busy(f"{path} changed while it was read; commit it again when nothing writes to it")
-
-
-def _check_depth(path: str, depth: int) -> None:
-    if depth > MAX_DEPTH:
-        raise Invalid(f"{path[:80]}…: nested more than {MAX_DEPTH} directories")

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 from larix.errors import Invalid
 from larix.formats.checksum import Checksum
 from larix.formats.objects import DirMeta, DirTree, ObjectType
-from larix.ops.walk import MAX_DEPTH
+from larix.ops.walk import Descent, descend
 from larix.repo.repo import Repo
 
 
@@ -57,10 +57,12 @@ def open_stored(repo: Repo, stored: Stored) -> Directory:
     return Directory(repo.load_dirmeta(stored.dirmeta), dict(tree.files), below)
 
 
-def lay_over(repo: Repo, under: Directory, over: Stored, depth: int = 0) -> None:
+def lay_over(repo: Repo, under: Directory, over: Stored) -> None:
     """Lay a stored tree over another: its files take the place of those of the same name. Raises Invalid."""
-    if depth > MAX_DEPTH:
-        raise Invalid(f"Directory {over.dirtree}: nested more than {MAX_DEPTH} directories")
+    descend(_lay_over(repo, under, over, "/"))
+
+
+def _lay_over(repo: Repo, under: Directory, over: Stored, path: str) -> Descent[None]:
     found = open_stored(repo, over)
     under.meta = found.meta
     for name, checksum in found.files.items():
@@ -68,24 +70,28 @@ def lay_over(repo: Repo, under: Directory, over: Stored, depth: int = 0) -> None
     for name, below in found.dirs.items():
         assert isinstance(below, Stored)
         if name in under.dirs or name in under.files:
-            lay_over(repo, under.enter(name, repo), below, depth + 1)
+            inside = f"{path}{name}/"
+            yield inside, _lay_over(repo, under.enter(name, repo), below, inside)
         else:
             under.dirs[name] = below
 
 
-def add_tree(sink: MetadataSink, directory: Directory | Stored, path: str = "/", depth: int = 0) -> Stored:
+def add_tree(sink: MetadataSink, directory: Directory | Stored) -> Stored:
     """Add the objects of a directory and of all below it. Raises Invalid without owner and mode, or too deep."""
-    if isinstance(directory, Stored):
-        return directory
-    if depth > MAX_DEPTH:
-        raise Invalid(f"{path[:80]}…: nested more than {MAX_DEPTH} directories")
+    return directory if isinstance(directory, Stored) else descend(_add_tree(sink, directory, "/"))
+
+
+def _add_tree(sink: MetadataSink, directory: Directory, path: str) -> Descent[Stored]:
     if directory.meta is None and path == "/":
         raise Invalid("Can't commit an empty tree: nothing was given for its top directory")
     if directory.meta is None:
         raise Invalid(f"Can't commit {path}: nothing says what its owner and mode are")
     dirs: dict[str, tuple[Checksum, Checksum]] = {}
-    # A comprehension would take two frames of Python's stack for each level.
     for name, below in directory.dirs.items():
-        dirs[name] = add_tree(sink, below, f"{path}{name}/", depth + 1)
+        if isinstance(below, Stored):
+            dirs[name] = below
+        else:
+            inside = f"{path}{name}/"
+            dirs[name] = yield inside, _add_tree(sink, below, inside)
     tree = sink.add_metadata(ObjectType.DIR_TREE, DirTree(directory.files, dirs).encode())
     return Stored(tree, sink.add_metadata(ObjectType.DIR_META, directory.meta.encode()))

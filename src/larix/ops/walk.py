@@ -1,14 +1,19 @@
-"""Finding one's way in a commit's tree."""
+"""Finding one's way in a tree, as deep as it may be: Python's own stack ends at a thousand levels."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Generator, Iterator
+from typing import Any, NamedTuple, TypeVar
 
 from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum
 from larix.repo.repo import Repo
 
-# As in the C tool: a tree that nests deeper is refused, before Python's own limit is met.
-MAX_DEPTH = 500
+# Nobody's tree comes near, and all the paths on a way down still fit into memory.
+MAX_DEPTH = 10_000
+MAX_PATH = 1 << 16
+
+T = TypeVar("T")
+# Yields the path of what lies deeper, for messages, with what goes through it; gets back what that returned or raised.
+Descent = Generator[tuple[str, "Descent[Any]"], Any, T]
 
 
 class Entry(NamedTuple):
@@ -60,24 +65,76 @@ def find_child(repo: Repo, directory: Entry, name: str) -> Entry | None:
 
 def children(repo: Repo, directory: Entry) -> Iterator[Entry]:
     """Files, then directories, each in order of their names."""
-    tree = repo.load_dirtree(directory.checksum)
     base = directory.path.rstrip("/")
+    return (Entry(f"{base}/{name}", *both) for name, both in _inside(repo, directory.checksum))
+
+
+def _inside(repo: Repo, dirtree: Checksum) -> Iterator[tuple[str, tuple[Checksum, Checksum | None]]]:
+    tree = repo.load_dirtree(dirtree)
     for name, file in tree.files.items():
-        yield Entry(f"{base}/{name}", file)
+        yield name, (file, None)
     for name, (dirtree, dirmeta) in tree.dirs.items():
-        yield Entry(f"{base}/{name}", dirtree, dirmeta)
+        yield name, (dirtree, dirmeta)
 
 
 def walk(repo: Repo, top: Entry) -> Iterator[Entry]:
     """`top` and everything below it, each directory before what is in it. Raises Invalid for a tree too deep."""
-    stack = [iter([top])]
+    yield top
+    if top.dirmeta is None:
+        return
+    # Of the directory that was entered last; those above begin as it does.
+    path = top.path.rstrip("/")
+    stack = [(len(path), _inside(repo, top.checksum))]
     while stack:
-        entry = next(stack[-1], None)
-        if entry is None:
+        length, inside = stack[-1]
+        child = next(inside, None)
+        if child is None:
             stack.pop()
             continue
-        yield entry
-        if entry.dirmeta is not None:
-            if len(stack) > MAX_DEPTH:
-                raise Invalid(f"{entry.path[:80]}…: nested more than {MAX_DEPTH} directories")
-            stack.append(children(repo, entry))
+        name, (checksum, dirmeta) = child
+        found = Entry(f"{path[:length]}/{name}", checksum, dirmeta)
+        yield found
+        if dirmeta is not None:
+            path = found.path
+            check_depth(len(stack), path)
+            stack.append((len(path), _inside(repo, checksum)))
+
+
+def check_depth(depth: int, path: str) -> None:
+    """Raises Invalid for a directory so many levels below the top, or with a path so long, that nothing goes there."""
+    if depth > MAX_DEPTH:
+        raise Invalid(f"{path[:80]}…: nested more than {MAX_DEPTH} directories")
+    if len(path) > MAX_PATH:
+        raise Invalid(f"{path[:80]}…: a path of more than {MAX_PATH} characters")
+
+
+def descend(top: Descent[T]) -> T:
+    """Run what goes through a tree; what it returns is returned, or raised. Raises Invalid for a tree too deep."""
+    stack: list[Descent[Any]] = [top]
+    value: Any = None
+    error: BaseException | None = None
+    try:
+        while True:
+            try:
+                path, below = stack[-1].send(value) if error is None else stack[-1].throw(error)
+            except StopIteration as done:
+                stack.pop()
+                value, error = done.value, None
+                if not stack:
+                    found: T = value
+                    return found
+            except BaseException as raised:
+                stack.pop()
+                if not stack:
+                    raise
+                error = raised
+            else:
+                value = error = None
+                try:
+                    check_depth(len(stack), path)
+                    stack.append(below)
+                except Invalid as too_deep:
+                    error = too_deep
+    finally:
+        while stack:
+            stack.pop().close()

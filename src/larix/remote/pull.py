@@ -16,7 +16,7 @@ from larix.formats.checksum import Checksum, is_checksum
 from larix.formats.objects import Commit, ObjectName, ObjectType
 from larix.linux.workers import start_workers
 from larix.ops.bindings import check_bindings
-from larix.ops.walk import MAX_DEPTH
+from larix.ops.walk import check_depth
 from larix.progress import NO_PROGRESS, Progress
 from larix.remote.source import Pulled, Source
 from larix.repo import refs as refs_here
@@ -227,8 +227,7 @@ class Puller:
             raise _too_old(checksum, commit.timestamp, str(self._options.newer_than), self._oldest)
 
     def _want_directory(self, dirtree: Checksum, dirmeta: Checksum, level: int, paths: Paths) -> None:
-        if level > MAX_DEPTH:
-            raise Invalid(f"Directory {dirtree}: nested more than {MAX_DEPTH} directories")
+        check_depth(level, f"Directory {dirtree}")
         self._levels.setdefault(dirtree, level)
         self._want(ObjectName(dirmeta, ObjectType.DIR_META))
         known = self._paths.get(dirtree, frozenset())

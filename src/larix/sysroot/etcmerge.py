@@ -15,7 +15,7 @@ from larix.formats.content import Piece
 from larix.linux import files, xattr
 from larix.ops.diff import Changes
 from larix.ops.placing import user_mode
-from larix.ops.walk import MAX_DEPTH, Entry, find_path, find_root, walk
+from larix.ops.walk import Descent, Entry, descend, find_path, find_root, walk
 from larix.repo.repo import Repo
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.etcplan import EtcPlan, Item, Items, compare, plan_merge
@@ -84,21 +84,22 @@ def _read_of(sysroot: Sysroot, deployment: Deployment, name: str) -> Items:
 def read_tree(fd: int) -> Items:
     """All below an open directory, which is an etc or a usr/etc."""
     found: dict[str, Item] = {}
-    _read_directory(fd, "", found)
+    descend(_read_directory(fd, "", found))
     return found
 
 
-def _read_directory(dir_fd: int, below: str, found: dict[str, Item], depth: int = 0) -> None:
-    if depth > MAX_DEPTH:
-        raise Invalid(f"{below[:80]}…: nested more than {MAX_DEPTH} directories")
-    for name in sorted(os.listdir(dir_fd)):
-        # What went meanwhile is not there: /etc is in use.
-        with suppress(FileNotFoundError):
-            path = below + name
-            item = found[path] = _read_item(name, dir_fd)
-            if item.is_directory:
-                with files.closing(files.open_directory(name, dir_fd, follow=False)) as fd:
-                    _read_directory(fd, f"{path}/", found, depth + 1)
+def _read_directory(top_fd: int, below: str, found: dict[str, Item]) -> Descent[None]:
+    directories = []
+    # What went meanwhile is not there: /etc is in use.
+    with suppress(FileNotFoundError), files.closing(files.open_below(top_fd, below)) as fd:
+        for name in sorted(os.listdir(fd)):
+            path = f"{below}/{name}" if below else name
+            with suppress(FileNotFoundError):
+                item = found[path] = _read_item(name, fd)
+                if item.is_directory:
+                    directories.append(path)
+    for path in directories:
+        yield path, _read_directory(top_fd, path, found)
 
 
 def _read_item(name: str, dir_fd: int) -> Item:
@@ -210,14 +211,25 @@ def _unused_name() -> str:
 
 def copy_defaults(defaults_fd: int, etc_fd: int) -> None:
     """Fill the new, empty /etc with copies: nothing of it may be shared with the repo."""
-    for name in sorted(os.listdir(defaults_fd)):
-        if not _is_directory(name, defaults_fd):
-            files.copy(name, defaults_fd, name, etc_fd, temporary=_unused_name())
-            continue
-        files.make_directory(name, etc_fd, 0o700)
-        with (
-            files.closing(files.open_directory(name, defaults_fd, follow=False)) as defaults,
-            files.closing(files.open_directory(name, etc_fd, follow=False)) as etc,
-        ):
-            copy_defaults(defaults, etc)
-    files.copy_metadata(defaults_fd, etc_fd)
+    descend(_copy_directory(defaults_fd, etc_fd, ""))
+
+
+def _copy_directory(defaults_fd: int, etc_fd: int, below: str) -> Descent[None]:
+    directories = []
+    with (
+        files.closing(files.open_below(defaults_fd, below)) as source,
+        files.closing(files.open_below(etc_fd, below)) as target,
+    ):
+        for name in sorted(os.listdir(source)):
+            if _is_directory(name, source):
+                files.make_directory(name, target, 0o700)
+                directories.append(f"{below}/{name}" if below else name)
+            else:
+                files.copy(name, source, name, target, temporary=_unused_name())
+    for path in directories:
+        yield path, _copy_directory(defaults_fd, etc_fd, path)
+    with (
+        files.closing(files.open_below(defaults_fd, below)) as source,
+        files.closing(files.open_below(etc_fd, below)) as target,
+    ):
+        files.copy_metadata(source, target)

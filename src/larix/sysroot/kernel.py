@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from larix.errors import Invalid, NoSpace
 from larix.formats.bootentry import check_word
 from larix.linux import files
+from larix.ops.walk import check_depth
 from larix.sysroot.trees import DiskTree, Names, Tree
 
 MODULES = "usr/lib/modules"
@@ -134,11 +135,14 @@ def _find_older(directory: str, tree: Names, name: str) -> Kernel | None:
 
 def _walk(top: str, directory: str, tree: Names, name: str) -> Iterator[str]:
     """The files below, the names of each directory in order: their paths from `directory`. Raises Invalid."""
-    for below in tree.list(f"{directory}/{top}"):
-        path = f"{top}/{below}"
+    stack = [f"{top}/{below}" for below in reversed(tree.list(f"{directory}/{top}"))]
+    while stack:
+        path = stack.pop()
+        above, _, last = path.rpartition("/")
         if tree.is_directory(f"{directory}/{path}"):
-            yield from _walk(path, directory, tree, name)
-        elif _has(f"{directory}/{top}", below, tree, name):
+            check_depth(path.count("/"), f"/{directory}/{path}")
+            stack += [f"{path}/{below}" for below in reversed(tree.list(f"{directory}/{path}"))]
+        elif _has(f"{directory}/{above}", last, tree, name):
             yield path
 
 
