@@ -14,6 +14,7 @@ from larix.cli.main import main
 
 # The oldest C tool that judges here; what newer ones do otherwise, and larix does not yet, is in docs/compatibility.md.
 OLDEST = (2022, 7)
+NEWEST = (2026, 4)
 
 
 @functools.cache

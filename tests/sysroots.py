@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.judge import OLDEST, admin, picture, release
+from tests.judge import NEWEST, admin, picture, release
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="the C tool deploys only as root")
 
@@ -16,15 +16,17 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="the C tool deploys only 
 def skeleton(sysroot: Path) -> dict[str, object]:
     """A sysroot without what is in its repo."""
     found = {path: value for path, value in picture(sysroot).items() if not path.startswith("ostree/repo/")}
-    return found if release() == OLDEST else dict(as_oldest(found))
+    return dict(comparable(found))
 
 
-def as_oldest(found: dict[str, object]) -> Iterator[tuple[str, object]]:
-    """What a newer C tool made, as the oldest would have: without a place for what is written to a transient root,
-    without an image of the tree for composefs, without keys for Android's boot loader, without a space where there are
-    no kernel arguments."""
+def comparable(found: dict[str, object]) -> Iterator[tuple[str, object]]:
+    """What larix or a C tool made, without what not all of them make: a place for what is written to a transient root
+    and a /var that is empty until something is deployed (the newest and larix do), an image of the tree for composefs,
+    keys for Android's boot loader, a space where there are no kernel arguments."""
     for path, value in found.items():
-        if re.match(r"ostree/deploy/[^/]+/(backing(/|$)|deploy/[^/]+/\.ostree\.cfs$)", path):
+        if re.match(r"ostree/deploy/[^/]+/deploy/[^/]+/\.ostree\.cfs$", path):
+            continue
+        if release() < NEWEST and re.match(r"ostree/deploy/[^/]+/(backing(/|$)|var/(lib|log|tmp|run|lock)$)", path):
             continue
         if path.startswith("boot/loader.") and isinstance(value, tuple) and isinstance(value[-1], bytes):
             *about, data = value

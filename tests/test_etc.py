@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from larix.linux import files
-from larix.sysroot.etcmerge import copy_defaults, merge, read_tree
+from larix.sysroot.copying import copy_tree
+from larix.sysroot.etcmerge import merge, read_tree
 from larix.sysroot.etcplan import BESIDE, EtcPlan, Reason, plan_merge
 from tests.judge import admin, by_c, c_admin, fails, make_os_tree, ostree, picture, run_larix
 
@@ -133,7 +134,7 @@ def merged(top: Path) -> EtcPlan:
     fds = [files.open_directory(str(top / name)) for name in ("old", "etc", "new", "target")]
     try:
         plan = plan_merge(*(read_tree(fd) for fd in fds[:3]))
-        copy_defaults(fds[2], fds[3])
+        copy_tree(fds[2], fds[3])
         merge(plan, fds[1], fds[3])
     finally:
         for fd in fds:

@@ -1,7 +1,7 @@
 """A machine in the hands of both tools, with two stateroots; and one in a directory of the running system."""
 
 import os
-import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from larix.sysroot.sysroot import Sysroot
-from tests.judge import admin, by_c, c_admin, fails, larix, make_os_tree, ostree, picture, run_larix
+from tests.judge import NEWEST, admin, by_c, c_admin, fails, larix, make_os_tree, ostree, picture, release, run_larix
 from tests.namespaces import in_namespace
 from tests.sysroots import as_root, booting, edit_etc, options_of, refs_of
 
@@ -214,33 +214,103 @@ def test_two_that_change_a_sysroot_take_turns(tmp_path: Path) -> None:
     process.stderr.close()
 
 
-def test_a_stateroot_without_var_is_filled_where_the_tree_has_one(
+LINK, FILE = -1, -2
+# What C 2026.4 makes of an empty /var: name in the tree -> mode there (None for a file), and what is there afterwards.
+FIRST_VARS: dict[str, tuple[dict[str, int | None] | None, bool, dict[str, int]]] = {
+    "empty": ({}, False, {"lib": 0o755, "log": 0o755, "tmp": 0o1777, "run": LINK, "lock": LINK}),
+    "of the tree": (
+        {"own": 0o750, "tmp": 0o700, "log": 0o700, "lock": None},
+        False,
+        {"own": 0o750, "lib": 0o755, "log": 0o700, "tmp": 0o1777, "run": LINK, "lock": FILE},
+    ),
+    "with tmpfiles.d": ({"own": 0o750}, True, {"own": 0o750}),
+    "none": (None, False, {}),
+}
+
+
+@pytest.mark.parametrize("name", FIRST_VARS)
+def test_the_first_var(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
+    inside, tmpfiles, expected = FIRST_VARS[name]
+    tree = make_os_tree(tmp_path / "tree", "1", "6.1.0")
+    (tree / "var").rmdir()
+    for path, mode in ({"": 0o700, **inside} if inside is not None else {}).items():
+        if mode is None:
+            (tree / "var" / path).touch()
+        else:
+            (tree / "var" / path).mkdir()
+            (tree / "var" / path).chmod(mode)
+    if inside and "own" in inside:
+        (tree / "var/own/deep").mkdir()
+        (tree / "var/own/deep/file").write_text("first")
+        (tree / "var/own/link").symlink_to("deep/file")
+        os.setxattr(tree / "var/own/deep/file", "user.key", b"value")
+    if tmpfiles:
+        (tree / "usr/lib/tmpfiles.d").mkdir()
+    for tool in admin, c_admin if release() >= NEWEST and os.geteuid() == 0 else admin:
+        sysroot = tmp_path / f"sysroot-{tool.__name__}"
+        if sysroot.exists():
+            continue
+        sysroot.mkdir()
+        tool(sysroot, "init-fs", sysroot)
+        tool(sysroot, "os-init", "test")
+        var = sysroot / "ostree/deploy/test/var"
+        var.chmod(0o711)
+        assert not [*var.iterdir()]
+        larix(sysroot / "ostree/repo", "commit", "-b", "main", f"--tree=dir={tree}")
+        tool(sysroot, "deploy", "--os=test", "main")
+        found = {path.name: path.lstat() for path in var.iterdir() if path.name != ".ostree-selabeled"}
+        kinds = {one: LINK if stat.S_ISLNK(about.st_mode) else FILE for one, about in found.items()}
+        modes = {one: stat.S_IMODE(about.st_mode) for one, about in found.items() if stat.S_ISDIR(about.st_mode)}
+        assert {**kinds, **modes} == expected
+        assert var.stat().st_mode & 0o7777 == 0o711
+        assert sorted(path.name for path in var.parent.iterdir()) == ["backing", "deploy", "var"]
+        if "own" in expected:
+            assert (var / "own/link").read_text() == "first"
+            assert (var / "own/deep/file").stat().st_nlink == 1
+            assert os.getxattr(var / "own/deep/file", "user.key") == b"value"
+            # It is the machine's now: no later tree changes it.
+            (var / "own/deep/file").write_text("mine")
+            (tree / "var/own/second").touch()
+            larix(sysroot / "ostree/repo", "commit", "-b", "main", f"--tree=dir={tree}")
+            tool(sysroot, "deploy", "--os=test", "main")
+            (tree / "var/own/second").unlink()
+            assert (var / "own/deep/file").read_text() == "mine"
+            assert not (var / "own/second").exists()
+
+
+def test_a_var_that_is_a_file_system_of_its_own(
     tmp_path: Path, releases: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As newer C tools make stateroots; what an administrator has put there is left as it is."""
+    """Or a symlink to one: it cannot be replaced, and is filled where it is."""
     monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
-    sysroot = tmp_path / "sysroot"
-    sysroot.mkdir()
+    (sysroot := tmp_path / "sysroot").mkdir()
     admin(sysroot, "init-fs", sysroot)
-    without = make_os_tree(tmp_path / "tree", "1", "6.1.0")
-    (without / "var").rmdir()
-    repo = sysroot / "ostree/repo"
-    larix(repo, "commit", "-b", "os/without", f"--tree=dir={without}")
-    larix(repo, "pull-local", releases, "os/2")
-    made = ["lib", "lock", "log", "run", "tmp"]
-    for name, ref, before, after in (
-        ("empty", "os/2", [], made),
-        ("own", "os/2", ["mine"], ["mine"]),
-        ("none", "os/without", [], []),
-    ):
-        admin(sysroot, "os-init", name)
-        var = sysroot / f"ostree/deploy/{name}/var"
-        filled = {path: value for path, value in picture(var).items() if path != "."}
-        assert sorted(path.name for path in var.iterdir()) == made
-        shutil.rmtree(var)
-        for directory in ["", *before]:
-            (var / directory).mkdir()
-        admin(sysroot, "deploy", f"--os={name}", ref)
-        assert sorted(path.name for path in var.iterdir()) == after
-        if after == made:
-            assert {path: value for path, value in picture(var).items() if path != "."} == filled
+    admin(sysroot, "os-init", "test")
+    larix(sysroot / "ostree/repo", "pull-local", releases, "os/2")
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    (var := sysroot / "ostree/deploy/test/var").rmdir()
+    var.symlink_to(elsewhere)
+    admin(sysroot, "deploy", "--os=test", "os/2")
+    assert var.is_symlink()
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["lib", "lock", "log", "run", "tmp"]
+    assert sorted(path.name for path in var.parent.iterdir()) == ["backing", "deploy", "var"]
+
+
+def test_a_place_for_a_transient_root(tmp_path: Path, releases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As C 2026.4 makes it, and its early boot mounts it."""
+    monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
+    (sysroot := tmp_path / "sysroot").mkdir()
+    admin(sysroot, "init-fs", sysroot)
+    admin(sysroot, "os-init", "test")
+    tree = make_os_tree(tmp_path / "tree", "1", "6.1.0")
+    tree.chmod(0o751)
+    larix(sysroot / "ostree/repo", "commit", "-b", "main", f"--tree=dir={tree}")
+    admin(sysroot, "deploy", "--os=test", "main")
+    (name,) = refs_of(sysroot)
+    backing = sysroot / "ostree/deploy/test/backing"
+    modes = {str(path.relative_to(backing)): path.stat().st_mode & 0o7777 for path in [backing, *backing.rglob("*")]}
+    place = f"{name}/root-transient"
+    assert modes == {".": 0o700, name: 0o700, place: 0o700, f"{place}/upper": 0o751, f"{place}/work": 0o700}
+    admin(sysroot, "undeploy", "0")
+    assert not [*backing.iterdir()]

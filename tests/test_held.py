@@ -277,7 +277,7 @@ def test_a_first_deployment_that_fails_leaves_nothing(machine: Path) -> None:
 
 def test_what_a_dry_run_says_is_what_is_done(machine: Path) -> None:
     drop(machine, 0)
-    (machine / "ostree/deploy/test/backing" / refs_of(machine)[0]).mkdir(parents=True)
+    (machine / "ostree/deploy/test/backing" / refs_of(machine)[0]).mkdir(parents=True, exist_ok=True)
     overlay = machine / f"boot/ostree/initramfs-overlays/{'a' * 64}.img"
     overlay.parent.mkdir()
     overlay.touch()

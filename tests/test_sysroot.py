@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +13,20 @@ from larix.errors import Corrupt
 from larix.formats.bootentry import BootEntry
 from larix.formats.kargs import KernelArgs
 from larix.sysroot import stateroot
-from larix.sysroot.sysroot import Sysroot
 from tests.faults import KILL, run_until
-from tests.judge import OLDEST, admin, by_c, c_admin, fails, larix, make_os_tree, ostree, picture, release, run_larix
+from tests.judge import (
+    NEWEST,
+    admin,
+    by_c,
+    c_admin,
+    fails,
+    larix,
+    make_os_tree,
+    ostree,
+    picture,
+    release,
+    run_larix,
+)
 from tests.sysroots import as_root, booting, edit_etc, options_of, refs_of, skeleton
 
 
@@ -30,11 +42,8 @@ def test_a_new_sysroot_is_that_of_the_c_tool(tmp_path: Path) -> None:
         admin(ours, "stateroot-init", "second")
         c_admin(theirs, "os-init", "test")
         c_admin(theirs, "os-init", "second")
-        if release() == OLDEST:
-            assert skeleton(ours) == skeleton(theirs)
-        else:
-            # Newer ones fill var when something is first deployed.
-            assert without_var(skeleton(ours)) == without_var(skeleton(theirs))
+        assert skeleton(ours) == skeleton(theirs)
+        assert not [*(ours / "ostree/deploy/test/var").iterdir()]
         assert (ours / "ostree/repo/config").read_text() == (theirs / "ostree/repo/config").read_text()
         assert admin(ours, "status") == c_admin(ours, "status") == "No deployments."
 
@@ -50,10 +59,6 @@ def test_what_is_beside_a_deployment_goes_with_it(tmp_path: Path, releases: Path
         (sysroot / f"ostree/deploy/test/backing/{name}/root-transient/upper").mkdir(parents=True, exist_ok=True)
     admin(sysroot, "undeploy", "1")
     assert [path.name for path in (sysroot / "ostree/deploy/test/backing").iterdir()] == [kept]
-
-
-def without_var(found: dict[str, object]) -> dict[str, object]:
-    return {path: value for path, value in found.items() if "/var/" not in path}
 
 
 @as_root
@@ -403,7 +408,7 @@ def test_a_deploy_that_fails_changes_nothing_that_boots(tmp_path: Path, releases
         ("kernel", lambda tree: (tree / "usr/lib/modules/6.1.0/vmlinuz").unlink()),
         ("kernels", lambda tree: shutil.copytree(tree / "usr/lib/modules/6.1.0", tree / "usr/lib/modules/6.3")),
         ("etc", lambda tree: (tree / "usr/etc").rename(tree / "usr/noetc")),
-        ("both", lambda tree: (tree / "etc").mkdir()),
+        ("both", lambda tree: (tree / "etc/file").mkdir(parents=True)),
     ]
     for name, change in changes:
         tree = make_os_tree(tmp_path / name, "1", "6.1.0")
@@ -415,7 +420,7 @@ def test_a_deploy_that_fails_changes_nothing_that_boots(tmp_path: Path, releases
         (sysroot / "ostree/lock").touch()
         before = booting(sysroot)
         for words, said in (
-            (["deploy", "--os=nothing", "origin:os/1"], "os-init nothing"),
+            (["deploy", "--os=nothing", "origin:os/1"], "No such stateroot: nothing"),
             (["deploy", "origin:os/1"], "--os="),
             (["deploy", "--os=test", "nothing"], "nothing"),
             (["deploy", "--os=test", "--karg-delete=none", "origin:os/1"], "none"),
@@ -522,16 +527,16 @@ def test_two_that_make_one_stateroot(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (sysroot := tmp_path / "sysroot").mkdir()
     admin(sysroot, "init-fs", sysroot)
 
-    def second(opened: Sysroot, path: str) -> None:
+    def second(name: str, mode: int, dir_fd: int) -> None:
         said.append(fails("admin", "os-init", "test", f"--sysroot={sysroot}"))
-        fill(opened, path)
+        make(name, mode, dir_fd)
 
     said: list[str] = []
-    fill = stateroot.fill_var
-    monkeypatch.setattr(stateroot, "fill_var", second)
+    make = stateroot._make
+    monkeypatch.setattr(stateroot, "_make", second)
     admin(sysroot, "os-init", "test")
     assert "another process" in said[0]
-    assert (sysroot / "ostree/deploy/test/var/log").is_dir()
+    assert (sysroot / "ostree/deploy/test/var").is_dir()
     assert [path.name for path in (sysroot / "ostree/deploy").iterdir()] == ["test"]
 
 
@@ -547,3 +552,73 @@ def test_a_stateroot_appears_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         if not (sysroot / "ostree/deploy/test").exists():
             admin(sysroot, "os-init", "test")
         assert picture(sysroot).keys() == made.keys(), at
+
+
+@pytest.mark.parametrize("bootloader", ["none", "syslinux", "uboot"])
+def test_paths_in_entries_with_a_prefix(
+    bootloader: str, tmp_path: Path, releases: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """sysroot.bootprefix, for boot loaders that see /boot as a directory; by C 2026.4, and read by each."""
+    monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
+    (sysroot := tmp_path / "sysroot").mkdir()
+    admin(sysroot, "init-fs", sysroot)
+    admin(sysroot, "os-init", "test")
+    repo = sysroot / "ostree/repo"
+    larix(repo, "pull-local", "--remote=origin", releases)
+    (overlay := tmp_path / "overlay.img").write_text("overlay")
+    (sysroot / "boot/syslinux").mkdir()
+    if bootloader == "syslinux":
+        (sysroot / "boot/syslinux/syslinux.cfg").symlink_to("../loader/syslinux.cfg")
+    larix(repo, "config", "set", "sysroot.bootloader", bootloader)
+
+    def paths() -> list[str]:
+        lines = "".join(path.read_text() for path in (sysroot / "boot/loader/entries").iterdir()).splitlines()
+        return [line.split()[1] for line in lines if line.split()[0] in ("linux", "initrd")]
+
+    admin(sysroot, "deploy", "--os=test", f"--overlay-initrd={overlay}", "origin:os/1")
+    assert len(paths()) == 3 and all(path.startswith("/ostree/") for path in paths())
+    larix(repo, "config", "set", "sysroot.bootprefix", "true")
+    admin(sysroot, "deploy", "--os=test", "origin:os/2")
+    with_prefix = paths()
+    assert len(with_prefix) == 5 and all(path.startswith("/boot/ostree/") for path in with_prefix)
+    for path in with_prefix:
+        assert (sysroot / path.lstrip("/")).is_file()
+    for config in (sysroot / "boot/loader").glob("*.*"):
+        assert "/boot/ostree/" in config.read_text() and "/boot/boot/" not in config.read_text()
+    assert len(refs_of(sysroot)) == 2
+    assert admin(sysroot, "status") == c_admin(sysroot, "status")
+    # Nothing of what boots is taken for unneeded.
+    before = picture(sysroot / "boot")
+    admin(sysroot, "cleanup")
+    assert picture(sysroot / "boot") == before
+    if os.geteuid() == 0:
+        c_admin(sysroot, "deploy", "--os=test", "--retain", "origin:os/3")
+        assert len(refs_of(sysroot)) == 3
+        assert all(path.startswith("/boot/ostree/") for path in paths()) == (release() >= NEWEST)
+        admin(sysroot, "deploy", "--os=test", "--retain", "origin:os/4")
+        assert all(path.startswith("/boot/ostree/") for path in paths())
+    larix(repo, "config", "set", "sysroot.bootprefix", "false")
+    admin(sysroot, "deploy", "--os=test", "--karg=x", "origin:os/4")
+    assert all(path.startswith("/ostree/") for path in paths())
+    larix(repo, "config", "set", "sysroot.bootprefix", "perhaps")
+    said = fails("admin", "deploy", "--os=test", "--karg=y", "origin:os/4", f"--sysroot={sysroot}")
+    assert "bootprefix" in said and "perhaps" in said
+
+
+def test_a_tree_with_an_empty_etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one has that a container may run, too: C 2026.4 takes it, if the other has the defaults."""
+    monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
+    (sysroot := tmp_path / "sysroot").mkdir()
+    admin(sysroot, "init-fs", sysroot)
+    admin(sysroot, "os-init", "test")
+    tree = make_os_tree(tmp_path / "tree", "1", "6.1.0")
+    (tree / "etc").mkdir()
+    for _ in range(2):
+        larix(sysroot / "ostree/repo", "commit", "-b", "main", f"--tree=dir={tree}")
+        admin(sysroot, "deploy", "--os=test", "main")
+        first = sysroot / "ostree/deploy/test/deploy" / refs_of(sysroot)[0]
+        assert (first / "etc/same").read_text() == (tree / "usr/etc/same").read_text()
+    (tree / "etc").rmdir()
+    (tree / "etc").symlink_to("usr/etc")
+    larix(sysroot / "ostree/repo", "commit", "-b", "main", f"--tree=dir={tree}")
+    assert "has both /etc and /usr/etc" in fails("admin", "deploy", "--os=test", "main", f"--sysroot={sysroot}")

@@ -15,7 +15,8 @@ import pytest
 
 import larix
 from larix.linux import files, syscalls
-from larix.sysroot.etcmerge import copy_defaults, merge
+from larix.sysroot.copying import copy_tree
+from larix.sysroot.etcmerge import merge
 from larix.sysroot.etcplan import EtcPlan
 from tests.judge import everything, fails, ostree, picture
 from tests.judge import larix as run_larix
@@ -216,7 +217,7 @@ def test_names_of_etc_are_anyones(tmp_path: Path) -> None:
         files.closing(files.open_directory(str(tmp_path / "defaults"))) as defaults,
         files.closing(files.open_directory(str(tmp_path / "etc"))) as etc,
     ):
-        copy_defaults(defaults, etc)
+        copy_tree(defaults, etc)
     assert picture(tmp_path / "etc") == picture(tmp_path / "defaults")
 
 

@@ -25,6 +25,9 @@ VERSION = f"""\
 libostree:
  Version: '{FOLLOWS}'
  Features:
+  - inode64
+  - initial-var
+  - libcurl
   - libarchive
 larix:
  Version: '{__version__}'

@@ -3,7 +3,7 @@
     title      what a person sees
     version    a number; the highest is booted
     options    kernel arguments, `ostree=` among them
-    linux      kernel, a path on the file system of /boot
+    linux      kernel, a path on the file system of /boot, where sysroot.bootprefix does not put /boot before it
     initrd     likewise
     devicetree likewise
 
@@ -19,6 +19,7 @@ from larix.errors import Corrupt, Invalid
 from larix.formats.kargs import KernelArgs
 
 SINGLE = ("title", "version", "options", "linux", "devicetree", "fdtdir")
+PATHS = ("linux", "initrd", "devicetree", "fdtdir")
 # What ends a line for someone (boot loaders differ, Python has most), and what else a terminal would take amiss.
 BREAKS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]+")
 # ostree=/ostree/boot.BOOTVERSION/STATEROOT/BOOTCSUM/BOOTSERIAL
@@ -84,6 +85,15 @@ class BootEntry:
     def add(self, key: str, value: str) -> Self:
         """With one more value for the key."""
         return replace(self, pairs=(*self.pairs, (key, value)))
+
+    def with_prefix(self, prefix: str) -> Self:
+        """With what a boot loader must put before the paths, which it sees from the root of another file system."""
+        pairs = ((key, f"{prefix}{value}" if key in PATHS else value) for key, value in self.pairs)
+        return replace(self, pairs=tuple(pairs))
+
+    def without_prefix(self, prefix: str) -> Self:
+        pairs = ((key, value.removeprefix(prefix) if key in PATHS else value) for key, value in self.pairs)
+        return replace(self, pairs=tuple(pairs))
 
     @property
     def options(self) -> KernelArgs:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from larix.errors import Invalid
+from larix.formats.bootentry import PATHS
 from larix.linux import files
 from larix.linux.freeze import bring_journal_home
 from larix.sysroot.bootloaders.base import BootLoader
@@ -22,7 +23,7 @@ from larix.sysroot.deployment import Deployment
 from larix.sysroot.held import begin_list
 from larix.sysroot.kernel import install_kernel, kernel_directory, load_kernel
 from larix.sysroot.plan import plan_entries
-from larix.sysroot.sysroot import Sysroot
+from larix.sysroot.sysroot import PREFIX, Sysroot
 from larix.sysroot.trees import DiskTree
 
 
@@ -87,8 +88,7 @@ def _same_entries(new: Sequence[Deployment], old: Sequence[Deployment]) -> bool:
 
 
 def _bring_kernel(sysroot: Sysroot, deployment: Deployment, boot_fd: int) -> None:
-    keys = ("linux", "initrd", "devicetree", "fdtdir")
-    paths = [value for key, value in deployment.entry.pairs if key in keys]
+    paths = [value for key, value in deployment.entry.pairs if key in PATHS]
     if all(os.access(path.lstrip("/"), os.F_OK, dir_fd=boot_fd) for path in paths):
         return
     with files.closing(files.open_directory(deployment.path, sysroot.fd)) as root_fd:
@@ -123,10 +123,11 @@ def _write_config(
     directory = f"loader.{bootversion}"
     files.remove_tree(directory, boot_fd)
     files.make_parents(f"{directory}/entries/entry", boot_fd)
+    prefix = PREFIX if sysroot.repo.config.find_bool("sysroot", "bootprefix", False) else ""
     for deployment in deployments:
         older = f"-{deployment.stateroot}" if sysroot.options.older_names else ""
         name = f"{directory}/entries/ostree-{deployment.entry.version}{older}.conf"
-        files.replace(name, deployment.entry.encode(), boot_fd)
+        files.replace(name, deployment.entry.with_prefix(prefix).encode(), boot_fd)
     bootloader.write(sysroot, deployments, bootversion, boot_fd)
     if not os.path.lexists(f"/proc/self/fd/{boot_fd}/boot"):
         # So that paths in entries are right where /boot is a file system of its own, and where it is not.

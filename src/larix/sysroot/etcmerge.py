@@ -17,6 +17,7 @@ from larix.ops.diff import Changes
 from larix.ops.placing import user_mode
 from larix.ops.walk import Descent, Entry, descend, find_path, find_root, walk
 from larix.repo.repo import Repo
+from larix.sysroot.copying import is_directory, unused_name
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.etcplan import EtcPlan, Item, Items, compare, plan_merge
 from larix.sysroot.sysroot import Sysroot
@@ -182,54 +183,16 @@ def merge(plan: EtcPlan, etc_fd: int, target_fd: int) -> None:
             files.closing(files.open_below(etc_fd, old_above)) as source,
             files.closing(files.open_below(target_fd, above)) as target,
         ):
-            if _is_directory(old_name, source):
+            if is_directory(old_name, source):
                 files.make_directory(name, target, 0o700)
                 _copy_directory_metadata(old_name, source, name, target)
             else:
-                files.copy(old_name, source, name, target, temporary=_unused_name())
-
-
-def _is_directory(name: str, dir_fd: int) -> bool:
-    try:
-        return stat.S_ISDIR(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode)
-    except FileNotFoundError:
-        return False
+                files.copy(old_name, source, name, target, temporary=unused_name())
 
 
 def _copy_directory_metadata(source_name: str, source_fd: int, name: str, target_fd: int) -> None:
     with (
         files.closing(files.open_directory(source_name, source_fd, follow=False)) as source,
         files.closing(files.open_directory(name, target_fd, follow=False)) as target,
-    ):
-        files.copy_metadata(source, target)
-
-
-def _unused_name() -> str:
-    """/etc may have any name, and none of it is to be lost."""
-    return f".{os.urandom(12).hex()}"
-
-
-def copy_defaults(defaults_fd: int, etc_fd: int) -> None:
-    """Fill the new, empty /etc with copies: nothing of it may be shared with the repo."""
-    descend(_copy_directory(defaults_fd, etc_fd, ""))
-
-
-def _copy_directory(defaults_fd: int, etc_fd: int, below: str) -> Descent[None]:
-    directories = []
-    with (
-        files.closing(files.open_below(defaults_fd, below)) as source,
-        files.closing(files.open_below(etc_fd, below)) as target,
-    ):
-        for name in sorted(os.listdir(source)):
-            if _is_directory(name, source):
-                files.make_directory(name, target, 0o700)
-                directories.append(f"{below}/{name}" if below else name)
-            else:
-                files.copy(name, source, name, target, temporary=_unused_name())
-    for path in directories:
-        yield path, _copy_directory(defaults_fd, etc_fd, path)
-    with (
-        files.closing(files.open_below(defaults_fd, below)) as source,
-        files.closing(files.open_below(etc_fd, below)) as target,
     ):
         files.copy_metadata(source, target)

@@ -14,8 +14,9 @@ from larix.linux import files
 from larix.ops.checkout import checkout
 from larix.ops.placing import CheckoutOptions
 from larix.progress import Progress
+from larix.sysroot.copying import copy_tree
 from larix.sysroot.deployment import NAME, Deployment, deploy_path, stateroot_path
-from larix.sysroot.etcmerge import copy_defaults, merge, read_tree
+from larix.sysroot.etcmerge import merge, read_tree
 from larix.sysroot.etcplan import EtcPlan, plan_merge
 from larix.sysroot.kernel import Kernel, check_space, install_overlay, kernel_directory, load_kernel
 from larix.sysroot.stateroot import fill_var
@@ -39,21 +40,21 @@ def make_deployment(
     for the next cleanup.
     """
     if not os.access(f"{stateroot_path(stateroot)}/var", os.F_OK, dir_fd=sysroot.fd):
-        raise NotFound(f"No stateroot {stateroot} in {sysroot.path}; `larix admin os-init {stateroot}` makes one")
+        raise NotFound(f"No such stateroot: {stateroot} (in {sysroot.path}); `larix admin os-init` makes one")
     check_word(stateroot, "Stateroot")
     directory = deploy_path(stateroot)
+    is_root = os.geteuid() == 0
     with files.doing(f"Deploying {commit} in {sysroot.path}"):
         files.make_directory(directory, sysroot.fd, 0o755)
         serial = _next_serial(sysroot, directory, commit)
         path = f"{directory}/{commit}.{serial}"
-        is_root = os.geteuid() == 0
         options = CheckoutOptions(user_mode=not is_root, passed_whiteouts=is_root)
         kernel = _find_kernel(sysroot, stateroot, commit, overlays)
         checkout(sysroot.repo, commit, Path(sysroot.path, path), options, progress=progress)
         with files.closing(files.open_directory(path, sysroot.fd, follow=False)) as root_fd:
-            if os.access("var", os.F_OK, dir_fd=root_fd):
-                fill_var(sysroot, f"{stateroot_path(stateroot)}/var")
+            fill_var(sysroot, root_fd, stateroot)
             plan = _make_etc(sysroot, root_fd, str(commit), source)
+            _make_backing(sysroot, root_fd, f"{stateroot_path(stateroot)}/backing/{commit}.{serial}")
             files.replace(f"{path}.origin", str(origin).encode(), sysroot.fd)
     entry = BootEntry().set("options", str(kargs))
     for key, name in kernel.entry.items():
@@ -101,8 +102,10 @@ def _make_etc(sysroot: Sysroot, root_fd: int, tree: str, source: Deployment | No
         raise Invalid(f"{tree} has no directory /usr; it cannot be deployed")
     has_etc, has_defaults = (os.access(name, os.F_OK, dir_fd=root_fd) for name in ("etc", "usr/etc"))
     if has_etc and has_defaults:
-        raise Invalid(f"{tree} has both /etc and /usr/etc; a tree must have one, with the defaults")
-    if has_etc:
+        # An empty one is where the other is to be mounted or copied, in a tree that a container may run, too.
+        if "etc" not in files.directories(root_fd) or not files.remove_if_empty("etc", root_fd):
+            raise Invalid(f"{tree} has both /etc and /usr/etc; a tree must have one, with the defaults")
+    elif has_etc:
         files.rename("etc", root_fd, "usr/etc", root_fd)
     elif not has_defaults:
         raise Invalid(f"{tree} has no /usr/etc, which holds the defaults of /etc")
@@ -112,17 +115,26 @@ def _make_etc(sysroot: Sysroot, root_fd: int, tree: str, source: Deployment | No
         files.closing(files.open_directory("etc", root_fd, follow=False)) as etc_fd,
     ):
         if source is None:
-            copy_defaults(defaults_fd, etc_fd)
+            copy_tree(defaults_fd, etc_fd)
             return EtcPlan()
         with (
             files.closing(files.open_directory(f"{source.path}/usr/etc", sysroot.fd, follow=False)) as old_defaults_fd,
             files.closing(files.open_directory(f"{source.path}/etc", sysroot.fd, follow=False)) as old_fd,
         ):
             plan = plan_merge(read_tree(old_defaults_fd), read_tree(old_fd), read_tree(defaults_fd))
-            copy_defaults(defaults_fd, etc_fd)
+            copy_tree(defaults_fd, etc_fd)
             merge(plan, old_fd, etc_fd)
         _forget_update(sysroot, etc_fd, source.stateroot)
         return plan
+
+
+def _make_backing(sysroot: Sysroot, root_fd: int, path: str) -> None:
+    """Where early boot keeps what is written to a root that is to forget it: the layers of an overlay."""
+    place = f"{path}/root-transient"
+    for each in os.path.dirname(path), path, place, f"{place}/upper", f"{place}/work":
+        files.make_directory(each, sysroot.fd, 0o700)
+    with files.closing(files.open_directory(f"{place}/upper", sysroot.fd, follow=False)) as fd:
+        files.copy_metadata(root_fd, fd)
 
 
 def _forget_update(sysroot: Sysroot, etc_fd: int, stateroot: str) -> None:

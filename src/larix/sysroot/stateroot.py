@@ -1,5 +1,6 @@
 """Making what deployments need around them: the sysroot's directories, and stateroots."""
 
+import errno
 import os
 from contextlib import suppress
 
@@ -8,6 +9,7 @@ from larix.formats.names import check_remote
 from larix.linux import files
 from larix.linux.lock import lock_directory
 from larix.repo.repo import Repo
+from larix.sysroot.copying import copy_tree
 from larix.sysroot.deployment import stateroot_path
 from larix.sysroot.sysroot import REPO, Sysroot
 
@@ -16,7 +18,8 @@ NEEDED = {"boot": 0o755, "ostree": 0o755, "ostree/repo": 0o755, "ostree/deploy":
 EPOCHS = range(3)
 CUSTOMARY = {"dev": 0o755, "home": 0o755, "proc": 0o755, "root": 0o700, "run": 0o755, "sys": 0o755, "tmp": 0o1777}
 
-VAR = {"": 0o755, "/lib": 0o755, "/log": 0o755, "/tmp": 0o1777}
+VAR = {"lib": 0o755, "log": 0o755, "tmp": 0o1777}
+TMPFILES = "usr/lib/tmpfiles.d"
 VAR_LINKS = {"run": "../run", "lock": "../run/lock"}
 
 
@@ -51,8 +54,7 @@ def init_stateroot(sysroot: Sysroot, name: str) -> None:
         # Of one that was killed.
         for left in os.listdir(fd):
             files.remove_tree(left, fd)
-        files.make_directory("var", fd, 0o755)
-        fill_var(sysroot, f"{made}/var")
+        _make("var", 0o755, fd)
         files.sync_file_system(sysroot.fd)
         if not files.rename_to_new(made, sysroot.fd, path, sysroot.fd):
             files.remove_tree(made, sysroot.fd)
@@ -78,18 +80,55 @@ def _take(name: str, dir_fd: int) -> int:
         os.close(fd)
 
 
-def fill_var(sysroot: Sysroot, path: str) -> None:
-    """What programs expect in this /var, where nothing is there yet: newer C tools make a stateroot without it."""
-    if files.names(path, sysroot.fd):
+def fill_var(sysroot: Sysroot, root_fd: int, stateroot: str) -> None:
+    """Make of an empty /var what the tree of its first deployment has there; it appears whole.
+
+    To that comes what programs expect, where the tree has nothing that would make it when the machine boots.
+    """
+    top = stateroot_path(stateroot)
+    path, made = f"{top}/var", f"{top}/.var.new"
+    if "var" not in files.directories(root_fd) or files.names(path, sysroot.fd):
         return
-    for below, mode in VAR.items():
-        _make(f"{path}{below}", mode, sysroot.fd)
-    for below, target in VAR_LINKS.items():
-        files.symlink(target, f"{path}/{below}", sysroot.fd)
+    files.remove_tree(made, sysroot.fd)
+    files.make_directory(made, sysroot.fd, 0o700)
+    with (
+        files.closing(files.open_directory("var", root_fd, follow=False)) as source,
+        files.closing(files.open_directory(path, sysroot.fd)) as var,
+        files.closing(files.open_directory(made, sysroot.fd, follow=False)) as new,
+    ):
+        _fill(new, source, root_fd)
+        files.copy_metadata(var, new)
+        try:
+            files.rename(made, sysroot.fd, path, sysroot.fd)
+        except OSError as error:
+            if error.errno not in (errno.EBUSY, errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            files.remove_tree(made, sysroot.fd)
+            # A file system of its own, or a symlink to one; or somebody was here first.
+            if not os.listdir(var):
+                _fill(var, source, root_fd)
+
+
+def _fill(var: int, source: int, root_fd: int) -> None:
+    copy_tree(source, var)
+    if os.access(TMPFILES, os.F_OK, dir_fd=root_fd):
+        return
+    for name, mode in VAR.items():
+        _make(name, mode, var)
+    for name, target in VAR_LINKS.items():
+        with suppress(FileExistsError):
+            files.symlink(target, name, var)
+    # Whatever mode it has in the tree.
+    if "tmp" in files.directories(var):
+        _set_mode("tmp", VAR["tmp"], var)
 
 
 def _make(name: str, mode: int, dir_fd: int) -> None:
     if files.make_directory(name, dir_fd):
         # Not what the umask leaves of it.
-        with files.closing(files.open_directory(name, dir_fd, follow=False)) as fd:
-            files.set_mode(fd, mode)
+        _set_mode(name, mode, dir_fd)
+
+
+def _set_mode(name: str, mode: int, dir_fd: int) -> None:
+    with files.closing(files.open_directory(name, dir_fd, follow=False)) as fd:
+        files.set_mode(fd, mode)

@@ -36,6 +36,8 @@ ENTRY = re.compile(r"ostree-.*\.conf")
 LINK = re.compile(r"loader\.([01])/?")
 SUBLINK = re.compile(r"boot\.[01]\.([01])/?")
 MAX_ENTRY_SIZE = 1 << 20
+# Before the paths in an entry, where it is wanted; while the entry is in memory it has none.
+PREFIX = "/boot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +236,7 @@ def _entry_names(fd: int) -> list[str]:
 def _read_entry(where: str, name: str, fd: int) -> BootEntry:
     with files.doing(f"Reading {where}/{name}"):
         try:
-            return BootEntry.decode(files.read(name, fd, MAX_ENTRY_SIZE))
+            return BootEntry.decode(files.read(name, fd, MAX_ENTRY_SIZE)).without_prefix(PREFIX)
         except Corrupt as error:
             # Which begins with the name.
             raise Corrupt(f"{where}/{error}") from None
