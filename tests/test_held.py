@@ -294,8 +294,7 @@ def test_what_a_dry_run_says_is_what_is_done(machine: Path) -> None:
         assert f"Would remove {one['kind']}: {one['path']}\n" in said
         assert (machine / one["path"]).exists()
     assert found["objects"] > 0
-    freed = admin(machine, "cleanup")
-    assert freed.removeprefix("Freed objects: ") in said
+    assert admin(machine, "cleanup") == ""
     after = picture(machine)
     for one in found["removals"]:
         assert not os.path.lexists(machine / one["path"])

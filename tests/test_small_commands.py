@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.judge import fails, larix, ostree, run_c, run_larix
+from tests.judge import NEWEST, fails, larix, ostree, release, run_c, run_larix
 from tests.servers import nginx
 
 CONFIG_STEPS = [
@@ -161,3 +161,57 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     ):
         line = fails(f"--repo={repo}", *words)
         assert what in line and help_ in line, line
+
+
+REFUSED = [
+    "core.mode=blah",
+    "core.repo_version=2",
+    "core.min-free-space-size=bad",
+    "core.min-free-space-percent=200",
+    "core.min-free-space-percent=x",
+    "core.fsync=maybe",
+    "core.locking=x",
+    "core.per-object-fsync=x",
+    "core.enable-uncompressed-cache=x",
+    "core.add-remotes-config-dir=x",
+    "core.parent=/nowhere",
+    "sysroot.bootloader=blah",
+    "sysroot.bootprefix=x",
+    "sysroot.boot-counting-tries=x",
+]
+# The C tool takes these, and then counts them as false, or 0.
+REFUSED_BY_US = [
+    "core.lock-timeout-secs=x",
+    "core.tmp-expiry-secs=x",
+    "core.tombstone-commits=x",
+    "core.auto-update-summary=x",
+    "core.collection-id=a b",
+]
+TAKEN = [
+    "core.mode=bare-user",
+    "core.min-free-space-size=10MB",
+    "core.min-free-space-percent=0",
+    "core.fsync=false",
+    "core.unknown=x",
+    "core.collection-id=org.Own",
+    "sysroot.bootloader=syslinux",
+    "sysroot.bootprefix=true",
+    "other.key=any value",
+]
+
+
+@pytest.mark.parametrize("setting", [*REFUSED, *REFUSED_BY_US, *TAKEN])
+def test_values_that_mean_nothing_are_not_set(setting: str, tmp_path: Path) -> None:
+    ostree(repo := tmp_path / "repo", "init", "--mode=archive")
+    before = (repo / "config").read_bytes()
+    key, _, value = setting.partition("=")
+    if setting in TAKEN:
+        larix(repo, "config", "set", key, value)
+        assert ostree(repo, "config", "get", key) == value
+        return
+    said = fails(f"--repo={repo}", "config", "set", key, value)
+    assert value in said and key.partition(".")[2] in said
+    assert (repo / "config").read_bytes() == before
+    if release() >= NEWEST:
+        done = run_c(f"--repo={repo}", "config", "set", key, value, check=False)
+        assert (done.returncode == 1) == (setting in REFUSED)

@@ -54,6 +54,8 @@ def run(args: argparse.Namespace) -> None:
     # What is to be mended or deleted may be the commit that a ref names.
     refs_first = not args.repair and not args.delete
     with open_repo(args) as repo:
+        tell_passed_over(repo)
+        say("Validating refs...")
         if refs_first:
             check_refs(repo, args, say)
         say("Enumerating commits...")
@@ -115,8 +117,6 @@ def shown_progress(args: argparse.Namespace) -> AbstractContextManager[Progress]
 
 
 def check_refs(repo: Repo, args: argparse.Namespace, say: Callable[[str], None]) -> None:
-    tell_passed_over(repo)
-    say("Validating refs...")
     fsck.check_refs(repo, bindings=args.verify_bindings)
     say("Validating refs in collections...")
     fsck.check_collection_refs(repo, bindings=args.verify_bindings)

@@ -158,6 +158,11 @@ class _Checkout:
             return True
         if self._options.overwrite is Overwrite.REFUSE:
             raise FileExistsError(errno.EEXIST, "File exists", name)
+        # As with an upper layer of a container.
+        replaces = self._options.overwrite is Overwrite.REPLACE and self._options.whiteouts
+        if replaces and not stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
+            files.remove(name, fd)
+            return files.make_directory(name, fd, 0o700)
         # Whatever else it is, also a symlink to a directory, raises OSError.
         os.close(files.open_directory(name, fd, follow=False))
         return False

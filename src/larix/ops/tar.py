@@ -1,7 +1,8 @@
 """A commit's tree as a tar archive.
 
-The format is that of GNU tar. A member with extended attributes has a pax header before it, with `SCHILY.xattr.NAME`
-for each, as GNU tar and libarchive read and write them.
+The format is that of GNU tar. A file that stands in the tree more than once is a hard link to its first place. A member
+with extended attributes has a pax header before it, with `SCHILY.xattr.NAME` for each, as GNU tar and libarchive read
+and write them.
 """
 
 import tarfile
@@ -28,13 +29,14 @@ class ExportOptions:
 
 
 def export(repo: Repo, commit: Checksum, options: ExportOptions | None = None) -> Iterator[Piece]:
-    """The archive in pieces, its end included but no padding to whole records. Hard links are files of their own."""
+    """The archive in pieces, its end included but no padding to whole records."""
     options = options or ExportOptions()
     top = find_path(repo, find_root(repo, commit), options.subpath)
     if top.dirmeta is None:
         raise Invalid(f"{top.path} is not a directory; only a directory can be exported")
     mtime = repo.load_commit(commit).timestamp
     start = len(top.path.rstrip("/")) + 1
+    first: dict[Checksum, str] = {}
     for entry in walk(repo, top):
         member = tarfile.TarInfo(options.prefix + entry.path[start:])
         member.mtime = mtime
@@ -50,6 +52,10 @@ def export(repo: Repo, commit: Checksum, options: ExportOptions | None = None) -
             member.uid, member.gid, member.mode = header.uid, header.gid, header.mode & 0o7777
             if header.is_symlink:
                 member.type, member.linkname = tarfile.SYMTYPE, header.target
+            elif (place := first.setdefault(entry.checksum, member.name)) != member.name:
+                member.type, member.linkname = tarfile.LNKTYPE, place
+                yield _header(member, ())
+                continue
             else:
                 member.size = stored.size
             yield _header(member, header.xattrs if options.xattrs else ())

@@ -34,7 +34,7 @@ class HttpSource:
         content_url: str | None = None,
         options: HttpOptions = DEFAULTS,
     ) -> None:
-        """`content_url` has the file objects where it is not `url`; large ones pass through `repo`'s tmp."""
+        """`content_url` has the objects where `url` has only the summary; large ones pass through `repo`'s tmp."""
         self._url = url.rstrip("/")
         self._content_url = (content_url or url).rstrip("/")
         spill = Spill(partial(files.create_unnamed, "tmp", repo.fd), Space(repo.config, repo.fd).check)
@@ -103,8 +103,7 @@ class HttpSource:
         return self._summary[0] if self._summary is not None else None
 
     def locate(self, name: ObjectName) -> str:
-        base = self._content_url if name.type == ObjectType.FILE else self._url
-        return f"{base}/objects/{object_path(name, 'filez')}"
+        return f"{self._content_url}/objects/{object_path(name, 'filez')}"
 
     def request(self, name: ObjectName) -> None:
         self._http.request(Request(self.locate(name), name, MAX_METADATA_SIZE, resumable=True))

@@ -1,10 +1,35 @@
-"""Changing a repo's config, keeping all that is not changed as it is."""
+"""Changing a repo's config, keeping all that is not changed as it is.
 
+A value that no OSTree could read is not written: a repo with it may not open any more.
+"""
+
+from larix.errors import Corrupt, Error, Invalid
+from larix.formats import names
 from larix.formats.keyfile import KeyFile
 from larix.linux import files
 from larix.repo.locking import lock_changes
-from larix.repo.repo import MAX_CONFIG_SIZE, Repo
+from larix.repo.repo import LAYOUTS, MAX_CONFIG_SIZE, Repo
+from larix.repo.space import Space
 from larix.repo.staging import temporary_path
+
+BOOLEANS = {
+    "core": (
+        "fsync",
+        "per-object-fsync",
+        "locking",
+        "auto-update-summary",
+        "commit-update-summary",
+        "tombstone-commits",
+        "enable-uncompressed-cache",
+        "add-remotes-config-dir",
+        "disable-xattrs",
+        "indexed-deltas",
+        "no-deltas-in-summary",
+    ),
+    "sysroot": ("bootprefix", "readonly"),
+}
+NUMBERS = {"core": ("lock-timeout-secs", "tmp-expiry-secs"), "sysroot": ("boot-counting-tries",)}
+BOOTLOADERS = ("auto", "none", "grub2", "syslinux", "uboot", "zipl", "aboot")
 
 
 def read_config(repo: Repo) -> KeyFile:
@@ -27,7 +52,34 @@ def set_option(repo: Repo, group: str, key: str, value: str) -> None:
         repo.config = config
         if config.find(group, key) != value:
             config.set(group, key, value)
+            _check(repo, config, group, key)
             write_config(repo, config)
+
+
+def _check(repo: Repo, config: KeyFile, group: str, key: str) -> None:
+    """Raises Invalid where this value, which is new, means nothing."""
+    value = config.find(group, key) or ""
+    try:
+        if key in BOOLEANS.get(group, ()):
+            config.find_bool(group, key, False)
+        elif key in NUMBERS.get(group, ()):
+            config.find_int(group, key, 0)
+        elif group == "core" and key == "repo_version" and value != "1":
+            raise Invalid(f"Invalid repository version '{value}'; it must be 1")
+        elif group == "core" and key == "mode" and value not in LAYOUTS:
+            raise Invalid(f"Invalid mode '{value}' in repository configuration; known are {', '.join(LAYOUTS)}")
+        elif group == "core" and key in ("min-free-space-size", "min-free-space-percent"):
+            Space(config, repo.fd)
+        elif group == "core" and key == "collection-id":
+            names.check_collection(value)
+        elif group == "core" and key == "parent":
+            Repo(value, threads=repo.threads).close()
+        elif group == "sysroot" and key == "bootloader" and value not in BOOTLOADERS:
+            raise Invalid(f"Invalid bootloader configuration: '{value}'; it must be one of {', '.join(BOOTLOADERS)}")
+    except Corrupt as error:
+        raise Invalid(f"{error}; nothing was changed") from None
+    except Error as error:
+        raise type(error)(f"{group}.{key}: {error}; nothing was changed") from None
 
 
 def remove_option(repo: Repo, group: str, key: str) -> bool:

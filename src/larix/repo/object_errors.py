@@ -40,8 +40,9 @@ def explained(name: ObjectName, error: OSError | Corrupt) -> Error:
     if isinstance(error, Corrupt):
         return error if name.checksum in str(error) else Corrupt(f"Corrupted object {name}: {error}")
     if isinstance(error, FileNotFoundError):
-        kind = "file" if name.type == ObjectType.FILE else "metadata"
-        return NotFound(f"No such {kind} object {name}; `larix fsck` tells what else is missing")
+        is_file = name.type == ObjectType.FILE
+        what = f"Couldn't find file object '{name.checksum}'" if is_file else f"No such metadata object {name}"
+        return NotFound(f"{what}; `larix fsck` tells what else is missing")
     if error.errno in UNREADABLE:
         return Corrupt(f"Corrupted object {name}: it cannot be read: {error.strerror}")
     return files.explained(f"Reading object {name}", error)

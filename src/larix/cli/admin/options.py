@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 
 from larix.cli.options import Parser, add_missing, configure_repo
-from larix.cli.output import size
 from larix.cli.progress import progress_of
 from larix.errors import Invalid, NotFound, Unsupported
 from larix.formats.kargs import KernelArgs
@@ -149,8 +148,6 @@ def print_swap(sysroot: Sysroot, swap: Swap, before: int) -> None:
 
 def clean(sysroot: Sysroot, *, prune: bool = True) -> None:
     done = cleanup(sysroot, prune=prune)
-    if done.size:
-        print(f"Freed objects: {size(done.size)}")
     for held in done.held:
         print(f"Note: {describe_held(held)}", file=sys.stderr)
 
