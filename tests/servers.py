@@ -25,8 +25,16 @@ http {{
     fastcgi_temp_path {work}/fastcgi;
     uwsgi_temp_path {work}/uwsgi;
     scgi_temp_path {work}/scgi;
-    server {{ listen unix:{work}/socket; listen 127.0.0.1:{port}; root {root}; }}
+    server {{ listen unix:{work}/socket; listen 127.0.0.1:{port}{tls}; root {root}; {more} }}
 }}
+"""
+PROXY = """\
+Port {port}
+Listen 127.0.0.1
+LogFile "{work}/log"
+PidFile "{work}/pid"
+LogLevel Connect
+MaxClients 50
 """
 
 
@@ -47,13 +55,35 @@ def wait_for(process: "subprocess.Popen[str]", port: int) -> None:
 
 
 @contextmanager
-def nginx(root: Path, work: Path) -> Iterator[str]:
-    """The URL of a directory, served by nginx."""
+def nginx(root: Path, work: Path, more: str = "", *, tls: bool = False) -> Iterator[str]:
+    """The URL of a directory, served by nginx with more settings; with TLS, they say with what certificate."""
     work.mkdir()
     port = free_port()
     user = "user root;" if os.geteuid() == 0 else ""
-    (work / "nginx.conf").write_text(NGINX.format(work=work, root=root, port=port, user=user))
+    settings = {
+        "work": work,
+        "root": root,
+        "port": port,
+        "user": user,
+        "more": more,
+        "tls": " ssl http2" if tls else "",
+    }
+    (work / "nginx.conf").write_text(NGINX.format(**settings))
     with subprocess.Popen(["/usr/sbin/nginx", "-c", work / "nginx.conf", "-p", work], text=True) as process:
+        try:
+            wait_for(process, port)
+            yield f"http{'s' if tls else ''}://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def proxy(work: Path) -> Iterator[str]:
+    """The URL of a proxy, tinyproxy, which notes in `work/log` what it was asked for."""
+    work.mkdir()
+    port = free_port()
+    (work / "config").write_text(PROXY.format(work=work, port=port))
+    with subprocess.Popen(["tinyproxy", "-d", "-c", work / "config"], stdout=subprocess.DEVNULL, text=True) as process:
         try:
             wait_for(process, port)
             yield f"http://127.0.0.1:{port}"

@@ -57,7 +57,6 @@ def test_what_is_wrong_is_refused(tmp_path: Path) -> None:
         if words[-1:] != ["../c"]:
             assert run_c(f"--repo={repo}", "remote", *words, check=False).returncode == 1
         fails(f"--repo={repo}", "remote", *words)
-    assert "metalink" in fails(f"--repo={repo}", "remote", "add", "m", "metalink=http://m")
     assert (repo / "config").read_bytes() == before
 
 
@@ -147,3 +146,11 @@ def test_the_repo_of_the_sysroot_of_the_environment(tmp_path: Path, monkeypatch:
     monkeypatch.chdir("/")
     assert run_larix("remote", "add", "origin", "http://u").status == 0
     assert run_larix("remote", "list").out == run_c("remote", "list").stdout == "origin\n"
+
+
+def test_a_metalink_is_kept_and_not_followed_yet(tmp_path: Path) -> None:
+    for name, tool in ("ours", larix), ("theirs", ostree):
+        ostree(tmp_path / name, "init", "--mode=archive")
+        tool(tmp_path / name, "remote", "add", "--no-gpg-verify", "m", "metalink=http://m")
+    assert (tmp_path / "ours/config").read_text() == (tmp_path / "theirs/config").read_text()
+    assert "metalink" in fails(f"--repo={tmp_path / 'ours'}", "pull", "m", "main")

@@ -61,9 +61,10 @@ class KeyFile:
         value = self.find(group, key)
         if value is None:
             return default
-        if value.strip() not in ("true", "1", "false", "0"):
-            raise Corrupt(f"{self.name}: {group}.{key} is {value!r}; it must be true or false")
-        return value.strip() in ("true", "1")
+        try:
+            return parse_bool(value)
+        except ValueError:
+            raise Corrupt(f"{self.name}: {group}.{key} is {value!r}; it must be true or false") from None
 
     def find_int(self, group: str, key: str, default: int) -> int:
         """Raises Corrupt where the value is no whole number."""
@@ -122,6 +123,13 @@ class KeyFile:
             for at in range(start, end)
             if (found := _entry(self._lines[at])) and found[0] == key
         ]
+
+
+def parse_bool(value: str) -> bool:
+    """As GLib reads it. Raises ValueError for anything else."""
+    if value.strip() not in ("true", "1", "false", "0"):
+        raise ValueError(value)
+    return value.strip() in ("true", "1")
 
 
 def _group(line: str) -> re.Match[str] | None:

@@ -13,7 +13,7 @@ import random
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from itertools import count
@@ -58,7 +58,10 @@ NOT_RESUMED = {pycurl.E_RANGE_ERROR, pycurl.E_BAD_DOWNLOAD_RESUME}
 class HttpOptions:
     """`headers` are sent with each request. A request is tried 1 + `retries` times; without `retries_network` only
     where the server answers that it cannot now. At most `requests` are under way at once. A transfer of less than
-    `low_speed` bytes in a second, for `low_speed_seconds`, is given up. `user_agent` is said besides larix's name."""
+    `low_speed` bytes in a second, for `low_speed_seconds`, is given up. `user_agent` is said besides larix's name.
+    `proxy` goes before what the environment names. `ca_path` is a file with the authorities that are trusted in place
+    of the system's; `client_cert` and `client_key`, files too, are what we show; `permissive` trusts any server.
+    """
 
     headers: tuple[str, ...] = ()
     retries: int = 5
@@ -67,6 +70,12 @@ class HttpOptions:
     low_speed: int = 1000
     low_speed_seconds: int = 30
     user_agent: str | None = None
+    proxy: str | None = None
+    ca_path: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    permissive: bool = False
+    http2: bool = True
 
 
 DEFAULTS = HttpOptions()
@@ -164,9 +173,10 @@ class Body:
 class Request:
     """`limit` is the most bytes its body may have; `find_limit` tells it where the body is large. `name` is that of the
     object, if it is one. One that is `resumable` names what does not change. With `first`, only so many bytes are
-    wanted, and how long all of it is."""
+    wanted, and how long all of it is. Each of `others` has the same, and is asked where those before it have failed."""
 
     url: str
+    others: Sequence[str] = ()
     name: ObjectName | None = None
     limit: int | None = None
     find_limit: FindLimit | None = None
@@ -192,12 +202,14 @@ class Http:
         # When each is tried again; the number tells those of one time apart.
         self._paused: list[tuple[float, int, Request]] = []
         self._count = count()
+        # Servers that could not be reached; they are asked last, where another has the same.
+        self._unreachable: set[str] = set()
         # With what was there of each at its start.
         self._running: dict[pycurl.Curl, tuple[Request, int]] = {}
         self.transferred = 0
 
     def _handle(self) -> pycurl.Curl:
-        handle = pycurl.Curl()
+        handle, how = pycurl.Curl(), self._options
         agent = f"larix/{__version__}" + (f" {self._options.user_agent}" if self._options.user_agent else "")
         for option, value in (
             (pycurl.NOSIGNAL, 1),
@@ -210,11 +222,18 @@ class Http:
             (pycurl.LOW_SPEED_LIMIT, self._options.low_speed),
             (pycurl.LOW_SPEED_TIME, self._options.low_speed_seconds),
             (pycurl.USERAGENT, agent),
-            (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS),
+            (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS if how.http2 else pycurl.CURL_HTTP_VERSION_1_1),
             (pycurl.HTTPHEADER, list(self._options.headers)),
             (pycurl.OPT_FILETIME, 1),
+            (pycurl.PROXY, how.proxy),
+            (pycurl.CAINFO, how.ca_path),
+            (pycurl.SSLCERT, how.client_cert),
+            (pycurl.SSLKEY, how.client_key),
+            (pycurl.SSL_VERIFYPEER, 0 if how.permissive else 1),
+            (pycurl.SSL_VERIFYHOST, 0 if how.permissive else 2),
         ):
-            handle.setopt(option, value)
+            if value is not None:
+                handle.setopt(option, value)
         return handle
 
     def close(self) -> None:
@@ -263,9 +282,9 @@ class Http:
             self._waiting.append(heapq.heappop(self._paused)[2])
         return min(self._paused[0][0] - now, 1.0) if self._paused else 1.0
 
-    def get(self, url: str, limit: int) -> bytes | None:
+    def get(self, url: str, limit: int, others: Sequence[str] = ()) -> bytes | None:
         """One body, while nothing else is asked for; None where the server has no such file. Raises FetchFailed."""
-        self.request(Request(url, limit=limit))
+        self.request(Request(url, others, limit=limit))
         data = None
         for _, body in self.completed():
             if body is not None:
@@ -274,6 +293,8 @@ class Http:
         return data
 
     def _start(self, handle: pycurl.Curl, request: Request) -> None:
+        while request.others and _server_of(request.url) in self._unreachable:
+            _go_to_next(request)
         if request.body is None:
             request.body = Body(request, self._spill)
         request.attempts += 1
@@ -291,6 +312,10 @@ class Http:
             handle.setopt(pycurl.HEADERFUNCTION, request.body.note_header)
         self._running[handle] = request, start
         self._multi.add_handle(handle)
+
+    def _ask_next(self, request: Request) -> None:
+        _go_to_next(request)
+        self._waiting.append(request)
 
     def _finish(self, handle: pycurl.Curl, code: int, reason: str) -> tuple[Request, Body | None] | None:
         """The request and its body, or None when it is tried again."""
@@ -316,10 +341,18 @@ class Http:
             request.body = None
             body.rewind()
             return request, body
+        if body.problem is not None and request.others:
+            self._ask_next(request)
+            return None
         if body.problem is not None:
             _drop_body(request)
             raise type(body.problem)(f"Fetching {request.url}: {body.problem}")
         refused = code == pycurl.E_HTTP_RETURNED_ERROR
+        if request.others:
+            if not refused and code in TRANSIENT_CURL:
+                self._unreachable.add(_server_of(request.url))
+            self._ask_next(request)
+            return None
         if body.size > start:
             request.modified = modified if modified >= 0 else None
         if not request.resumable or request.modified is None or code in NOT_RESUMED:
@@ -339,6 +372,15 @@ class Http:
             said = "the server redirects to a protocol that is not followed: http after https, or none of the web"
         tries = f" (tried {request.attempts} times)" if request.attempts > 1 else ""
         raise FetchFailed(f"Fetching {request.url}: {said}{tries}")
+
+
+def _server_of(url: str) -> str:
+    return "/".join(url.split("/", 3)[:3])
+
+
+def _go_to_next(request: Request) -> None:
+    _drop_body(request)
+    request.url, request.others, request.attempts = request.others[0], request.others[1:], 0
 
 
 def _drop_body(request: Request) -> None:

@@ -1,11 +1,12 @@
 """A pull from an archive repo behind HTTP."""
 
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from threading import local
 from urllib.parse import quote
 
-from larix.errors import Corrupt, FetchFailed, Invalid, NotFound
+from larix.errors import Corrupt, FetchFailed, Invalid, NotFound, printable
 from larix.formats.checksum import Checksum, is_checksum
 from larix.formats.keyfile import KeyFile
 from larix.formats.objects import MAX_METADATA_SIZE, ObjectName, ObjectType
@@ -22,6 +23,10 @@ from larix.repo.space import Space
 from larix.repo.transaction import Transaction
 
 ARCHIVE_MODES = ("archive", "archive-z2")
+MIRROR_LIST = "mirrorlist="
+MAX_LIST_SIZE = 1 << 20
+# No object that was brought whole begins so, nor a config or summary, but by a rare chance.
+GZIP = b"\x1f\x8b\x08"
 
 
 class HttpSource:
@@ -33,19 +38,30 @@ class HttpSource:
         url: str,
         content_url: str | None = None,
         options: HttpOptions = DEFAULTS,
+        *,
+        listed: bool = False,
     ) -> None:
-        """`content_url` has the objects where `url` has only the summary; large ones pass through `repo`'s tmp."""
-        self._url = url.rstrip("/")
-        self._content_url = (content_url or url).rstrip("/")
+        """`content_url` has the objects where `url` has only the summary; large ones pass through `repo`'s tmp.
+
+        Either may be `mirrorlist=URL`: of a list of places that all have the same. With `listed` only the summary is
+        wanted.
+        """
         spill = Spill(partial(files.create_unnamed, "tmp", repo.fd), Space(repo.config, repo.fd).check)
         self._connect: Callable[[], Http] = partial(Http, spill, options)
         self._http = self._connect()
         # Those of each worker, which stay open for what it is asked next.
         self._own = local()
         self._opened: list[Http] = []
+        self.collection: str | None = None
+        self._mode = ARCHIVE_MODES[0]
         try:
+            self._urls = self._places(url)
+            self._content_urls = self._places(content_url) if content_url is not None else self._urls
             self._summary = self._load_summary()
-            self.collection = self._load_config().find("core", "collection-id")
+            if not listed:
+                config = self._load_config()
+                self.collection = config.find("core", "collection-id")
+                self._mode = config.find("core", "mode") or "bare"
         except BaseException:
             self.close()
             raise
@@ -59,40 +75,56 @@ class HttpSource:
     def transferred(self) -> int:
         return self._http.transferred
 
+    def _places(self, text: str) -> list[str]:
+        if not text.startswith(MIRROR_LIST):
+            return [text.rstrip("/")]
+        url = text.removeprefix(MIRROR_LIST)
+        lines = required(url, self._http.get(url, MAX_LIST_SIZE)).decode("utf-8", "replace").splitlines()
+        places = [line.strip().rstrip("/") for line in lines if line.strip() and not line.strip().startswith("#")]
+        for place in places:
+            if not place.startswith(("http://", "https://")):
+                raise Invalid(f"{url} lists {printable(place)}, which begins neither with http:// nor with https://")
+        if not places:
+            raise Invalid(f"{url} is a list of no mirrors")
+        return places
+
+    def _get(self, path: str, limit: int) -> tuple[str, bytes | None]:
+        """The first place of what is not an object, and what is there."""
+        url, *others = (f"{place}/{path}" for place in self._urls)
+        return url, self._http.get(url, limit, others)
+
     def _load_summary(self) -> tuple[bytes, Summary] | None:
-        url = f"{self._url}/summary"
-        data = self._http.get(url, MAX_METADATA_SIZE)
+        url, data = self._get("summary", MAX_METADATA_SIZE)
         if data is None:
             return None
         try:
             return data, decode_summary(data)
         except Corrupt as error:
+            if data.startswith(GZIP):
+                raise _packed(url) from None
             raise Corrupt(f"{url}: {error}") from None
 
     def _load_config(self) -> KeyFile:
-        url = f"{self._url}/config"
-        data = required(url, self._http.get(url, MAX_CONFIG_SIZE))
-        config = KeyFile.decode(data, url)
-        mode = config.find("core", "mode") or "bare"
-        if mode not in ARCHIVE_MODES:
-            raise Invalid(f"{self._url} is a repo of mode {mode}; over HTTP only mode archive can be pulled from")
-        return config
+        url, data = self._get("config", MAX_CONFIG_SIZE)
+        if data is not None and data.startswith(GZIP):
+            raise _packed(url)
+        return KeyFile.decode(required(url, data), url)
 
     def find_ref(self, ref: str) -> Checksum:
         if self._summary is not None:
             found = self._summary[1].refs.get(ref)
             if found is None:
-                raise NotFound(f"No such branch '{ref}' in the summary of {self._url}")
+                raise NotFound(f"No such branch '{ref}' in the summary of {self._urls[0]}")
             return found.commit
-        url = f"{self._url}/{quote(refs.ref_path(None, ref))}"
-        text = required(url, self._http.get(url, refs.MAX_SIZE)).decode("ascii", "replace").strip()
+        url, data = self._get(quote(refs.ref_path(None, ref)), refs.MAX_SIZE)
+        text = required(url, data).decode("ascii", "replace").strip()
         if not is_checksum(text):
             raise Corrupt(f"{url} does not hold a checksum")
         return Checksum(text)
 
     def refs(self) -> dict[str, Checksum]:
         if self._summary is None:
-            raise NotFound(f"{self._url} has no summary, which would say what refs it has; name them")
+            raise NotFound(f"{self._urls[0]} has no summary, which would say what refs it has; name them")
         return {name: ref.commit for name, ref in self._summary[1].refs.items()}
 
     def mirrors(self) -> dict[tuple[str, str], Checksum]:
@@ -103,18 +135,30 @@ class HttpSource:
         return self._summary[0] if self._summary is not None else None
 
     def locate(self, name: ObjectName) -> str:
-        return f"{self._content_url}/objects/{object_path(name, 'filez')}"
+        return self._all_places(name)[0]
+
+    def _all_places(self, name: ObjectName) -> Sequence[str]:
+        return [f"{place}/objects/{object_path(name, 'filez')}" for place in self._content_urls]
 
     def request(self, name: ObjectName) -> None:
-        self._http.request(Request(self.locate(name), name, MAX_METADATA_SIZE, resumable=True))
+        url, *others = self._all_places(name)
+        self._http.request(Request(url, others, name, MAX_METADATA_SIZE, resumable=True))
+
+    def _check_mode(self) -> None:
+        """Files of other modes are no bytes that could be compared with a checksum, without their owner and mode."""
+        if self._mode not in ARCHIVE_MODES:
+            place = self._content_urls[0]
+            raise Invalid(f"{place} is a repo of mode {self._mode}; files come over HTTP only from mode archive")
 
     def arrivals(self) -> Iterator[tuple[ObjectName, bytes | None]]:
         for request, body in self._http.completed():
+            assert request.name is not None
             data = None
             if body is not None:
                 data = body.read_all()
                 body.close()
-            assert request.name is not None
+                if data.startswith(GZIP) and hashlib.sha256(data).hexdigest() != request.name.checksum:
+                    raise _packed(request.url)
             yield request.name, data
 
     def link(self, name: ObjectName, transaction: Transaction) -> bool:
@@ -131,10 +175,12 @@ class HttpSource:
 
     def bring(self, checksums: list[Checksum], transaction: Transaction) -> Pulled:
         http = self._own_connections()
+        self._check_mode()
         before = http.transferred
         for checksum in checksums:
             name = ObjectName(checksum, ObjectType.FILE)
-            http.request(Request(self.locate(name), name, find_limit=longest, resumable=True))
+            url, *others = self._all_places(name)
+            http.request(Request(url, others, name, find_limit=longest, resumable=True))
         size = 0
         for request, body in http.completed():
             assert request.name is not None
@@ -143,6 +189,9 @@ class HttpSource:
             try:
                 size += transaction.receive_file(request.name.checksum, body.read, body.size)
             except Corrupt as error:
+                body.rewind()
+                if body.read(len(GZIP)) == GZIP:
+                    raise _packed(request.url) from None
                 raise Corrupt(f"{request.url}: {error}") from None
             finally:
                 body.close()
@@ -150,9 +199,11 @@ class HttpSource:
 
     def measure(self, checksums: list[Checksum]) -> list[Size]:
         http = self._own_connections()
+        self._check_mode()
         for checksum in checksums:
             name = ObjectName(checksum, ObjectType.FILE)
-            http.request(Request(self.locate(name), name, first=BEGINNING))
+            url, *others = self._all_places(name)
+            http.request(Request(url, others, name, first=BEGINNING))
         sizes = []
         for request, body in http.completed():
             assert request.name is not None
@@ -168,3 +219,7 @@ class HttpSource:
                 raise FetchFailed(f"Fetching {request.url}: the server does not say how long it is")
             sizes.append(Size(request.name.checksum, body.total, unpacked, ObjectType.FILE))
         return sizes
+
+
+def _packed(url: str) -> Corrupt:
+    return Corrupt(f"{url}: the server sends what it has compressed with gzip, unasked; have it send files as they are")

@@ -1,17 +1,20 @@
 """From a remote's settings to the source that they mean."""
 
+import os
+from dataclasses import replace
 from urllib.parse import unquote
 
-from larix.errors import Invalid, Unsupported
+from larix.errors import Invalid, NotFound, Unsupported
 from larix.remote.http import DEFAULTS, HttpOptions
-from larix.remote.http_source import HttpSource
+from larix.remote.http_source import MIRROR_LIST, HttpSource
 from larix.remote.repo_source import RepoSource
 from larix.remote.source import Source
 from larix.remote.trust import check_policy, check_summary_policy
 from larix.repo.remotes import Remote
 from larix.repo.repo import Repo
 
-LATER = ("metalink", "proxy", "tls-client-cert-path", "tls-client-key-path", "tls-ca-path")
+WEB = ("http://", "https://")
+CLIENT_CERT, CLIENT_KEY, CA = "tls-client-cert-path", "tls-client-key-path", "tls-ca-path"
 
 
 def open_source(
@@ -20,27 +23,53 @@ def open_source(
     """`trusted` is for a repo of this machine, see RepoSource. `unsigned`: what the remote must sign does not matter,
     since what is wanted of it is known by its checksum, or the caller has looked.
 
-    Raises Invalid for a url of no known kind, Unsupported for settings that larix cannot keep to yet, Untrusted.
+    Raises Invalid for settings that mean nothing, or that forbid it, Unsupported for those that larix cannot keep to
+    yet, Untrusted.
     """
+    if "unconfigured-state" in remote.options:
+        raise Invalid(f"remote unconfigured-state: {remote.options['unconfigured-state']}")
+    if backend := remote.options.get("custom-backend"):
+        raise Invalid(f"Cannot fetch from remote '{remote.name}': it uses custom backend '{backend}', another program")
     if not unsigned:
         check_policy(remote)
-    for key in LATER:
-        if key in remote.options:
-            raise Unsupported(f"Remote {remote.name}: larix cannot use the setting {key} yet")
-    url = remote.url
+    return _open(repo, remote, options, trusted=trusted, listed=False)
+
+
+def _open(repo: Repo, remote: Remote, options: HttpOptions, *, trusted: bool, listed: bool) -> Source:
+    if "metalink" in remote.options:
+        raise Unsupported(f"Remote {remote.name}: larix cannot use a metalink yet")
+    url, content_url = remote.url, remote.options.get("contenturl")
     if url.startswith("file://"):
         return RepoSource(unquote(url.removeprefix("file://")), trusted=trusted)
-    if url.startswith(("http://", "https://")):
-        return HttpSource(repo, url, remote.options.get("contenturl"), options)
-    if url.startswith("mirrorlist="):
-        raise Unsupported(f"Remote {remote.name}: larix cannot use a list of mirrors yet")
-    raise Invalid(f"Remote {remote.name}: {url!r} must begin with http://, https:// or file://")
+    for one in url, content_url:
+        if one is not None and not one.removeprefix(MIRROR_LIST).startswith(WEB):
+            raise Invalid(f"Remote {remote.name}: {one!r} must begin with http://, https:// or file://")
+    return HttpSource(repo, url, content_url, http_options(remote, options), listed=listed)
+
+
+def http_options(remote: Remote, options: HttpOptions = DEFAULTS) -> HttpOptions:
+    """With what the settings of the remote say. Raises Invalid, NotFound."""
+    paths = {key: path for key in (CLIENT_CERT, CLIENT_KEY, CA) if (path := remote.options.get(key))}
+    if (CLIENT_CERT in paths) != (CLIENT_KEY in paths):
+        raise Invalid(f'Remote "{remote.name}" must specify both "{CLIENT_CERT}" and "{CLIENT_KEY}"')
+    for key, path in paths.items():
+        if not os.path.isfile(path):
+            raise NotFound(f"Remote {remote.name}: {key}={path}: no such file")
+    return replace(
+        options,
+        proxy=remote.options.get("proxy") or None,
+        ca_path=paths.get(CA),
+        client_cert=paths.get(CLIENT_CERT),
+        client_key=paths.get(CLIENT_KEY),
+        permissive=remote.find_bool("tls-permissive", False),
+        http2=remote.find_bool("http2", True),
+    )
 
 
 def load_summary(repo: Repo, remote: Remote) -> bytes | None:
     """The summary that the remote has now, if it has one. Raises FetchFailed, Untrusted."""
     check_summary_policy(remote)
-    source = open_source(repo, remote, unsigned=True)
+    source = _open(repo, remote, DEFAULTS, trusted=True, listed=True)
     try:
         return source.summary()
     finally:

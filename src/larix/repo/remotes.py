@@ -5,7 +5,7 @@ The repo of a sysroot also has those of all files `etc/ostree/remotes.d/*.conf` 
 url             http(s):// or file://
 branches        refs to pull when none are named, each followed by `;`
 gpg-verify, gpg-verify-summary, sign-verify, …   what must be signed; gpg-verify is true where nothing is said
-contenturl, metalink, proxy, tls-*, …            kept as they are
+contenturl, proxy, tls-*, …                      see docs/compatibility.md
 """
 
 import os
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from larix.errors import Invalid, NotFound
-from larix.formats.keyfile import KeyFile
+from larix.formats.keyfile import KeyFile, parse_bool
 from larix.formats.names import check_remote
 from larix.linux import files
 from larix.repo.config import read_config, write_config
@@ -41,6 +41,13 @@ class Remote:
     def collection(self) -> str | None:
         """That of which its branches are said to be."""
         return self.options.get("collection-id")
+
+    def find_bool(self, key: str, default: bool) -> bool:
+        """Raises Invalid where the value is neither true nor false."""
+        try:
+            return default if key not in self.options else parse_bool(self.options[key])
+        except ValueError:
+            raise Invalid(f"Remote {self.name}: {key} must be true or false, not {self.options[key]!r}") from None
 
     @property
     def branches(self) -> list[str]:

@@ -23,17 +23,15 @@ def configure(parser: Parser) -> None:
     for option in "--gpg-import", "--sign-verify":
         add_missing(parser, option, "larix cannot check signatures yet")
     parser.add_argument("name", metavar="NAME", help="The remote's name here")
-    parser.add_argument("url", metavar="URL", help="Where it is: http://, https:// or file://")
+    parser.add_argument("url", metavar="URL", help="Where it is: http://, https:// or file://; or mirrorlist=URL")
     parser.add_argument("branches", metavar="BRANCH", nargs="*", default=[], help="What to pull when nothing is named")
 
 
 def run(args: argparse.Namespace) -> None:
     if args.if_not_exists and args.force:
         raise Invalid("Can only specify one of --if-not-exists and --force")
-    for kind in "metalink=", "mirrorlist=":
-        if args.url.startswith(kind):
-            raise Invalid(f"{args.url}: {kind}URL is not supported yet")
-    options = {"url": args.url}
+    key, equals, value = args.url.partition("=")
+    options = {"metalink": value} if equals and key == "metalink" else {"url": args.url}
     if args.branches:
         options["branches"] = "".join(f"{check_ref(branch)};" for branch in args.branches)
     if args.contenturl is not None:

@@ -1,0 +1,306 @@
+"""What a remote's settings say of how it is reached: TLS, proxies, mirrors; with real servers, and beside the C tool."""
+
+import gzip
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import larix as api
+from tests.judge import admin, by_c, fails, larix, ostree, run_c, run_larix
+from tests.servers import Left, Quiet, free_port, listening, nginx, proxy
+from tests.sysroots import as_root
+
+HERE = "subjectAltName=IP:127.0.0.1"
+
+
+def openssl(*words: str | Path) -> None:
+    subprocess.run(["openssl", *words], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two authorities, `ca` and `other`, and certificates of the first, with their keys: `server` and `client`."""
+    top = tmp_path_factory.mktemp("pki")
+    for name in "ca", "other":
+        self_signed = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
+        openssl("req", *self_signed, "-keyout", top / f"{name}.key", "-out", top / f"{name}.crt")
+    for name in "server", "client":
+        asked = ["-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-addext", HERE]
+        signed = ["-CA", top / "ca.crt", "-CAkey", top / "ca.key", "-days", "2", "-x509"]
+        openssl("req", *asked, *signed, "-keyout", top / f"{name}.key", "-out", top / f"{name}.crt")
+    return top
+
+
+def with_certificate(pki: Path, *more: str) -> str:
+    return " ".join([f"ssl_certificate {pki}/server.crt;", f"ssl_certificate_key {pki}/server.key;", *more])
+
+
+def for_clients(pki: Path) -> str:
+    return with_certificate(pki, f"ssl_client_certificate {pki}/ca.crt;", "ssl_verify_client on;")
+
+
+@pytest.fixture(scope="module")
+def secured(
+    c_repos: dict[str, Path], pki: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, str, Path]]:
+    """Two URLs of an archive repo, the second for clients with a certificate; and the log of the first."""
+    work, root = tmp_path_factory.mktemp("tls"), c_repos["archive"]
+    with (
+        nginx(root, work / "open", with_certificate(pki), tls=True) as url,
+        nginx(root, work / "closed", for_clients(pki), tls=True) as closed,
+    ):
+        yield url, closed, work / "open/access.log"
+
+
+def pull_both(top: Path, url: str, *settings: str) -> tuple[str, str]:
+    """What each tool says of a pull from a remote with these settings; nothing where all of it came."""
+    said = []
+    for name in "ours", "theirs":
+        shutil.rmtree(repo := top / name, ignore_errors=True)
+        ostree(repo, "init", "--mode=archive")
+        ostree(repo, "remote", "add", "--no-gpg-verify", *(f"--set={one}" for one in settings), "origin", url)
+        words = f"--repo={repo}", "pull", "origin", "os/stable"
+        if name == "ours":
+            done = run_larix(*words)
+            status, error = done.status, done.err
+        else:
+            by_c = run_c(*words, check=False)
+            status, error = by_c.returncode, by_c.stderr
+        said.append(error if status else "")
+        if status:
+            assert ostree(repo, "refs") == ""
+        else:
+            ostree(repo, "fsck")
+    return said[0], said[1]
+
+
+CLIENT = ["tls-client-cert-path={pki}/client.crt", "tls-client-key-path={pki}/client.key"]
+OTHER = ["tls-client-cert-path={pki}/other.crt", "tls-client-key-path={pki}/other.key"]
+BOTH = 'must specify both "tls-client-cert-path" and "tls-client-key-path"'
+TRUSTED = "tls-ca-path={pki}/ca.crt"
+# Whether the server wants a certificate of us, settings, and what is said, where it is refused.
+TLS: dict[str, tuple[bool, list[str], str]] = {
+    "system": (False, [], "certificate"),
+    "ca": (False, [TRUSTED], ""),
+    "another ca": (False, ["tls-ca-path={pki}/other.crt"], "certificate"),
+    "no ca": (False, ["tls-ca-path={pki}/nothing.crt"], "tls-ca-path={pki}/nothing.crt: no such file"),
+    "permissive": (False, ["tls-permissive=true"], ""),
+    "not permissive": (False, ["tls-permissive=false"], "certificate"),
+    "perhaps permissive": (False, ["tls-permissive=perhaps"], "tls-permissive must be true or false, not 'perhaps'"),
+    "no client": (True, [TRUSTED], "HTTP 400"),
+    "client": (True, [TRUSTED, *CLIENT], ""),
+    "permissive client": (True, ["tls-permissive=true", *CLIENT], ""),
+    "another client": (True, [TRUSTED, *OTHER], "HTTP 400"),
+    "client without key": (True, [TRUSTED, CLIENT[0]], BOTH),
+    "key without client": (True, [TRUSTED, CLIENT[1]], BOTH),
+    "no key": (True, [TRUSTED, CLIENT[0], "tls-client-key-path={pki}/no.key"], "no.key: no such file"),
+    "http 1": (False, [TRUSTED, "http2=false"], ""),
+    "http perhaps": (False, [TRUSTED, "http2=perhaps"], "http2 must be true or false, not 'perhaps'"),
+}
+
+
+@pytest.mark.parametrize("name", TLS)
+def test_tls(name: str, secured: tuple[str, str, Path], pki: Path, tmp_path: Path) -> None:
+    wants_client, settings, said = TLS[name]
+    url = secured[1 if wants_client else 0]
+    ours, theirs = pull_both(tmp_path, url, *(one.format(pki=pki) for one in settings))
+    assert bool(ours) == bool(theirs) == bool(said), (ours, theirs)
+    assert said.format(pki=pki) in ours
+    assert not ours or (ours.startswith("error: ") and ours.count("\n") == 1)
+
+
+def test_http2_unless_the_settings_say_otherwise(secured: tuple[str, str, Path], pki: Path, tmp_path: Path) -> None:
+    url, _, log = secured
+    for settings, protocol in ([], "HTTP/2.0"), (["http2=false"], "HTTP/1.1"):
+        start = len(log.read_text())
+        assert pull_both(tmp_path, url, f"tls-ca-path={pki}/ca.crt", *settings)[0] == ""
+        lines = [line for line in log.read_text()[start:].splitlines() if "larix" in line]
+        assert lines and all(protocol in line for line in lines)
+
+
+@as_root
+def test_every_door_keeps_to_the_settings(
+    secured: tuple[str, str, Path], pki: Path, tmp_path: Path, releases: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The API, fsck --repair, remote refs and summary, upgrade --check and upgrade."""
+    monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
+    ostree(repo := tmp_path / "repo", "init", "--mode=archive")
+    settings = [f"--set={one.format(pki=pki)}" for one in (TRUSTED, *CLIENT)]
+    larix(repo, "remote", "add", "--no-gpg-verify", *settings, "origin", secured[1])
+    larix(repo, "remote", "add", "--no-gpg-verify", "without", secured[1])
+    with api.Repo(str(repo)) as opened:
+        api.pull_remote(opened, "origin", ["os/stable"])
+    next(repo.glob("objects/*/*.filez")).unlink()
+    assert "certificate" in run_larix(f"--repo={repo}", "fsck", "--repair", "--remote=without").err
+    larix(repo, "fsck", "--repair", "--remote=origin")
+    ostree(repo, "fsck")
+    root = Path(shutil.copytree(releases, tmp_path / "os"))
+    ostree(root, "refs", "--create=os/x", "os/1")
+    ostree(root, "summary", "-u")
+    with nginx(root, tmp_path / "work", for_clients(pki), tls=True) as url:
+        larix(repo, "remote", "add", "--no-gpg-verify", *settings, "os", url)
+        assert "os/x" in larix(repo, "remote", "refs", "os")
+        assert "os/x" in larix(repo, "remote", "summary", "os")
+        client = (sysroot := by_c(tmp_path / "sysroot", root)) / "ostree/repo"
+        larix(client, "remote", "add", "--force", "--no-gpg-verify", *settings, "origin", url)
+        larix(client, "pull", "origin", "os/x")
+        admin(sysroot, "deploy", "--os=test", "origin:os/x")
+        ostree(root, "refs", "--create=os/x", "--force", "os/2")
+        ostree(root, "summary", "-u")
+        assert json.loads(admin(sysroot, "upgrade", "--os=test", "--check", "--json"))
+        admin(sysroot, "upgrade", "--os=test")
+        assert ostree(client, "rev-parse", "origin:os/x") == ostree(root, "rev-parse", "os/2")
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_proxy(
+    secure: bool, c_repos: dict[str, Path], secured: tuple[str, str, Path], pki: Path, tmp_path: Path
+) -> None:
+    with nginx(c_repos["archive"], tmp_path / "nginx") as plain, proxy(tmp_path / "proxy") as through:
+        url = secured[0] if secure else plain
+        settings = [f"tls-ca-path={pki}/ca.crt"] if secure else []
+        assert pull_both(tmp_path, url, *settings, f"proxy={through}") == ("", "")
+        log = (tmp_path / "proxy/log").read_text()
+        port = url.rpartition(":")[2]
+        assert (f"CONNECT 127.0.0.1:{port}" if secure else f"GET {plain}/summary") in log
+        # Nothing goes past it.
+        nowhere = f"proxy=http://127.0.0.1:{free_port()}"
+        ostree(repo := tmp_path / "repo", "init", "--mode=archive")
+        larix(repo, "remote", "add", "--no-gpg-verify", f"--set={nowhere}", "origin", url)
+        assert "error: Fetching" in fails(f"--repo={repo}", "pull", "--network-retries=0", "origin", "os/stable")
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("unconfigured-state=Buy a subscription", "remote unconfigured-state: Buy a subscription"),
+        ("custom-backend=own", "custom backend 'own'"),
+    ],
+)
+def test_what_forbids_a_pull(setting: str, said: str, c_repos: dict[str, Path], tmp_path: Path) -> None:
+    origin = mirror(c_repos["archive"], tmp_path / "origin")
+    ostree(origin, "summary", "-u")
+    with nginx(origin, tmp_path / "nginx") as url:
+        ours, theirs = pull_both(tmp_path, url, setting)
+        assert said in ours and said in theirs
+        # What there is may be asked.
+        repo = tmp_path / "ours"
+        assert larix(repo, "remote", "refs", "origin") == ostree(repo, "remote", "refs", "origin") != ""
+        ostree(repo, "pull-local", origin, "os/stable")
+        next(repo.glob("objects/*/*.filez")).unlink()
+        assert said in run_larix(f"--repo={repo}", "fsck", "--repair", "--remote=origin").err
+
+
+def mirror(source: Path, path: Path, *, without: str = "") -> Path:
+    shutil.copytree(source, path)
+    if without:
+        next(iter(sorted(path.glob(f"objects/*/*.{without}")))).unlink()
+    return path
+
+
+def test_lists_of_mirrors(c_repos: dict[str, Path], tmp_path: Path) -> None:
+    """One that cannot be reached, one that has not all, one that has the rest; for all, and for objects alone."""
+    origin = c_repos["archive"]
+    first = mirror(origin, tmp_path / "first", without="filez")
+    second = mirror(origin, tmp_path / "second", without="dirtree")
+    (tmp_path / "lists").mkdir()
+    with (
+        nginx(first, tmp_path / "n1") as one,
+        nginx(second, tmp_path / "n2") as two,
+        nginx(origin, tmp_path / "n3") as whole,
+        nginx(tmp_path / "lists", tmp_path / "n4") as lists,
+    ):
+        nowhere = f"http://127.0.0.1:{free_port()}"
+        (tmp_path / "lists/good").write_text(f"\n# a comment\n\n{nowhere}\n{one}/nothing\n\n{one}\n{two}/\n")
+        for url, settings in (
+            (f"mirrorlist={lists}/good", []),
+            (whole, [f"contenturl=mirrorlist={lists}/good"]),
+            (f"mirrorlist={lists}/good", [f"contenturl=mirrorlist={lists}/good"]),
+        ):
+            assert pull_both(tmp_path, url, *settings)[0] == ""
+        ostree(repo := tmp_path / "repo", "init", "--mode=archive")
+        for name, text, said in (
+            ("none", "# nothing\n", "no mirrors"),
+            ("file", f"file://{origin}\n", "begins neither with http:// nor"),
+            ("missing", None, "no such file"),
+        ):
+            if text is not None:
+                (tmp_path / "lists" / name).write_text(text)
+            larix(repo, "remote", "add", "--no-gpg-verify", name, f"mirrorlist={lists}/{name}")
+            assert said in fails(f"--repo={repo}", "pull", name, "os/stable")
+        (tmp_path / "lists/half").write_text(f"{nowhere}\n{one}\n{one}\n")
+        larix(repo, "remote", "add", "--no-gpg-verify", "half", f"mirrorlist={lists}/half")
+        assert "is missing" in fails(f"--repo={repo}", "pull", "half", "os/stable")
+        assert ostree(repo, "refs") == ""
+
+
+def test_objects_from_elsewhere(c_repos: dict[str, Path], tmp_path: Path) -> None:
+    """contenturl has all objects; the other has what is small and changes."""
+    small, large = (mirror(c_repos["archive"], tmp_path / name) for name in ("small", "large"))
+    shutil.rmtree(small / "objects")
+    shutil.rmtree(large / "refs")
+    for name in "summary", "config":
+        (large / name).unlink(missing_ok=True)
+    with nginx(small, tmp_path / "n1") as url, nginx(large, tmp_path / "n2") as content:
+        assert pull_both(tmp_path, url, f"contenturl={content}") == ("", "")
+
+
+@pytest.mark.parametrize("mode", ["bare", "bare-user", "bare-user-only"])
+def test_a_server_with_another_mode(mode: str, c_repos: dict[str, Path], tmp_path: Path) -> None:
+    """Its refs can be listed, and its commits pulled; a file needs an owner and a mode, which no answer has."""
+    if mode not in c_repos:
+        pytest.skip("only root may give files to others")
+    origin = tmp_path / "origin"
+    ostree(origin, "init", f"--mode={mode}")
+    ostree(origin, "pull-local", c_repos[mode], "os/stable")
+    ostree(origin, "summary", "-u")
+    commit = ostree(origin, "rev-parse", "os/stable")
+    with nginx(origin, tmp_path / "nginx") as url:
+        for tool in larix, ostree:
+            repo = tmp_path / tool.__name__
+            ostree(repo, "init", "--mode=archive")
+            tool(repo, "remote", "add", "--no-gpg-verify", "origin", url)
+            assert "os/stable" in tool(repo, "remote", "refs", "origin")
+            tool(repo, "pull", "--commit-metadata-only", "origin", commit)
+            assert tool(repo, "show", commit)
+        said = fails(f"--repo={tmp_path / 'larix'}", "pull", "origin", commit)
+        assert f"is a repo of mode {mode}" in said
+        assert run_c(f"--repo={tmp_path / 'ostree'}", "pull", "origin", commit, check=False).returncode == 1
+
+
+def packing(root: Path, what: str) -> Left:
+    """A server that compresses files of a kind, which it is not asked to."""
+
+    class Handler(Quiet):
+        def do_GET(self) -> None:
+            path = root / self.path.lstrip("/")
+            if not path.is_file():
+                self.send_error(404)
+                return
+            data, packs = path.read_bytes(), self.path.endswith(what)
+            if packs:
+                data = gzip.compress(data)
+            self.send_response(200)
+            if packs:
+                self.send_header("Content-Encoding", "gzip")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+    return Left(("127.0.0.1", 0), Handler)
+
+
+@pytest.mark.parametrize("what", ["", "summary", "config", ".commit", ".dirtree", ".filez"])
+def test_a_server_that_compresses_everything(what: str, c_repos: dict[str, Path], tmp_path: Path) -> None:
+    origin = mirror(c_repos["archive"], tmp_path / "origin")
+    ostree(origin, "summary", "-u")
+    ostree(repo := tmp_path / "repo", "init", "--mode=archive")
+    with listening(packing(origin, what)) as url:
+        larix(repo, "remote", "add", "--no-gpg-verify", "origin", url)
+        said = fails(f"--repo={repo}", "pull", "origin", "os/stable")
+        assert "compressed with gzip, unasked" in said and url in said
+    assert ostree(repo, "refs") == ""
