@@ -25,7 +25,7 @@ http {{
     fastcgi_temp_path {work}/fastcgi;
     uwsgi_temp_path {work}/uwsgi;
     scgi_temp_path {work}/scgi;
-    server {{ listen unix:{work}/socket; listen 127.0.0.1:{port}{tls}; root {root}; {more} }}
+    server {{ listen unix:{work}/socket; listen 127.0.0.1:{listen}; root {root}; {more} }}
 }}
 """
 PROXY = """\
@@ -60,15 +60,8 @@ def nginx(root: Path, work: Path, more: str = "", *, tls: bool = False) -> Itera
     work.mkdir()
     port = free_port()
     user = "user root;" if os.geteuid() == 0 else ""
-    settings = {
-        "work": work,
-        "root": root,
-        "port": port,
-        "user": user,
-        "more": more,
-        "tls": " ssl http2" if tls else "",
-    }
-    (work / "nginx.conf").write_text(NGINX.format(**settings))
+    listen = f"{port} ssl http2" if tls else str(port)
+    (work / "nginx.conf").write_text(NGINX.format(work=work, root=root, listen=listen, user=user, more=more))
     with subprocess.Popen(["/usr/sbin/nginx", "-c", work / "nginx.conf", "-p", work], text=True) as process:
         try:
             wait_for(process, port)

@@ -1,4 +1,4 @@
-"""What a remote's settings say of how it is reached: TLS, proxies, mirrors; with real servers, and beside the C tool."""
+"""What a remote's settings say of how it is reached: TLS, proxies, mirrors; real servers, and beside the C tool."""
 
 import gzip
 import json
@@ -14,6 +14,7 @@ from tests.judge import admin, by_c, fails, larix, ostree, run_c, run_larix
 from tests.servers import Left, Quiet, free_port, listening, nginx, proxy
 from tests.sysroots import as_root
 
+NEW = "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj"
 HERE = "subjectAltName=IP:127.0.0.1"
 
 
@@ -26,12 +27,10 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two authorities, `ca` and `other`, and certificates of the first, with their keys: `server` and `client`."""
     top = tmp_path_factory.mktemp("pki")
     for name in "ca", "other":
-        self_signed = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
-        openssl("req", *self_signed, "-keyout", top / f"{name}.key", "-out", top / f"{name}.crt")
+        openssl("req", *NEW, f"/CN={name}", "-keyout", top / f"{name}.key", "-out", top / f"{name}.crt")
     for name in "server", "client":
-        asked = ["-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-addext", HERE]
-        signed = ["-CA", top / "ca.crt", "-CAkey", top / "ca.key", "-days", "2", "-x509"]
-        openssl("req", *asked, *signed, "-keyout", top / f"{name}.key", "-out", top / f"{name}.crt")
+        signed = "-CA", top / "ca.crt", "-CAkey", top / "ca.key", "-addext", HERE
+        openssl("req", *NEW, f"/CN={name}", *signed, "-keyout", top / f"{name}.key", "-out", top / f"{name}.crt")
     return top
 
 
@@ -68,8 +67,8 @@ def pull_both(top: Path, url: str, *settings: str) -> tuple[str, str]:
             done = run_larix(*words)
             status, error = done.status, done.err
         else:
-            by_c = run_c(*words, check=False)
-            status, error = by_c.returncode, by_c.stderr
+            theirs = run_c(*words, check=False)
+            status, error = theirs.returncode, theirs.stderr
         said.append(error if status else "")
         if status:
             assert ostree(repo, "refs") == ""
@@ -139,7 +138,7 @@ def test_every_door_keeps_to_the_settings(
     larix(repo, "fsck", "--repair", "--remote=origin")
     ostree(repo, "fsck")
     root = Path(shutil.copytree(releases, tmp_path / "os"))
-    ostree(root, "refs", "--create=os/x", "os/1")
+    ostree(root, "commit", "-b", "os/x", "--tree=ref=os/1")
     ostree(root, "summary", "-u")
     with nginx(root, tmp_path / "work", for_clients(pki), tls=True) as url:
         larix(repo, "remote", "add", "--no-gpg-verify", *settings, "os", url)
@@ -149,11 +148,11 @@ def test_every_door_keeps_to_the_settings(
         larix(client, "remote", "add", "--force", "--no-gpg-verify", *settings, "origin", url)
         larix(client, "pull", "origin", "os/x")
         admin(sysroot, "deploy", "--os=test", "origin:os/x")
-        ostree(root, "refs", "--create=os/x", "--force", "os/2")
+        ostree(root, "commit", "-b", "os/x", "--tree=ref=os/2")
         ostree(root, "summary", "-u")
         assert json.loads(admin(sysroot, "upgrade", "--os=test", "--check", "--json"))
         admin(sysroot, "upgrade", "--os=test")
-        assert ostree(client, "rev-parse", "origin:os/x") == ostree(root, "rev-parse", "os/2")
+        assert ostree(client, "rev-parse", "origin:os/x") == ostree(root, "rev-parse", "os/x")
 
 
 @pytest.mark.parametrize("secure", [False, True])
