@@ -346,3 +346,22 @@ def test_a_directory_in_the_place_of_something_else(kind: str, tmp_path: Path) -
         tool(repo, "checkout", "-U", "--union", "--whiteouts", "main", top)
         assert (top / "d/f").read_text() == "new"
         assert not (top / "d").is_symlink() and not [*(top / "real").iterdir()]
+
+
+@pytest.mark.parametrize("words", ["-U", "-U -C", "-UH", "-U --union", "-U --subpath=/d", "-U --fsync=true"])
+def test_what_fails_leaves_nothing(words: str, tmp_path: Path) -> None:
+    ostree(repo := tmp_path / "repo", "init", "--mode=bare-user")
+    for name in "d/a", "d/b", "d/deep/c":
+        write(tmp_path / "tree", name, f"{name}\n")
+    (tmp_path / "tree/d/deep").chmod(0o500)
+    ostree(repo, "commit", "-b", "main", tmp_path / "tree")
+    missing = ostree(repo, "ls", "-C", "main", "/d/deep/c").split()[4]
+    (repo / f"objects/{missing[:2]}/{missing[2:]}.file").unlink()
+    said = fails(f"--repo={repo}", "checkout", *words.split(), "main", str(tmp_path / "out"))
+    assert "Couldn't find file object" in said
+    assert not (tmp_path / "out").exists()
+    # What was there before stays.
+    (tmp_path / "out").mkdir()
+    write(tmp_path / "out", "own", "mine")
+    fails(f"--repo={repo}", "checkout", "-U", "--union", "main", str(tmp_path / "out"))
+    assert (tmp_path / "out/own").read_text() == "mine"

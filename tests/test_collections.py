@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.judge import fails, larix, ostree, run_c
+from tests.judge import fails, larix, ostree, run_c, run_larix
 from tests.servers import nginx
 
 CLIENTS = {"ours": larix, "theirs": ostree}
@@ -102,3 +102,65 @@ def test_many_summaries_at_once(tmp_path: Path) -> None:
     running = [subprocess.Popen([*command, f"--add-metadata=org.example.Number={n}"]) for n in range(8)]
     assert [process.wait() for process in running] == [0] * 8
     assert ostree(repo, "log", "ostree-metadata").count("commit ") == 8
+
+
+def test_a_mirrored_branch_has_a_name(tmp_path: Path) -> None:
+    """The C tool mirrors it, and then finds it under no name but that of its commit."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (repo := tmp_path / "mirror").mkdir()
+    ostree(repo, "init", "--mode=archive", "--collection-id=org.Mirror")
+    for collection, text in ("org.A", "a"), ("org.B", "b"):
+        (tree / "file").write_text(text)
+        origin = tmp_path / collection
+        ostree(origin, "init", "--mode=archive", f"--collection-id={collection}")
+        for branch in "main", f"only/{text}":
+            ostree(origin, "commit", "-b", branch, tree)
+        ostree(origin, "summary", "-u")
+        remote = "--no-gpg-verify", f"--collection-id={collection}", text, f"file://{origin}"
+        ostree(repo, "remote", "add", *remote)
+        larix(repo, "pull", "--mirror", text)
+    main = {name: ostree(tmp_path / f"org.{name}", "rev-parse", "main") for name in "AB"}
+    done = run_larix(f"--repo={repo}", "refs")
+    assert done.out == "" and "of org.A, org.B; `larix refs -c` lists them" in done.err
+    only = ostree(tmp_path / "org.A", "rev-parse", "only/a")
+    for rev in "only/a", "org.A:only/a", "org.A/only/a":
+        assert larix(repo, "rev-parse", rev) == only
+        assert only in larix(repo, "log", rev)
+        assert larix(repo, "cat", rev, "/file") == "a"
+    said = fails(f"--repo={repo}", "rev-parse", "main")
+    assert "several collections" in said and "org.A:main, org.B:main" in said
+    for name in "AB":
+        assert larix(repo, "rev-parse", f"org.{name}:main") == main[name]
+    assert "not found" in fails(f"--repo={repo}", "rev-parse", "org.C:main")
+    # A branch of the repo itself, and of a remote, goes before.
+    larix(repo, "pull", "b", "main")
+    assert larix(repo, "rev-parse", "main") == main["B"]
+    larix(repo, "refs", "--create=main", "org.A:main")
+    assert larix(repo, "rev-parse", "main") == main["A"]
+    assert larix(repo, "rev-parse", "b:main") == main["B"]
+
+
+def test_a_branch_that_only_a_remote_has_is_pulled_from_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    origin, near, repo = (tmp_path / name for name in ("origin", "near", "repo"))
+    for path in origin, near, repo:
+        ostree(path, "init", "--mode=archive")
+    for branch in "main", "other":
+        ostree(origin, "commit", "-b", branch, tmp_path / "tree")
+    ostree(near, "remote", "add", "--no-gpg-verify", "up", f"file://{origin}")
+    ostree(near, "pull", "up", "main", "other")
+    ostree(near, "refs", "--create=own", "up:other")
+    commit = ostree(origin, "rev-parse", "main")
+    larix(repo, "pull-local", near, "main")
+    assert larix(repo, "refs", "-r") == f"main\t{commit}"
+    larix(repo, "pull-local", near, "up:main", "own")
+    assert sorted(ostree(repo, "refs").split()) == ["main", "own", "up:main"]
+    larix(repo, "pull-local", "--remote=here", near, "up:main", "other@" + ostree(origin, "rev-parse", "other"))
+    assert ostree(repo, "rev-parse", "here:main") == commit
+    assert ostree(repo, "rev-parse", "here:other") == ostree(origin, "rev-parse", "other")
+    ostree(repo, "fsck")
+    before = larix(repo, "refs", "-r")
+    for word in "up:nothing", "down:main", "nothing":
+        assert f"'{word}' not found" in fails(f"--repo={repo}", "pull-local", str(near), word)
+    assert larix(repo, "refs", "-r") == before

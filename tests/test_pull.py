@@ -313,7 +313,6 @@ def test_commits_older_than_one_that_is_here_are_refused(origin: Path, tmp_path:
 def test_wrong_words_are_refused(origin: Path, tmp_path: Path) -> None:
     ours = client(tmp_path / "ours", "archive", "http://127.0.0.1:1")
     larix(ours, "remote", "add", "--no-gpg-verify", "ftp", "ftp://127.0.0.1/x")
-    larix(ours, "remote", "add", "--no-gpg-verify", "list", "--set=url=mirrorlist=http://127.0.0.1/x", "http://x")
     larix(ours, "remote", "add", "--no-gpg-verify", "good", f"file://{origin}")
     before = contents(ours)
     for words, said in (
@@ -321,7 +320,6 @@ def test_wrong_words_are_refused(origin: Path, tmp_path: Path) -> None:
         (["pull", "nothing", "x"], '"nothing"'),
         (["pull", "origin", "--network-retries=0", "x"], "http://127.0.0.1:1/summary"),
         (["pull", "ftp", "x"], "ftp://"),
-        (["pull", "list", "x"], "mirrors"),
         (["pull", "good"], "No configured branches"),
         (["pull", "good", "nothing"], "nothing"),
         (["pull", "good", "../x"], "../x"),

@@ -105,7 +105,7 @@ TLS: dict[str, tuple[bool, list[str], str]] = {
 @pytest.mark.parametrize("name", TLS)
 def test_tls(name: str, secured: tuple[str, str, Path], pki: Path, tmp_path: Path) -> None:
     wants_client, settings, said = TLS[name]
-    url = secured[1 if wants_client else 0]
+    url = secured[1] if wants_client else secured[0]
     ours, theirs = pull_both(tmp_path, url, *(one.format(pki=pki) for one in settings))
     assert bool(ours) == bool(theirs) == bool(said), (ours, theirs)
     assert said.format(pki=pki) in ours

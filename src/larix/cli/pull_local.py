@@ -6,8 +6,10 @@ import time
 from larix.cli.options import Parser, add_missing, open_repo
 from larix.cli.progress import progress_of
 from larix.cli.pull import add_options, options, parse_refs, print_pulled
+from larix.formats.checksum import Checksum, is_checksum
 from larix.remote.pull import pull
 from larix.remote.repo_source import RepoSource
+from larix.remote.source import Pulled
 
 
 def configure(parser: Parser) -> None:
@@ -28,9 +30,25 @@ def run(args: argparse.Namespace) -> None:
         source = RepoSource(args.source, trusted=not args.untrusted)
         try:
             began = time.monotonic()
-            wanted = parse_refs(args.refs) if args.refs else {**source.refs()}
+            pulled = Pulled()
             with progress_of(args) as progress:
-                pulled = pull(repo, source, wanted, args.remote, options(args), progress=progress)
+                for remote, wanted in by_remotes(source, args.refs).items():
+                    to = args.remote if args.remote is not None else remote
+                    pulled.add(pull(repo, source, wanted, to, options(args), progress=progress))
             print_pulled(pulled, source, time.monotonic() - began)
         finally:
             source.close()
+
+
+def by_remotes(source: RepoSource, named: list[str]) -> dict[str | None, dict[str, Checksum | None]]:
+    """What is to be pulled, for each remote of the source whose branches were named as such; all of its own if none."""
+    if not named:
+        return {None: {**source.refs()}}
+    found: dict[str | None, dict[str, Checksum | None]] = {}
+    for text, given in parse_refs(named).items():
+        if is_checksum(text):
+            found.setdefault(None, {})[text] = given
+            continue
+        remote, ref, commit = source.look_up(text)
+        found.setdefault(remote, {})[ref] = given or commit
+    return found

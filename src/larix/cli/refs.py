@@ -1,6 +1,7 @@
 """larix refs"""
 
 import argparse
+import sys
 
 from larix.cli.json import commit_json, print_json
 from larix.cli.options import Parser, add_json, add_lock_timeout, add_repo, open_repo
@@ -123,7 +124,12 @@ def delete_collections(repo: Repo, collections: list[str]) -> None:
 def show(repo: Repo, prefixes: list[str], *, whole: bool, revision: bool) -> None:
     tell = tell_passed_over(repo)
     commits = repo.refs(tell) if revision else {}
-    for remote, ref in commits if revision else repo.ref_names():
+    listed = [*commits] if revision else repo.ref_names()
+    if not listed and (mirrors := repo.mirror_names()):
+        # On stderr, as the C tool lists none of them without -c either.
+        of = ", ".join(sorted({collection for collection, _ in mirrors}))
+        print(f"Note: no branches but {len(mirrors)} of {of}; `larix refs -c` lists them", file=sys.stderr)
+    for remote, ref in listed:
         name = names.refspec(remote, ref)
         for prefix in prefixes or [""]:
             if prefix and not is_below(name, prefix):

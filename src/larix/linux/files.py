@@ -352,6 +352,15 @@ def remove_tree(name: str, dir_fd: int) -> None:
     os.rmdir(name, dir_fd=dir_fd)
 
 
+def remove_open(path: str, fd: int) -> None:
+    """Remove a directory that is open, and what is below it, where it still has this path."""
+    parent, _, name = path.rstrip("/").rpartition("/")
+    top = "/" if path.startswith("/") else "."
+    with suppress(FileNotFoundError), closing(open_directory(parent or top)) as above:
+        if os.path.samestat(os.stat(name, dir_fd=above, follow_symlinks=False), os.fstat(fd)):
+            remove_tree(name, above)
+
+
 def _remove_below(name: str, dir_fd: int, top_fd: int, depth: int) -> None:
     try:
         os.unlink(name, dir_fd=dir_fd)

@@ -37,7 +37,8 @@ def checkout(
 ) -> None:
     """Make `destination` and fill it; it must not be there unless the options say what to overwrite.
 
-    A `subpath` that is a file is put into it. `progress` counts files. Raises NotFound, Error.
+    A `subpath` that is a file is put into it. What was made goes again where it fails. `progress` counts files.
+    Raises NotFound, Error.
     """
     options, path = options or CheckoutOptions(), os.fspath(destination)
     if repo.layout.user_only:
@@ -57,10 +58,15 @@ def checkout(
         if not made and not is_file and options.overwrite is Overwrite.REFUSE:
             raise FileExistsError(errno.EEXIST, "File exists", os.path.basename(path.rstrip("/")))
         with files.closing(files.open_directory(path, follow=not made)) as fd:
-            with closing(Placer(repo, options)) as placer:
-                _Checkout(repo, fd, options, placer, progress).run(entry, made=made)
-            if options.fsync:
-                files.sync_file_system(fd)
+            try:
+                with closing(Placer(repo, options)) as placer:
+                    _Checkout(repo, fd, options, placer, progress).run(entry, made=made)
+                if options.fsync:
+                    files.sync_file_system(fd)
+            except BaseException:
+                if made:
+                    files.remove_open(path, fd)
+                raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from larix.errors import Corrupt
 from larix.formats.checksum import Checksum
+from larix.formats.names import parse_refspec
 from larix.formats.objects import MAX_METADATA_SIZE, ObjectName, ObjectType
 from larix.formats.sizes import Size
 from larix.linux import files
@@ -41,6 +42,14 @@ class RepoSource:
         if found is None:
             raise refs.unknown(ref, self._repo.path)
         return found
+
+    def look_up(self, refspec: str) -> tuple[str | None, str, Checksum]:
+        """Remote or None, ref and commit of `REF` or `REMOTE:REF`, of which the first may be a remote's, too."""
+        remote, ref = parse_refspec(refspec)
+        found = refs.find_ref(self._repo.fd, remote, ref) or self._repo.find_ref(refspec)
+        if found is None:
+            raise refs.unknown(refspec, self._repo.path)
+        return remote, ref, found
 
     def refs(self) -> dict[str, Checksum]:
         return {ref: commit for (remote, ref), commit in self._repo.refs().items() if remote is None}

@@ -362,9 +362,11 @@ class Repo:
         return named + [(f"{collection}/{ref}", checksum) for (collection, ref), checksum in mirrors.items()]
 
     def find_ref(self, refspec: str) -> Checksum | None:
-        """The commit of `REF` or `REMOTE:REF`; a REF that is no branch here is looked for in all remotes.
+        """The commit of `REF`, `REMOTE:REF` or `COLLECTION:REF`; a REF that is no branch here is looked for in all
+        remotes, then among what is kept of other collections.
 
-        It may also be written as REMOTE/REF. What is not found is looked for in the parent.
+        A colon may also be a slash. What is not found is looked for in the parent. Raises Invalid where several
+        collections have different commits of a REF.
         """
         remote, ref = names.parse_refspec(refspec)
         found = refs.find_ref(self.fd, remote, ref)
@@ -375,9 +377,21 @@ class Repo:
             above, slash, below = ref.partition("/")
             if slash:
                 found = refs.find_ref(self.fd, above, below)
+        if found is None:
+            found = self._find_mirror(remote, ref)
         if found is None and self.parent is not None:
             return self.parent.find_ref(refspec)
         return found
+
+    def _find_mirror(self, collection: str | None, ref: str) -> Checksum | None:
+        found = {
+            checksum: f"{of}:{name}"
+            for (of, name), checksum in self.mirrors(lambda error: None).items()
+            if (name == ref and collection in (of, None)) or (collection is None and f"{of}/{name}" == ref)
+        }
+        if len(found) > 1:
+            raise Invalid(f"Ref {ref} is of several collections; say which: {', '.join(sorted(found.values()))}")
+        return next(iter(found), None)
 
     def resolve(self, rev: str) -> Checksum:
         """The commit that `rev` means: a checksum, also as ANYNAME:CHECKSUM, the beginning of one, or a refspec; each ^
