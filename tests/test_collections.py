@@ -150,7 +150,7 @@ def test_a_branch_that_only_a_remote_has_is_pulled_from_a_directory(tmp_path: Pa
         ostree(origin, "commit", "-b", branch, tmp_path / "tree")
     ostree(near, "remote", "add", "--no-gpg-verify", "up", f"file://{origin}")
     ostree(near, "pull", "up", "main", "other")
-    ostree(near, "refs", "--create=own", "up:other")
+    ostree(near, "commit", "-b", "own", tmp_path / "tree")
     commit = ostree(origin, "rev-parse", "main")
     larix(repo, "pull-local", near, "main")
     assert larix(repo, "refs", "-r") == f"main\t{commit}"
