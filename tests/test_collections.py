@@ -164,3 +164,20 @@ def test_a_branch_that_only_a_remote_has_is_pulled_from_a_directory(tmp_path: Pa
     for word in "up:nothing", "down:main", "nothing":
         assert f"'{word}' not found" in fails(f"--repo={repo}", "pull-local", str(near), word)
     assert larix(repo, "refs", "-r") == before
+
+
+@pytest.mark.parametrize("more", ["", "--add-metadata=a=1"])
+def test_the_commit_of_a_summary_is_that_of_the_c_tool(
+    more: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With several more keys the C tool has them in the order of a hash table."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000")
+    (tmp_path / "tree").mkdir()
+    found = []
+    for tool in larix, ostree:
+        ostree(repo := tmp_path / tool.__name__, "init", "--mode=archive", "--collection-id=org.A")
+        ostree(repo, "commit", "-b", "main", tmp_path / "tree")
+        for _ in range(2):
+            tool(repo, "summary", "-u", *more.split())
+        found.append(ostree(repo, "rev-parse", "ostree-metadata"))
+    assert found[0] == found[1]

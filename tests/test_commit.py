@@ -3,13 +3,14 @@
 import os
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from larix.formats.sizes import Size, decode_size
 from larix.repo.repo import Repo
-from tests.judge import everything, fails, larix, ostree, picture, run_c
+from tests.judge import everything, fails, larix, ostree, picture, run_c, run_larix
 
 WHEN = "--timestamp=@1000000000"
 
@@ -204,3 +205,21 @@ def sizes_in(path: Path, rev: str) -> list[Size]:
     with Repo(str(path)) as repo:
         items = repo.load_commit(repo.resolve(rev)).metadata.get("ostree.sizes")
         return [decode_size(item) for item in items.value] if items is not None else []
+
+
+def test_bits_are_added_to_directories_as_by_the_c_tool(pair: list[Path], tmp_path: Path) -> None:
+    """To those of an archive; not to those of this machine or of a commit, which is told."""
+    tree = tmp_path / "bits"
+    (tree / "d").mkdir(parents=True)
+    (tree / "f").touch()
+    (tmp_path / "lines").write_text("+1024 /d\n+1024 /f\n+5 /\n")
+    with tarfile.open(tmp_path / "bits.tar", "w") as archive:
+        archive.add(tree, ".")
+    for repo in pair:
+        ostree(repo, "commit", "-b", "before", tree, WHEN)
+    for kind in f"dir={tree}", f"tar={tmp_path / 'bits.tar'}", "ref=before":
+        words = "commit", "-b", "x", f"--tree={kind}", f"--statoverride={tmp_path / 'lines'}", "--parent=none", WHEN
+        done = run_larix(f"--repo={pair[1]}", *words)
+        assert done.out.strip() == ostree(pair[0], *words), kind
+        for path in "/", "/d":
+            assert (f"mode of {path} unchanged" in done.err) == (not kind.startswith("tar"))

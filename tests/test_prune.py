@@ -394,6 +394,25 @@ def members(data: bytes) -> list[object]:
     return found
 
 
+def test_a_depth_that_means_nothing(grown: Path) -> None:
+    """The C tool takes it for 0, and deletes all but the newest commits."""
+    before = picture(grown)
+    assert "Invalid depth -2" in fails(f"--repo={grown}", "prune", "--refs-only", "--depth=-2")
+    assert picture(grown) == before
+
+
+def test_a_branch_in_the_history_of_another(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    ostree(repo := tmp_path / "repo", "init", "--mode=archive")
+    for second in "12345":
+        ostree(repo, "commit", "-b", "whole", f"--timestamp=@{second}", tmp_path / "tree")
+    ostree(repo, "refs", "--create=part", "whole^^")
+    larix(repo, "prune", "--refs-only", "--only-branch=part", "--depth=0")
+    assert larix(repo, "log", "whole").count("\nDate: ") == 5
+    larix(repo, "prune", "--refs-only", "--only-branch=whole", "--depth=0")
+    assert [larix(repo, "log", name).count("\nDate: ") for name in ("whole", "part")] == [1, 3]
+
+
 def test_export_is_that_of_the_c_tool(plain: Path, tmp_path: Path) -> None:
     for options in ["--subpath=/usr", "--prefix=/x"], ["--subpath=usr/share"]:
         ours, theirs = export_both(plain, tmp_path, "--no-xattrs", *options)

@@ -124,7 +124,7 @@ def test_a_lock_is_waited_for(tmp_path: Path, tree: Path) -> None:
                 assert not done.wait(0.2)
             thread.join(60)
             assert done.is_set()
-    larix(tmp_path / "repo", "config", "set", "core.lock-timeout-secs", "soon")
+    ostree(tmp_path / "repo", "config", "set", "core.lock-timeout-secs", "soon")
     assert "must be a whole number" in fails(f"--repo={tmp_path / 'repo'}", "commit", "-b", "x", str(tree))
 
 

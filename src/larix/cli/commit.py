@@ -16,7 +16,7 @@ from larix.cli.editor import edit_message
 from larix.cli.options import Parser, add_lock_timeout, add_missing, add_repo, boolean, open_repo, read_text
 from larix.cli.output import tell_passed_over
 from larix.cli.progress import add_progress, progress_of
-from larix.cli.values import key_value, key_variant, owner
+from larix.cli.values import key_value, key_variant, now, owner
 from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum, parse_checksum
 from larix.formats.names import parse_refspec
@@ -36,8 +36,6 @@ from larix.repo.refs import find_ref
 from larix.repo.repo import Repo
 from larix.repo.summary import write_summary
 from larix.repo.transaction import Counts, Transaction
-
-MAX_INT64 = (1 << 63) - 1
 
 
 def configure(parser: Parser) -> None:
@@ -247,6 +245,8 @@ def add_trees(
             with open_archive(what) as archive:
                 lay_archive(transaction, top, archive, modifier, archive_options(args), repo=repo, progress=progress)
     modifier.check_matched()
+    for path in sorted(modifier.left_out):
+        print(f"Note: mode of {path} unchanged: +MODE adds nothing to a directory, =MODE gives it one", file=sys.stderr)
     transaction.start_writing()
     return add_tree(transaction, top), known
 
@@ -273,18 +273,6 @@ def archive_options(args: argparse.Namespace) -> ArchiveOptions:
 def tree_of(repo: Repo, commit: Checksum) -> Stored:
     found = repo.load_commit(commit)
     return Stored(found.dirtree, found.dirmeta)
-
-
-def now() -> int:
-    """Seconds since 1970, or what whoever wants the same commit twice has set."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    if epoch is None:
-        return int(time.time())
-    if not epoch.isascii() or not epoch.isdecimal():
-        raise Invalid(f"Failed to convert SOURCE_DATE_EPOCH={epoch}: not a number of seconds")
-    if int(epoch) > MAX_INT64:
-        raise Invalid(f"Parsing SOURCE_DATE_EPOCH: Numerical result out of range: {epoch}")
-    return int(epoch)
 
 
 def print_table(checksum: Checksum, counts: Counts, known: int) -> None:

@@ -48,7 +48,7 @@ def entries(repo: Repo, root: Entry, path: str, args: argparse.Namespace) -> Ite
         top = find_path(repo, root, path)
     except NotFound as error:
         raise NotFound(f"Inspecting path '{path}': {error}") from None
-    if args.recursive and not args.dironly:
+    if args.recursive:
         return walk(repo, top)
     if args.dironly or top.dirmeta is None:
         return iter([top])

@@ -30,6 +30,8 @@ def configure(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     if args.delete_commit and args.no_prune:
         raise Invalid("Cannot specify both --delete-commit and --no-prune")
+    if args.depth < -1:
+        raise Invalid(f"Invalid depth {args.depth}: it is a number of commits, or -1 for all")
     options = PruneOptions(
         refs_only=args.refs_only,
         depth=args.depth,

@@ -1,4 +1,7 @@
-"""Values as they stand on a command line: KEY=VALUE for metadata, the number of a user or group."""
+"""Values as they stand on a command line: KEY=VALUE for metadata, the number of a user or group; the time."""
+
+import os
+import time
 
 from larix.errors import Invalid
 from larix.gvariant import Variant
@@ -6,6 +9,7 @@ from larix.gvariant.parse_text import from_text
 
 # The one after it means to the kernel that an owner stays as it is.
 MAX_OWNER = 2**32 - 2
+MAX_INT64 = 2**63 - 1
 
 
 def owner(text: str) -> int | None:
@@ -35,3 +39,15 @@ def key_variant(text: str) -> tuple[str, Variant]:
         return key, from_text(value)
     except Invalid as error:
         raise Invalid(f"Parsing {key}={value}: {error}") from None
+
+
+def now() -> int:
+    """Seconds since 1970, or what whoever wants the same commit twice has set."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if epoch is None:
+        return int(time.time())
+    if not epoch.isascii() or not epoch.isdecimal():
+        raise Invalid(f"Failed to convert SOURCE_DATE_EPOCH={epoch}: not a number of seconds")
+    if int(epoch) > MAX_INT64:
+        raise Invalid(f"Parsing SOURCE_DATE_EPOCH: Numerical result out of range: {epoch}")
+    return int(epoch)

@@ -42,6 +42,8 @@ class Modifier:
     skipped: frozenset[str] = frozenset()
     # Paths in `overrides` and `skipped` that were met.
     _met: set[str] = field(default_factory=set)
+    # Directories whose mode nothing was added to, though a line of the list says so.
+    left_out: set[str] = field(default_factory=set)
 
     @property
     def changes_nothing(self) -> bool:
@@ -64,14 +66,22 @@ class Modifier:
                 raise Invalid(f"Unmatched {what} paths: {', '.join(missing)}")
 
     def file(self, path: str, header: FileHeader) -> FileHeader:
-        uid, gid, mode, xattrs = self._changed(path, header.uid, header.gid, header.mode, header.xattrs)
+        override = self.overrides.get(path)
+        uid, gid, mode, xattrs = self._changed(override, header.uid, header.gid, header.mode, header.xattrs)
         return FileHeader(uid, gid, mode, header.target, xattrs)
 
-    def directory(self, path: str, meta: DirMeta) -> DirMeta:
-        return DirMeta(*self._changed(path, meta.uid, meta.gid, meta.mode, meta.xattrs))
+    def directory(self, path: str, meta: DirMeta, *, adds: bool = False) -> DirMeta:
+        """To those of this machine, and of a commit, no bits are added; to those of an archive they are."""
+        override = self.overrides.get(path)
+        if override is not None and not override.replace and not adds:
+            self.left_out.add(path)
+            override = None
+        return DirMeta(*self._changed(override, *meta))
 
-    def _changed(self, path: str, uid: int, gid: int, mode: int, xattrs: Xattrs) -> tuple[int, int, int, Xattrs]:
-        if (override := self.overrides.get(path)) is not None:
+    def _changed(
+        self, override: Override | None, uid: int, gid: int, mode: int, xattrs: Xattrs
+    ) -> tuple[int, int, int, Xattrs]:
+        if override is not None:
             mode = (stat.S_IFMT(mode) if override.replace else mode) | override.bits
         if self.read_only_executables and stat.S_ISREG(mode) and mode & EXECUTABLE:
             mode &= ~WRITABLE

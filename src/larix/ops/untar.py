@@ -97,7 +97,7 @@ def lay_archive(
             progress.advance(1, member.size)
     laying.link()
     if under.meta is None and laying.options.make_parents:
-        under.meta = laying.modifier.directory("/", DirMeta(0, 0, NEW_DIRECTORY_MODE))
+        under.meta = laying.modifier.directory("/", DirMeta(0, 0, NEW_DIRECTORY_MODE), adds=True)
 
 
 @dataclass(slots=True)
@@ -118,7 +118,7 @@ class _Laying:
         if stat.S_ISDIR(member.mode):
             meta = DirMeta(member.uid, member.gid, member.mode, member.xattrs)
             into = self.parent(parts, member).enter(parts[-1], self.repo) if parts else self.top
-            into.meta = self.modifier.directory(path, meta)
+            into.meta = self.modifier.directory(path, meta, adds=True)
             return
         if not parts:
             raise Invalid(f"The archive has a file without a name, {member.name[:80]!r}")
