@@ -1,6 +1,7 @@
 """Replication, beside the C tool: each pulls what the other has made or serves, and bad input leaves nothing behind."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from larix import gvariant
 from larix.gvariant import Variant
 from tests.judge import OLDEST, fails, larix, ostree, picture, release, run_c, run_larix
 from tests.pulls import MODES, client, contents, objects, refs
-from tests.servers import hostile, serve
+from tests.servers import hostile, nginx, serve
 
 # Both tools, from each other's servers
 
@@ -337,6 +338,24 @@ def test_wrong_words_are_refused(origin: Path, tmp_path: Path) -> None:
     assert contents(ours) == before
     ostree(tmp_path / "bare", "init", "--mode=bare")
     assert "archive" in fails(f"--repo={tmp_path / 'bare'}", "serve", "--port=0")
+
+
+def test_sizes_are_told_as_the_c_tool_tells_them(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    ostree(origin := tmp_path / "origin", "init", "--mode=archive")
+    for size in 0, 1, 3000, 5_000_000:
+        (tmp_path / "tree/file").write_bytes(os.urandom(size))
+        ostree(origin, "commit", "-b", f"n{size}", tmp_path / "tree")
+        with nginx(origin, tmp_path / f"nginx{size}") as url:
+            lines = []
+            for tool, name in (larix, "ours"), (ostree, "theirs"):
+                repo = tmp_path / f"{name}{size}"
+                ostree(repo, "init", "--mode=bare-user")
+                ostree(repo, "remote", "add", "--no-gpg-verify", "origin", url)
+                said = tool(repo, "pull", "origin", f"n{size}").splitlines()[-1].replace("\xa0", " ")
+                # How many answers 404 there are, and so what travelled, differs; not its unit.
+                lines.append(re.sub(r"^\d+ metadata,|\d+(?= (B|KiB) transferred)", "", said))
+        assert lines[0] == lines[1]
 
 
 def test_what_was_pulled_can_be_told(origin: Path, tmp_path: Path) -> None:

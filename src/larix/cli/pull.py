@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 from larix.cli.options import Parser, add_lock_timeout, add_missing, add_repo, open_repo
+from larix.cli.output import size
 from larix.cli.progress import add_progress, progress_of
 from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum, parse_checksum
@@ -187,20 +188,13 @@ def _header(text: str) -> str:
 def print_pulled(pulled: Pulled, source: Source, seconds: float) -> None:
     fetched = pulled.metadata - pulled.metadata_near, pulled.content - pulled.content_near
     objects = "{} metadata, {} content objects".format(*fetched)
-    written = f"{_size(pulled.content_size)} content written"
+    written = f"{size(pulled.content_size)} content written"
     if not source.remote:
         print(f"{objects} imported; {written}")
     else:
         near = ""
         if pulled.metadata_near or pulled.content_near:
             near = f" ({pulled.metadata_near} meta, {pulled.content_near} content local)"
-        print(f"{objects} fetched{near}; {_size(pulled.transferred)} transferred in {int(seconds)} seconds; {written}")
-
-
-def _size(size: float) -> str:
-    unit = "bytes"
-    for larger in "KiB", "MiB", "GiB":
-        if size < 1024:
-            break
-        size, unit = size / 1024, larger
-    return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        came = pulled.transferred
+        travelled = f"{came} B" if came < 1024 else f"{came // 1024} KiB"
+        print(f"{objects} fetched{near}; {travelled} transferred in {int(seconds)} seconds; {written}")
