@@ -13,9 +13,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # ostree: the reference implementation, the judge of our formats; python3-gi: GLib's own GVariant; nginx: a real web server;
-# locales: those with other encodings; tinyproxy: a real proxy.
+# locales: those with other encodings; tinyproxy: a real proxy; selinux: labels.
 DEBIAN_SETUP := python3-venv
-DEBIAN_TEST := $(DEBIAN_SETUP) ostree python3-gi nginx-light attr cpio xz-utils bzip2 e2fsprogs locales openssl tinyproxy
+DEBIAN_TEST := $(DEBIAN_SETUP) ostree python3-gi nginx-light attr cpio xz-utils bzip2 e2fsprogs locales openssl tinyproxy python3-selinux selinux-policy-default
 
 .PHONY: demo test test-slow bench conformance fuzz deb lint setup test-setup clean
 

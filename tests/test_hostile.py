@@ -204,9 +204,11 @@ def test_eleven_thousand_levels(deep: Path, tmp_path: Path) -> None:
         assert contents(repo) == before
     # And where it is there already.
     top = tmp_path / "top"
+    (tmp_path / "nothing").mkdir()
+    empty = ostree(deep, "commit", "--orphan", tmp_path / "nothing")
     for words in (
         ["ls", "-R", "deep"], ["checkout", "-U", "deep", str(top)], ["export", f"--output={top}.tar", "deep"],
-        ["diff", "deep", str(tmp_path)], ["commit", "-b", "x", "--tree=ref=deep", "--tree=ref=deep"], ["prune"],
+        ["diff", empty, "deep"], ["commit", "-b", "x", "--tree=ref=deep", "--tree=ref=deep"], ["prune"],
     ):  # fmt: skip
         assert "nested more than 10000" in fails(f"--repo={deep}", *words), words
     assert "nested more than 10000" in run_larix(f"--repo={deep}", "fsck").err

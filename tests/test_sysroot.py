@@ -387,7 +387,8 @@ def test_boot_loaders_that_are_missing_are_refused(tmp_path: Path, releases: Pat
     path.touch()
     assert not list((tmp_path / "boot").glob("loader*"))
     for name in "zipl", "nonsense":
-        larix(repo, "config", "set", "sysroot.bootloader", name)
+        config = (repo / "config").read_text().replace("[sysroot]", "").split("bootloader=")[0]
+        (repo / "config").write_text(f"{config}[sysroot]\nbootloader={name}\n")
         assert name in fails(*deploy)
     larix(repo, "config", "set", "sysroot.bootloader", "none")
     try:
@@ -600,7 +601,8 @@ def test_paths_in_entries_with_a_prefix(
     larix(repo, "config", "set", "sysroot.bootprefix", "false")
     admin(sysroot, "deploy", "--os=test", "--karg=x", "origin:os/4")
     assert all(path.startswith("/ostree/") for path in paths())
-    larix(repo, "config", "set", "sysroot.bootprefix", "perhaps")
+    text = (repo / "config").read_text()
+    (repo / "config").write_text(text.replace("bootprefix=false", "bootprefix=perhaps"))
     said = fails("admin", "deploy", "--os=test", "--karg=y", "origin:os/4", f"--sysroot={sysroot}")
     assert "bootprefix" in said and "perhaps" in said
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
+from larix.cli.labels import labels_of
 from larix.cli.options import Parser, add_missing, add_repo, boolean, open_repo, read_text
 from larix.cli.progress import add_progress, progress_of
 from larix.errors import Error, Invalid
@@ -40,8 +41,8 @@ def configure(parser: Parser) -> None:
     parser.add_argument("--from-file", metavar="FILE", help="Check out what FILE lists: COMMIT, NUL, SUBPATH, NUL, …")
     parser.add_argument("--from-stdin", action="store_true", help="The same from standard input")
     parser.add_argument("--fsync", metavar="BOOL", type=boolean, default=False, help="Wait until all is on the disk")
-    add_missing(parser, "--selinux-policy", "SELinux labels are not there yet")
-    add_missing(parser, "--selinux-prefix", "SELinux labels are not there yet")
+    parser.add_argument("--selinux-policy", metavar="DIR", help="Label by the SELinux policy of this tree; copies all")
+    parser.add_argument("--selinux-prefix", metavar="PATH", help="Label as if DESTINATION were here in the tree")
     add_missing(parser, "--composefs", "composefs images are not there yet", value=False)
     add_missing(parser, "--composefs-noverity", "composefs images are not there yet", value=False)
     parser.add_argument("commit", metavar="COMMIT", nargs="?", help="A ref, REMOTE:REF, or checksum")
@@ -68,6 +69,10 @@ def find_options(args: argparse.Namespace) -> CheckoutOptions:
         raise Invalid(f"Cannot specify both {' and '.join('--' + name.replace('_', '-') for name in unions[:2])}")
     if args.require_hardlinks and args.force_copy:
         raise Invalid("Cannot specify both --require-hardlinks and --force-copy")
+    if args.require_hardlinks and args.selinux_policy:
+        raise Invalid("Cannot specify both --require-hardlinks and --selinux-policy, which copies all")
+    if args.selinux_prefix and not args.selinux_policy:
+        raise Invalid("Cannot specify --selinux-prefix without --selinux-policy")
     if args.union_identical and not args.require_hardlinks:
         raise Invalid("--union-identical requires --require-hardlinks")
     overwrite = Overwrite.REFUSE
@@ -87,6 +92,8 @@ def find_options(args: argparse.Namespace) -> CheckoutOptions:
         skipped=parse_skip_list(read_text(args.skip_list)) if args.skip_list else frozenset(),
         cache=may_cache(args),
         fsync=args.fsync,
+        labels=labels_of(args.selinux_policy) if args.selinux_policy else None,
+        label_prefix=args.selinux_prefix,
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from larix.cli.dates import parse_date
 from larix.cli.editor import edit_message
+from larix.cli.labels import labels_of, labels_of_commit
 from larix.cli.options import Parser, add_lock_timeout, add_missing, add_repo, boolean, open_repo, read_text
 from larix.cli.output import tell_passed_over
 from larix.cli.progress import add_progress, progress_of
@@ -23,6 +24,7 @@ from larix.formats.names import parse_refspec
 from larix.formats.objects import Metadata
 from larix.gvariant import Variant
 from larix.linux import files
+from larix.linux.selinux import Labels
 from larix.ops.bootable import describe_kernel
 from larix.ops.commit import CommitOptions, commit_tree
 from larix.ops.consume import Given
@@ -97,9 +99,9 @@ def add_how(parser: Parser) -> None:
     add("--fsync", metavar="BOOL", type=boolean, default=True, help="Wait for the disk (default: true)")
     for option in "--gpg-sign", "--gpg-homedir", "--sign", "--sign-type", "--sign-from-file":
         add_missing(parser, option, "larix cannot sign commits yet")
-    add_missing(parser, "--selinux-policy", "larix cannot set SELinux labels yet")
-    for option in "-P --selinux-policy-from-base", "--selinux-labeling-epoch":
-        add_missing(parser, option, "larix cannot set SELinux labels yet", value=False)
+    add("--selinux-policy", metavar="DIR", help="Label by the SELinux policy of this tree")
+    add("-P", "--selinux-policy-from-base", action="store_true", help="Label by that of --base, or of the first tree")
+    add("--selinux-labeling-epoch", metavar="0|1", default="0", help="1: label /usr/etc as /etc (default: 0)")
     add_missing(parser, "--generate-composefs-metadata", "larix cannot make composefs images yet", value=False)
 
 
@@ -111,6 +113,9 @@ def run(args: argparse.Namespace) -> None:
     trees = parse_trees(args)
     modifier = read_modifier(args)
     with open_repo(args) as repo, ExitStack() as opened:
+        labels = find_labels(repo, args, trees)
+        # Where nobody has extended attributes there is no place for one.
+        modifier.labels = None if repo.layout.user_only else labels
         # A link to an object is that object, also where every file is made canonical.
         use_links = args.devino_canonical or (args.link_checkout_speedup and modifier.changes_nothing)
         modifier.canonical = modifier.canonical or repo.layout.user_only
@@ -179,6 +184,25 @@ def read_modifier(args: argparse.Namespace) -> Modifier:
         parse_overrides(read_text(args.statoverride)) if args.statoverride else {},
         parse_skip_list(read_text(args.skip_list)) if args.skip_list else frozenset(),
     )
+
+
+def find_labels(repo: Repo, args: argparse.Namespace, trees: list[tuple[str, str]]) -> Labels | None:
+    """By SELinux, where they are asked for and there is a policy."""
+    if args.selinux_labeling_epoch not in ("0", "1"):
+        raise Invalid(f"Unknown SELinux labeling epoch: {args.selinux_labeling_epoch}; it must be 0 or 1")
+    if args.selinux_policy and args.selinux_policy_from_base:
+        raise Invalid("Cannot specify both --selinux-policy and --selinux-policy-from-base")
+    as_etc = args.selinux_labeling_epoch == "1"
+    if args.selinux_policy:
+        return labels_of(args.selinux_policy, usr_etc_as_etc=as_etc)
+    if not args.selinux_policy_from_base:
+        return None
+    kind, what = ("ref", args.base) if args.base else trees[0]
+    if kind == "ref":
+        return labels_of_commit(repo, repo.resolve(what), usr_etc_as_etc=as_etc)
+    if kind == "dir":
+        return labels_of(what, usr_etc_as_etc=as_etc)
+    raise Invalid("--selinux-policy-from-base takes the policy of a commit or a directory; the first --tree is neither")
 
 
 def find_parent(repo: Repo, args: argparse.Namespace) -> Checksum | None:

@@ -16,6 +16,7 @@ from larix.formats.checksum import Checksum
 from larix.formats.objects import DirMeta, DirTree
 from larix.linux import files, xattr
 from larix.linux.workers import start_workers
+from larix.ops.modify import labelled
 from larix.ops.placing import CheckoutOptions, Overwrite, Placer, hidden_name
 from larix.ops.walk import Descent, Entry, check_depth, descend, find_path, find_root
 from larix.progress import NO_PROGRESS, Progress
@@ -100,7 +101,7 @@ class _Checkout:
         """`made` says whether the top is new."""
         if entry.dirmeta is None:
             if not self._placer.link(entry.checksum, entry.name, self._fd):
-                self._placer.copy(entry.checksum, entry.name, self._fd)
+                self._placer.copy(entry.checksum, entry.name, self._fd, self._options.label_path(""))
             return
         self._progress.start("Checking out")
         if self._progress.wanted:
@@ -111,7 +112,7 @@ class _Checkout:
         # From the innermost on: a directory's mode may keep its owner out.
         for below, dirmeta in reversed(directories):
             with files.closing(files.open_below(self._fd, below)) as fd:
-                self._set_directory(fd, self._repo.load_dirmeta(dirmeta))
+                self._set_directory(fd, self._repo.load_dirmeta(dirmeta), below)
 
     def _fill_all(self, top: Entry, *, made: bool) -> list[tuple[str, Checksum]]:
         """Path and dirmeta of each new directory, each before what is in it. What is copied is not there yet."""
@@ -177,13 +178,15 @@ class _Checkout:
         """In a worker: how many were copied."""
         with files.closing(files.open_below(self._fd, batch.below)) as fd, files.within(batch.below):
             for name, checksum in batch.files:
-                self._placer.copy(checksum, name, fd)
+                path = f"{batch.below}/{name}" if batch.below else name
+                self._placer.copy(checksum, name, fd, self._options.label_path(path))
         return len(batch.files)
 
-    def _set_directory(self, fd: int, meta: DirMeta) -> None:
+    def _set_directory(self, fd: int, meta: DirMeta, below: str) -> None:
         if not self._options.user_mode:
             files.set_owner(fd, meta.uid, meta.gid)
-            for key, value in meta.xattrs:
+            path = self._options.label_path(below)
+            for key, value in labelled(self._options.labels, path, meta.mode, meta.xattrs):
                 xattr.set_on(fd, key, value)
         mode = stat.S_IMODE(meta.mode)
         files.set_mode(fd, mode & PLAIN_BITS if self._options.plain_directories else mode)

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from larix.errors import Invalid
 from larix.formats.content import FileHeader
 from larix.formats.objects import MODE_BITS, DirMeta
-from larix.formats.xattrs import Xattrs
+from larix.formats.xattrs import Xattrs, canonical
+from larix.linux.selinux import LABEL, Labels
 
 CANONICAL_BITS = 0o755
 EXECUTABLE, WRITABLE = 0o111, 0o222
@@ -40,6 +41,8 @@ class Modifier:
     read_only_executables: bool = False
     overrides: Mapping[str, Override] = field(default_factory=dict)
     skipped: frozenset[str] = frozenset()
+    # By SELinux; what it has no label for keeps its own.
+    labels: Labels | None = None
     # Paths in `overrides` and `skipped` that were met.
     _met: set[str] = field(default_factory=set)
     # Directories whose mode nothing was added to, though a line of the list says so.
@@ -68,7 +71,7 @@ class Modifier:
     def file(self, path: str, header: FileHeader) -> FileHeader:
         override = self.overrides.get(path)
         uid, gid, mode, xattrs = self._changed(override, header.uid, header.gid, header.mode, header.xattrs)
-        return FileHeader(uid, gid, mode, header.target, xattrs)
+        return FileHeader(uid, gid, mode, header.target, labelled(self.labels, path, mode, xattrs))
 
     def directory(self, path: str, meta: DirMeta, *, adds: bool = False) -> DirMeta:
         """To those of this machine, and of a commit, no bits are added; to those of an archive they are."""
@@ -76,7 +79,8 @@ class Modifier:
         if override is not None and not override.replace and not adds:
             self.left_out.add(path)
             override = None
-        return DirMeta(*self._changed(override, *meta))
+        changed = DirMeta(*self._changed(override, *meta))
+        return changed._replace(xattrs=labelled(self.labels, path, changed.mode, changed.xattrs))
 
     def _changed(
         self, override: Override | None, uid: int, gid: int, mode: int, xattrs: Xattrs
@@ -90,6 +94,12 @@ class Modifier:
         uid = uid if self.owner_uid is None else self.owner_uid
         gid = gid if self.owner_gid is None else self.owner_gid
         return uid, gid, mode, xattrs if self.xattrs else ()
+
+
+def labelled(labels: Labels | None, path: str, mode: int, xattrs: Xattrs) -> Xattrs:
+    """With the label that the path is to have."""
+    label = labels(path, mode) if labels is not None else None
+    return xattrs if label is None else canonical([*(pair for pair in xattrs if pair[0] != LABEL), (LABEL, label)])
 
 
 def parse_overrides(text: str) -> dict[str, Override]:

@@ -18,6 +18,8 @@ from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader, content_checksum
 from larix.formats.objects import ObjectName, ObjectType
 from larix.linux import files, xattr
+from larix.linux.selinux import Labels
+from larix.ops.modify import labelled
 from larix.ops.scan import open_entry
 from larix.repo.layout import StoredFile, object_path
 from larix.repo.object_errors import explained
@@ -44,7 +46,8 @@ class CheckoutOptions:
     """`copy`: never link. `require_links`: rather fail than copy. `skipped`: paths of files, and of directories with a
     slash at the end, from `subpath` on. With `whiteouts` a file `.wh.NAME` removes NAME, and `.wh..wh..opq` what was
     in its directory. With `passed_whiteouts` a file `.ostree-wh.NAME` becomes the device NAME. `plain_directories` get
-    only mode bits of 0775. `cache`: whether files of an archive may be linked to its cache."""
+    only mode bits of 0775. `cache`: whether files of an archive may be linked to its cache. `labels`: by SELinux, for
+    the paths that they have from `label_prefix` on (default: from the root of the tree on); then all is copied."""
 
     user_mode: bool = False
     copy: bool = False
@@ -58,6 +61,13 @@ class CheckoutOptions:
     skipped: frozenset[str] = frozenset()
     cache: bool = True
     fsync: bool = False
+    labels: Labels | None = None
+    label_prefix: str | None = None
+
+    def label_path(self, below: str) -> str:
+        """Of what is placed at a path below the top."""
+        prefix = self.subpath if self.label_prefix is None else self.label_prefix
+        return "/" + f"{prefix.strip('/')}/{below}".strip("/")
 
 
 class Placer:
@@ -70,9 +80,11 @@ class Placer:
         self._whiteouts = options.whiteouts
         self._passed_whiteouts = options.passed_whiteouts
         self._require_links = options.require_links
-        self._copies_all = options.copy or (repo.layout.keeps_packed and not options.require_links)
+        self._labels = None if options.user_mode else options.labels
+        copies = options.copy or options.labels is not None
+        self._copies_all = copies or (repo.layout.keeps_packed and not options.require_links)
         self._cache_fd = -1
-        if repo.layout.keeps_packed and options.user_mode and options.cache and not options.copy:
+        if repo.layout.keeps_packed and options.user_mode and options.cache and not copies:
             self._cache_fd = _open_cache(repo)
 
     def close(self) -> None:
@@ -115,11 +127,12 @@ class Placer:
             return False
         return True
 
-    def copy(self, checksum: Checksum, name: str, dir_fd: int) -> None:
+    def copy(self, checksum: Checksum, name: str, dir_fd: int, path: str) -> None:
+        """`path` is what its label is for."""
         if self._cache_fd >= 0 and self._link_cached(checksum, name, dir_fd):
             return
 
-        make = partial(self._copy_to, checksum, dir_fd)
+        make = partial(self._copy_to, checksum, dir_fd, path)
         hides = self._passed_whiteouts and name.startswith(PASSED_WHITEOUT)
         if hides and not self._repo.look_at_file(checksum)[0].is_symlink:
             make = partial(self._make_whiteout, checksum, dir_fd)
@@ -197,8 +210,11 @@ class Placer:
             else f"another content{'' if self._user_mode else ', owner or attribute'}"
         )
 
-    def _copy_to(self, checksum: Checksum, dir_fd: int, name: str) -> None:
+    def _copy_to(self, checksum: Checksum, dir_fd: int, path: str, name: str) -> None:
         with self._repo.open_file(checksum) as stored:
+            header = stored.header
+            if self._labels is not None:
+                stored.header = header._replace(xattrs=labelled(self._labels, path, header.mode, header.xattrs))
             self._make(stored, name, dir_fd)
 
     def _make(self, stored: StoredFile, name: str, dir_fd: int) -> None:

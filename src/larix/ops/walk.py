@@ -9,7 +9,7 @@ from larix.repo.repo import Repo
 
 # Nobody's tree comes near, and all the paths on a way down still fit into memory.
 MAX_DEPTH = 10_000
-MAX_PATH = 1 << 16
+MAX_PATH = 1 << 19
 
 T = TypeVar("T")
 # Yields the path of what lies deeper, for messages, with what goes through it; gets back what that returned or raised.

@@ -1,0 +1,32 @@
+"""The SELinux policy that a command is to label by: of a directory, or of a commit."""
+
+import os
+import tempfile
+
+from larix.errors import NotFound
+from larix.formats.checksum import Checksum
+from larix.linux import files
+from larix.linux.selinux import POLICIES, Labels, find_policy, load_labels
+from larix.ops.checkout import checkout
+from larix.ops.placing import CheckoutOptions
+from larix.repo.repo import Repo
+
+
+def labels_of(root: str, *, usr_etc_as_etc: bool = False) -> Labels | None:
+    """By the policy of the tree in a directory; None where it has none. Raises NotFound where nothing is there."""
+    if not os.path.isdir(root):
+        raise NotFound(f"No directory {root}, which is to have the SELinux policy")
+    with files.doing(f"Reading the SELinux policy of {root}"):
+        policy = find_policy(root)
+    return load_labels(policy, usr_etc_as_etc=usr_etc_as_etc) if policy is not None else None
+
+
+def labels_of_commit(repo: Repo, commit: Checksum, *, usr_etc_as_etc: bool = False) -> Labels | None:
+    """The same of a commit. What its policy is read from is removed again; libselinux keeps it in memory."""
+    with tempfile.TemporaryDirectory(prefix="larix-policy-") as root:
+        for place in POLICIES:
+            options = CheckoutOptions(user_mode=True, subpath=place, allow_missing=True, cache=False)
+            path = os.path.join(root, place)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            checkout(repo, commit, path, options)
+        return labels_of(root, usr_etc_as_etc=usr_etc_as_etc)
