@@ -94,10 +94,14 @@ def newer_age() -> Age:
 
 
 def unpack(root: Path) -> None:
-    root.mkdir(parents=True, exist_ok=True)
     mirror = os.environ.get("CONFORMANCE_MIRROR") or MIRROR
     options = ["--variant=extract", "--include=ostree,ostree-tests", "--aptopt=Acquire::Check-Valid-Until false"]
-    subprocess.run(["mmdebstrap", "--quiet", *options, SUITE, root, mirror], check=True)
+    # It appears whole.
+    made = root.with_name(f"{root.name}.new")
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
+    subprocess.run(["mmdebstrap", "--quiet", *options, SUITE, made, mirror], check=True)
+    made.rename(root)
 
 
 def with_libraries(root: Path, program: Path, tools: Path) -> Path:

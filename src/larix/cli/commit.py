@@ -270,7 +270,7 @@ def add_trees(
                 lay_archive(transaction, top, archive, modifier, archive_options(args), repo=repo, progress=progress)
     modifier.check_matched()
     for path in sorted(modifier.left_out):
-        print(f"Note: mode of {path} unchanged: +MODE adds nothing to a directory, =MODE gives it one", file=sys.stderr)
+        print(f"Note: mode of {path} unchanged: +MODE adds nothing to a directory, =MODE sets it", file=sys.stderr)
     transaction.start_writing()
     return add_tree(transaction, top), known
 

@@ -7,6 +7,7 @@ from larix.cli.options import Parser, add_missing, open_repo
 from larix.cli.progress import progress_of
 from larix.cli.pull import add_options, options, parse_refs, print_pulled
 from larix.formats.checksum import Checksum, is_checksum
+from larix.formats.names import parse_refspec
 from larix.remote.pull import pull
 from larix.remote.repo_source import RepoSource
 from larix.remote.source import Pulled
@@ -49,6 +50,6 @@ def by_remotes(source: RepoSource, named: list[str]) -> dict[str | None, dict[st
         if is_checksum(text):
             found.setdefault(None, {})[text] = given
             continue
-        remote, ref, commit = source.look_up(text)
-        found.setdefault(remote, {})[ref] = given or commit
+        remote, ref = parse_refspec(text)
+        found.setdefault(remote, {})[ref] = given or source.look_up(text)
     return found

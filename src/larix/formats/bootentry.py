@@ -3,7 +3,7 @@
     title      what a person sees
     version    a number; the highest is booted
     options    kernel arguments, `ostree=` among them
-    linux      kernel, a path on the file system of /boot, where sysroot.bootprefix does not put /boot before it
+    linux      kernel, a path on the file system of /boot; with sysroot.bootprefix one that begins with /boot
     initrd     likewise
     devicetree likewise
 

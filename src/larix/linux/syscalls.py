@@ -34,7 +34,7 @@ def rename_to_new(source: str, source_fd: int, name: str, dir_fd: int) -> None:
 
 
 def open_without_symlinks(path: str, dir_fd: int, flags: int) -> int:
-    """Open a path, no part of which may be a symlink. Raises OSError, where the kernel cannot do it too."""
+    """Open a path, no part of which may be a symlink. Raises OSError, also where the kernel cannot do it."""
     how = struct.pack("=QQQ", flags, 0, RESOLVE_NO_SYMLINKS)
     found = _libc.syscall(OPENAT2, dir_fd, os.fsencode(path), how, len(how))
     _check(min(found, 0))

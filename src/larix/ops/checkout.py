@@ -64,10 +64,18 @@ def checkout(
                     _Checkout(repo, fd, options, placer, progress).run(entry, made=made)
                 if options.fsync:
                     files.sync_file_system(fd)
-            except BaseException:
+            except BaseException as error:
                 if made:
-                    files.remove_open(path, fd)
+                    _clear_away(path, fd, error)
                 raise
+
+
+def _clear_away(path: str, fd: int, error: BaseException) -> None:
+    """Remove what was made until the error, which is what is to be told."""
+    try:
+        files.remove_open(path, fd)
+    except OSError as more:
+        error.add_note(f"{path} is left, not whole, and could not be removed: {more.strerror}")
 
 
 @dataclass(frozen=True, slots=True)

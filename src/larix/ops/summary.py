@@ -44,7 +44,7 @@ def _commit_metadata(repo: Repo, collection: str, more: Sequence[tuple[str, Vari
         tree = transaction.add_metadata(ObjectType.DIR_TREE, DirTree({}, {}).encode())
         meta = transaction.add_metadata(ObjectType.DIR_META, DirMeta(0, 0, DIRECTORY_MODE).encode())
         before = find_ref(repo.fd, None, METADATA_REF)
-        # In the order of the C tool, so that with one time the commit is the same.
+        # In the order that the C tool has with one more key at most: then, with one time, the commit is the same.
         pairs = [
             (COLLECTION_BINDING, Variant("s", collection)),
             *sorted(more, key=lambda pair: pair[0]),

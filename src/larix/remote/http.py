@@ -14,7 +14,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from itertools import count
 
@@ -60,7 +60,7 @@ class HttpOptions:
     where the server answers that it cannot now. At most `requests` are under way at once. A transfer of less than
     `low_speed` bytes in a second, for `low_speed_seconds`, is given up. `user_agent` is said besides larix's name.
     `proxy` goes before what the environment names. `ca_path` is a file with the authorities that are trusted in place
-    of the system's; `client_cert` and `client_key`, files too, are what we show; `permissive` trusts any server.
+    of the system's; `client_cert` and `client_key`, files too, are what we show; `permissive` trusts any authority.
     """
 
     headers: tuple[str, ...] = ()
@@ -173,19 +173,32 @@ class Body:
 class Request:
     """`limit` is the most bytes its body may have; `find_limit` tells it where the body is large. `name` is that of the
     object, if it is one. One that is `resumable` names what does not change. With `first`, only so many bytes are
-    wanted, and how long all of it is. Each of `others` has the same, and is asked where those before it have failed."""
+    wanted, and how long all of it is.
 
-    url: str
-    others: Sequence[str] = ()
+    `places` are the beginnings of URLs that end in `path`, of which each has the same: one is asked after the other.
+    """
+
+    path: str
+    places: Sequence[str] = ("",)
     name: ObjectName | None = None
     limit: int | None = None
     find_limit: FindLimit | None = None
     resumable: bool = False
     first: int = 0
+    # Rounds through the places, and in this one the numbers of those that are still to be asked, the one that is asked
+    # now first, and of those that could not answer: they are asked again in the next.
     attempts: int = 0
+    left: list[int] = field(default_factory=list)
+    again: list[int] = field(default_factory=list)
+    # Whether a place said that it has no such file.
+    is_absent: bool = False
     # What came so far, and when the server says that it was made; where these are not to go on, None.
     body: Body | None = None
     modified: int | None = None
+
+    @property
+    def url(self) -> str:
+        return self.places[self.left[0] if self.left else 0] + self.path
 
 
 class Http:
@@ -202,7 +215,7 @@ class Http:
         # When each is tried again; the number tells those of one time apart.
         self._paused: list[tuple[float, int, Request]] = []
         self._count = count()
-        # Servers that could not be reached; they are asked last, where another has the same.
+        # Places that could not be reached; they are asked last, where others have the same.
         self._unreachable: set[str] = set()
         # With what was there of each at its start.
         self._running: dict[pycurl.Curl, tuple[Request, int]] = {}
@@ -230,7 +243,6 @@ class Http:
             (pycurl.SSLCERT, how.client_cert),
             (pycurl.SSLKEY, how.client_key),
             (pycurl.SSL_VERIFYPEER, 0 if how.permissive else 1),
-            (pycurl.SSL_VERIFYHOST, 0 if how.permissive else 2),
         ):
             if value is not None:
                 handle.setopt(option, value)
@@ -282,9 +294,9 @@ class Http:
             self._waiting.append(heapq.heappop(self._paused)[2])
         return min(self._paused[0][0] - now, 1.0) if self._paused else 1.0
 
-    def get(self, url: str, limit: int, others: Sequence[str] = ()) -> bytes | None:
+    def get(self, path: str, limit: int, places: Sequence[str] = ("",)) -> bytes | None:
         """One body, while nothing else is asked for; None where the server has no such file. Raises FetchFailed."""
-        self.request(Request(url, others, limit=limit))
+        self.request(Request(path, places, limit=limit))
         data = None
         for _, body in self.completed():
             if body is not None:
@@ -293,11 +305,13 @@ class Http:
         return data
 
     def _start(self, handle: pycurl.Curl, request: Request) -> None:
-        while request.others and _server_of(request.url) in self._unreachable:
-            _go_to_next(request)
+        if not request.left:
+            order = request.again or range(len(request.places))
+            request.left = sorted(order, key=lambda number: request.places[number] in self._unreachable)
+            request.again = []
+            request.attempts += 1
         if request.body is None:
             request.body = Body(request, self._spill)
-        request.attempts += 1
         start = request.body.size
         handle.setopt(pycurl.URL, request.url)
         # What was asked for under encryption, nobody on the way may answer without.
@@ -314,7 +328,8 @@ class Http:
         self._multi.add_handle(handle)
 
     def _ask_next(self, request: Request) -> None:
-        _go_to_next(request)
+        _drop_body(request)
+        del request.left[0]
         self._waiting.append(request)
 
     def _finish(self, handle: pycurl.Curl, code: int, reason: str) -> tuple[Request, Body | None] | None:
@@ -341,46 +356,46 @@ class Http:
             request.body = None
             body.rewind()
             return request, body
-        if body.problem is not None and request.others:
+        refused = code == pycurl.E_HTTP_RETURNED_ERROR
+        missing = refused and status in MISSING
+        several = len(request.places) > 1
+        request.is_absent |= missing
+        if not missing:
+            request.again.append(request.left[0])
+        if several and not refused and code in TRANSIENT_CURL:
+            self._unreachable.add(request.places[request.left[0]])
+        # What is wrong here, as a full disk, is wrong whoever is asked.
+        if len(request.left) > 1 and (body.problem is None or isinstance(body.problem, FetchFailed)):
             self._ask_next(request)
             return None
         if body.problem is not None:
+            url = request.url
             _drop_body(request)
-            raise type(body.problem)(f"Fetching {request.url}: {body.problem}")
-        refused = code == pycurl.E_HTTP_RETURNED_ERROR
-        if request.others:
-            if not refused and code in TRANSIENT_CURL:
-                self._unreachable.add(_server_of(request.url))
-            self._ask_next(request)
-            return None
+            raise type(body.problem)(f"Fetching {url}: {body.problem}")
         if body.size > start:
             request.modified = modified if modified >= 0 else None
-        if not request.resumable or request.modified is None or code in NOT_RESUMED:
+        if several or not request.resumable or request.modified is None or code in NOT_RESUMED:
             _drop_body(request)
-        if refused and status in MISSING:
+        if missing and not request.again:
             _drop_body(request)
             return request, None
         network = code in NOT_RESUMED or (self._options.retries_network and code in TRANSIENT_CURL)
         if (status in TRANSIENT_STATUS if refused else network) and request.attempts <= self._options.retries:
             pause = PAUSE_SECONDS * 2 ** (request.attempts - 1) * random.uniform(0.5, 1.5)
             pause = max(pause, min(wanted_pause, MAX_RETRY_AFTER))
+            request.left = []
             heapq.heappush(self._paused, (time.monotonic() + pause, next(self._count), request))
             return None
+        if request.is_absent:
+            # Of those that could not answer, none ever did.
+            _drop_body(request)
+            return request, None
         _drop_body(request)
         said = f"the server answered HTTP {status}" if refused else reason or os.strerror(errno.EIO)
         if code == pycurl.E_UNSUPPORTED_PROTOCOL and handle.getinfo(pycurl.REDIRECT_COUNT):
             said = "the server redirects to a protocol that is not followed: http after https, or none of the web"
         tries = f" (tried {request.attempts} times)" if request.attempts > 1 else ""
         raise FetchFailed(f"Fetching {request.url}: {said}{tries}")
-
-
-def _server_of(url: str) -> str:
-    return "/".join(url.split("/", 3)[:3])
-
-
-def _go_to_next(request: Request) -> None:
-    _drop_body(request)
-    request.url, request.others, request.attempts = request.others[0], request.others[1:], 0
 
 
 def _drop_body(request: Request) -> None:

@@ -1,7 +1,7 @@
 """A pull from an archive repo behind HTTP."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from threading import local
 from urllib.parse import quote
@@ -25,6 +25,8 @@ from larix.repo.transaction import Transaction
 ARCHIVE_MODES = ("archive", "archive-z2")
 MIRROR_LIST = "mirrorlist="
 MAX_LIST_SIZE = 1 << 20
+# Of a list of mirrors.
+MAX_PLACES = 64
 # No object that was brought whole begins so, nor a config or summary, but by a rare chance.
 GZIP = b"\x1f\x8b\x08"
 
@@ -55,8 +57,8 @@ class HttpSource:
         self.collection: str | None = None
         self._mode = ARCHIVE_MODES[0]
         try:
-            self._urls = self._places(url)
-            self._content_urls = self._places(content_url) if content_url is not None else self._urls
+            self._places = self._find_places(url)
+            self._content_places = self._find_places(content_url) if content_url is not None else self._places
             self._summary = self._load_summary()
             if not listed:
                 config = self._load_config()
@@ -75,23 +77,25 @@ class HttpSource:
     def transferred(self) -> int:
         return self._http.transferred
 
-    def _places(self, text: str) -> list[str]:
+    def _find_places(self, text: str) -> tuple[str, ...]:
         if not text.startswith(MIRROR_LIST):
-            return [text.rstrip("/")]
+            return (f"{text.rstrip('/')}/",)
         url = text.removeprefix(MIRROR_LIST)
         lines = required(url, self._http.get(url, MAX_LIST_SIZE)).decode("utf-8", "replace").splitlines()
-        places = [line.strip().rstrip("/") for line in lines if line.strip() and not line.strip().startswith("#")]
+        places = [f"{line.strip().rstrip('/')}/" for line in lines if line.strip() and not line.strip().startswith("#")]
         for place in places:
             if not place.startswith(("http://", "https://")):
                 raise Invalid(f"{url} lists {printable(place)}, which begins neither with http:// nor with https://")
+            if url.startswith("https://") and not place.startswith("https://"):
+                # As a redirect would not be followed.
+                raise Invalid(f"{url} lists {printable(place)}, which anybody on the way to it could answer for")
         if not places:
             raise Invalid(f"{url} is a list of no mirrors")
-        return places
+        return tuple(places[:MAX_PLACES])
 
     def _get(self, path: str, limit: int) -> tuple[str, bytes | None]:
-        """The first place of what is not an object, and what is there."""
-        url, *others = (f"{place}/{path}" for place in self._urls)
-        return url, self._http.get(url, limit, others)
+        """Of what is not an object its first place, and what is there."""
+        return f"{self._places[0]}{path}", self._http.get(path, limit, self._places)
 
     def _load_summary(self) -> tuple[bytes, Summary] | None:
         url, data = self._get("summary", MAX_METADATA_SIZE)
@@ -114,7 +118,7 @@ class HttpSource:
         if self._summary is not None:
             found = self._summary[1].refs.get(ref)
             if found is None:
-                raise NotFound(f"No such branch '{ref}' in the summary of {self._urls[0]}")
+                raise NotFound(f"No such branch '{ref}' in the summary of {self._places[0]}")
             return found.commit
         url, data = self._get(quote(refs.ref_path(None, ref)), refs.MAX_SIZE)
         text = required(url, data).decode("ascii", "replace").strip()
@@ -124,7 +128,7 @@ class HttpSource:
 
     def refs(self) -> dict[str, Checksum]:
         if self._summary is None:
-            raise NotFound(f"{self._urls[0]} has no summary, which would say what refs it has; name them")
+            raise NotFound(f"{self._places[0]} has no summary, which would say what refs it has; name them")
         return {name: ref.commit for name, ref in self._summary[1].refs.items()}
 
     def mirrors(self) -> dict[tuple[str, str], Checksum]:
@@ -135,19 +139,15 @@ class HttpSource:
         return self._summary[0] if self._summary is not None else None
 
     def locate(self, name: ObjectName) -> str:
-        return self._all_places(name)[0]
-
-    def _all_places(self, name: ObjectName) -> Sequence[str]:
-        return [f"{place}/objects/{object_path(name, 'filez')}" for place in self._content_urls]
+        return self._content_places[0] + _path(name)
 
     def request(self, name: ObjectName) -> None:
-        url, *others = self._all_places(name)
-        self._http.request(Request(url, others, name, MAX_METADATA_SIZE, resumable=True))
+        self._http.request(Request(_path(name), self._content_places, name, MAX_METADATA_SIZE, resumable=True))
 
     def _check_mode(self) -> None:
         """Files of other modes are no bytes that could be compared with a checksum, without their owner and mode."""
         if self._mode not in ARCHIVE_MODES:
-            place = self._content_urls[0]
+            place = self._content_places[0]
             raise Invalid(f"{place} is a repo of mode {self._mode}; files come over HTTP only from mode archive")
 
     def arrivals(self) -> Iterator[tuple[ObjectName, bytes | None]]:
@@ -179,8 +179,7 @@ class HttpSource:
         before = http.transferred
         for checksum in checksums:
             name = ObjectName(checksum, ObjectType.FILE)
-            url, *others = self._all_places(name)
-            http.request(Request(url, others, name, find_limit=longest, resumable=True))
+            http.request(Request(_path(name), self._content_places, name, find_limit=longest, resumable=True))
         size = 0
         for request, body in http.completed():
             assert request.name is not None
@@ -202,8 +201,7 @@ class HttpSource:
         self._check_mode()
         for checksum in checksums:
             name = ObjectName(checksum, ObjectType.FILE)
-            url, *others = self._all_places(name)
-            http.request(Request(url, others, name, first=BEGINNING))
+            http.request(Request(_path(name), self._content_places, name, first=BEGINNING))
         sizes = []
         for request, body in http.completed():
             assert request.name is not None
@@ -219,6 +217,10 @@ class HttpSource:
                 raise FetchFailed(f"Fetching {request.url}: the server does not say how long it is")
             sizes.append(Size(request.name.checksum, body.total, unpacked, ObjectType.FILE))
         return sizes
+
+
+def _path(name: ObjectName) -> str:
+    return f"objects/{object_path(name, 'filez')}"
 
 
 def _packed(url: str) -> Corrupt:

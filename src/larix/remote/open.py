@@ -43,7 +43,8 @@ def _open(repo: Repo, remote: Remote, options: HttpOptions, *, trusted: bool, li
         return RepoSource(unquote(url.removeprefix("file://")), trusted=trusted)
     for one in url, content_url:
         if one is not None and not one.removeprefix(MIRROR_LIST).startswith(WEB):
-            raise Invalid(f"Remote {remote.name}: {one!r} must begin with http://, https:// or file://")
+            also = " or file://" if one is url and not url.startswith(MIRROR_LIST) else ""
+            raise Invalid(f"Remote {remote.name}: {one!r} must begin with http://, https://{also}")
     return HttpSource(repo, url, content_url, http_options(remote, options), listed=listed)
 
 

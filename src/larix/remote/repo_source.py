@@ -43,13 +43,12 @@ class RepoSource:
             raise refs.unknown(ref, self._repo.path)
         return found
 
-    def look_up(self, refspec: str) -> tuple[str | None, str, Checksum]:
-        """Remote or None, ref and commit of `REF` or `REMOTE:REF`, of which the first may be a remote's, too."""
-        remote, ref = parse_refspec(refspec)
-        found = refs.find_ref(self._repo.fd, remote, ref) or self._repo.find_ref(refspec)
+    def look_up(self, refspec: str) -> Checksum:
+        """The commit of `REF` or `REMOTE:REF`, of which the first may be a remote's, too."""
+        found = refs.find_ref(self._repo.fd, *parse_refspec(refspec)) or self._repo.find_ref(refspec)
         if found is None:
             raise refs.unknown(refspec, self._repo.path)
-        return remote, ref, found
+        return found
 
     def refs(self) -> dict[str, Checksum]:
         return {ref: commit for (remote, ref), commit in self._repo.refs().items() if remote is None}

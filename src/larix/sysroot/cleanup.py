@@ -37,7 +37,7 @@ class Kind(StrEnum):
     CONFIGURATION = "boot configuration"
     TREE = "deployment"
     ORIGIN = "origin"
-    # A newer C tool's: what is written to a transient root.
+    # What is written to a transient root.
     BACKING = "backing"
     KERNEL = "kernel"
     OVERLAY = "initramfs overlay"

@@ -4,7 +4,7 @@ ostree/deploy/STATEROOT/
   var/                           of all deployments of this stateroot
   deploy/CHECKSUM.SERIAL/        the tree: hard links into the repo, but for etc
   deploy/CHECKSUM.SERIAL.origin  where it came from: [origin] refspec=
-  backing/CHECKSUM.SERIAL/       a newer C tool's: what is written to a transient root
+  backing/CHECKSUM.SERIAL/       what is written to a transient root
 """
 
 import re

@@ -177,17 +177,19 @@ def merge(plan: EtcPlan, etc_fd: int, target_fd: int) -> None:
             files.remove_tree(name, fd)
     for path, old_path in plan.placed.items():
         above, _, name = path.rpartition("/")
-        old_above, _, old_name = old_path.rpartition("/")
-        with (
-            suppress(FileNotFoundError),
-            files.closing(files.open_below(etc_fd, old_above)) as source,
-            files.closing(files.open_below(target_fd, above)) as target,
-        ):
-            if is_directory(old_name, source):
-                files.make_directory(name, target, 0o700)
-                _copy_directory_metadata(old_name, source, name, target)
-            else:
-                files.copy(old_name, source, name, target, temporary=unused_name())
+        with files.closing(files.open_below(target_fd, above)) as target, suppress(FileNotFoundError):
+            _copy(old_path, etc_fd, name, target)
+
+
+def _copy(old_path: str, etc_fd: int, name: str, target: int) -> None:
+    """Raises FileNotFoundError where it is not there any more."""
+    above, _, old_name = old_path.rpartition("/")
+    with files.closing(files.open_below(etc_fd, above)) as source:
+        if is_directory(old_name, source):
+            files.make_directory(name, target, 0o700)
+            _copy_directory_metadata(old_name, source, name, target)
+        else:
+            files.copy(old_name, source, name, target, temporary=unused_name())
 
 
 def _copy_directory_metadata(source_name: str, source_fd: int, name: str, target_fd: int) -> None:

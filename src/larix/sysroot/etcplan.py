@@ -9,7 +9,8 @@ so that planning reads no disk.
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -104,10 +105,8 @@ def plan_merge(old: Items, etc: Items, new: Items) -> EtcPlan:
     for path in sorted(kept.modified + kept.added):
         if is_carried(etc[path].mode):
             work.take(path)
-    for top in kept.removed:
-        for path in (top, *_below(top, new)):
-            if path in new and new[path] != old.get(path):
-                work.tell(path, Reason.REMOVED, None)
+    for path in kept.removed:
+        work.tell_removed(path)
     carried = {path: item for path, item in etc.items() if is_carried(item.mode)}
     return EtcPlan(
         kept,
@@ -119,13 +118,15 @@ def plan_merge(old: Items, etc: Items, new: Items) -> EtcPlan:
 
 
 class _Work:
-    """The new /etc while it is being planned."""
+    """The new /etc while it is being planned. Paths come in order, each directory before what is in it."""
 
     def __init__(self, old: Items, etc: Items, new: Items) -> None:
         self._old = old
         self._etc = etc
         self._new = new
-        self._beside: dict[str, str] = {}
+        self._in_etc, self._in_new = _Index(etc), _Index(new)
+        # Directories of the old /etc, and where in the new one what is in them goes.
+        self._homes = {"": ""}
         self.result = dict(new)
         self.conflicts: dict[str, Conflict] = {}
         self.removals: list[str] = []
@@ -134,90 +135,101 @@ class _Work:
     def tell(self, path: str, reason: Reason, yours: str | None) -> None:
         self.conflicts.setdefault(path, Conflict(path, reason, yours, path in self._new))
 
+    def tell_removed(self, top: str) -> None:
+        """What was removed with all in it, and is another in the new tree."""
+        for path in (top, *self._in_new.below(top)):
+            if path in self._new and self._new[path] != self._old.get(path):
+                self.tell(path, Reason.REMOVED, None)
+
     def remove(self, top: str) -> None:
+        """Of the new defaults: nothing was placed there."""
         if top in self.result:
             self.removals.append(top)
-            for path in [top, *_below(top, self.result)]:
-                del self.result[path]
+            for path in (top, *self._in_new.below(top)):
+                self.result.pop(path, None)
 
     def take(self, path: str) -> None:
         """Place what was changed or added, with the directories it needs."""
-        if any(not self.result.get(parent, self._etc[parent]).is_directory for parent in _parents(path)):
-            self._take_beside(path)
+        parent = _parent(path)
+        home = self._find_home(parent)
+        if home != parent:
+            self._place(path, _join(home, path))
             return
-        for parent in _parents(path):
-            if parent not in self.result:
-                self._place(parent)
-        old, own, new, there = (items.get(path) for items in (self._old, self._etc, self._new, self.result))
-        assert own is not None
+        own, old, new, planned = self._etc[path], self._old.get(path), self._new.get(path), self.result.get(path)
         if own.is_directory:
-            if there is not None and not there.is_directory:
+            if planned is not None and not planned.is_directory:
                 self.tell(path, Reason.DIRECTORY_OVER_FILE, path)
                 self.remove(path)
-                there = None
-            for each in (path, *_below(path, self._etc)) if there is None else (path,):
+                planned = None
+            for each in (path,) if planned is not None else (path, *self._in_etc.below(path)):
                 if is_carried(self._etc[each].mode):
-                    self._place(each)
-        elif there is not None and there.is_directory:
+                    self._place(each, each)
+        elif planned is not None and planned.is_directory:
             if old is None or not old.is_directory:
                 self._keep_beside(path, Reason.FILE_OVER_DIRECTORY)
                 return
             # Somebody decided against this very directory.
             self.tell(path, Reason.FILE_OVER_DIRECTORY, path)
             self.remove(path)
-            self._place(path)
+            self._place(path, path)
         else:
-            self._place(path)
+            self._place(path, path)
         if new not in (old, own):
             self.tell(path, Reason.DEFAULT_REMOVED if new is None else Reason.BOTH_CHANGED, path)
 
-    def _take_beside(self, path: str) -> None:
-        for parent in _parents(path):
-            beside = self._find_beside(parent)
-            if beside is not None:
-                self.placed.setdefault(beside, parent)
-                self.result.setdefault(beside, self._etc[parent])
-            elif not self.result[parent].is_directory:
-                self._keep_beside(parent, Reason.BELOW_FILE)
-        beside = self._find_beside(path)
-        assert beside is not None
+    def _find_home(self, directory: str) -> str:
+        """Where what is in a directory of the old /etc goes; it is placed there, where it is not there already."""
+        unknown = []
+        while directory not in self._homes:
+            unknown.append(directory)
+            directory = _parent(directory)
+        home = self._homes[directory]
+        for each in reversed(unknown):
+            in_place = home == _parent(each)
+            home = _join(home, each)
+            planned = self.result.get(home)
+            if planned is None:
+                self._place(each, home)
+            elif in_place and not planned.is_directory:
+                home = self._keep_beside(each, Reason.BELOW_FILE)
+            self._homes[each] = home
+        return home
+
+    def _keep_beside(self, path: str, reason: Reason) -> str:
+        beside = _free_name(path, self._etc, self.result)
+        self.tell(path, reason, beside)
         self._place(path, beside)
+        return beside
 
-    def _keep_beside(self, path: str, reason: Reason) -> None:
-        self._beside[path] = _free_name(path, self._etc, self.result)
-        self.tell(path, reason, self._beside[path])
-        self._place(path, self._beside[path])
+    def _place(self, path: str, target: str) -> None:
+        self.result[target] = self._etc[path]
+        self.placed[target] = path
 
-    def _find_beside(self, path: str) -> str | None:
-        """Where that is kept which lies at or below something that is kept beside."""
-        for top in (*_parents(path), path):
-            if top in self._beside:
-                return self._beside[top] + path.removeprefix(top)
-        return None
 
-    def _place(self, path: str, target: str | None = None) -> None:
-        self.result[target or path] = self._etc[path]
-        self.placed[target or path] = path
+class _Index:
+    """The paths of a tree, in which those below one are found without looking at all."""
+
+    def __init__(self, items: Items) -> None:
+        self._paths = sorted(items)
+
+    def below(self, top: str) -> list[str]:
+        # "0" comes after the slash.
+        return self._paths[bisect_left(self._paths, f"{top}/") : bisect_left(self._paths, f"{top}0")]
 
 
 def _free_name(path: str, *taken: Items) -> str:
     above, slash, name = path.rpartition("/")
     while len(os.fsencode(name)) > LONGEST_NAME - len(BESIDE) - 4:
         name = name[:-1]
-    names = (f"{above}{slash}{name}{BESIDE}{count}" for count in ("", *range(2, 1000)))
+    names = (f"{above}{slash}{name}{BESIDE}{number}" for number in ("", *range(2, 1000)))
     return next(name for name in names if not any(name in items for items in taken))
-
-
-def _below(top: str, items: Items) -> list[str]:
-    return [path for path in items if path.startswith(f"{top}/")]
 
 
 def _parent(path: str) -> str:
     return path.rpartition("/")[0]
 
 
-def _parents(path: str) -> Iterator[str]:
-    """The directories above, the highest first."""
-    parts = path.split("/")
-    for i in range(1, len(parts)):
-        yield "/".join(parts[:i])
+def _join(directory: str, path: str) -> str:
+    """The last name of a path, in a directory."""
+    name = path.rpartition("/")[2]
+    return f"{directory}/{name}" if directory else name

@@ -52,10 +52,11 @@ def make_deployment(
         kernel = _find_kernel(sysroot, stateroot, commit, overlays)
         checkout(sysroot.repo, commit, Path(sysroot.path, path), options, progress=progress)
         with files.closing(files.open_directory(path, sysroot.fd, follow=False)) as root_fd:
-            fill_var(sysroot, root_fd, stateroot)
             plan = _make_etc(sysroot, root_fd, str(commit), source)
             _make_backing(sysroot, root_fd, f"{stateroot_path(stateroot)}/backing/{commit}.{serial}")
             files.replace(f"{path}.origin", str(origin).encode(), sysroot.fd)
+            # Last: where any of this fails, the next deployment is still the first.
+            fill_var(sysroot, root_fd, stateroot)
     entry = BootEntry().set("options", str(kargs))
     for key, name in kernel.entry.items():
         entry = entry.set(key, f"/{kernel_directory(stateroot, kernel.bootcsum)}/{name}")

@@ -81,7 +81,8 @@ def _take(name: str, dir_fd: int) -> int:
 
 
 def fill_var(sysroot: Sysroot, root_fd: int, stateroot: str) -> None:
-    """Make of an empty /var what the tree of its first deployment has there; it appears whole.
+    """Make of an empty /var what the tree of its first deployment has there. It appears whole, if it is a directory of
+    the sysroot; a file system of its own is filled where it is.
 
     To that comes what programs expect, where the tree has nothing that would make it when the machine boots.
     """
@@ -107,6 +108,7 @@ def fill_var(sysroot: Sysroot, root_fd: int, stateroot: str) -> None:
             # A file system of its own, or a symlink to one; or somebody was here first.
             if not os.listdir(var):
                 _fill(var, source, root_fd)
+                files.sync_file_system(var)
 
 
 def _fill(var: int, source: int, root_fd: int) -> None:

@@ -1,12 +1,15 @@
 """larix admin status"""
 
 import argparse
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 
 from larix.cli.admin.options import add_sysroot, conflict_to_json, open_sysroot
 from larix.cli.json import print_json
 from larix.cli.options import Parser, add_missing
 from larix.errors import Error, Invalid
+from larix.linux import files
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.etcmerge import find_made_from, plan_deployment
 from larix.sysroot.etcplan import Conflict
@@ -89,10 +92,24 @@ def find_conflicts(sysroot: Sysroot, index: int) -> Sequence[Conflict]:
     deployment = sysroot.deployments[index]
     try:
         source = find_made_from(sysroot, deployment)
-        return plan_deployment(sysroot, source, deployment).conflicts if source is not None else ()
+        conflicts = plan_deployment(sysroot, source, deployment).conflicts if source is not None else ()
+        # What was kept beside may have been dealt with.
+        return [one for one in conflicts if one.yours is None or _has(sysroot, deployment, one.yours)]
     except Error:
         # As below.
         return ()
+
+
+def _has(sysroot: Sysroot, deployment: Deployment, path: str) -> bool:
+    above, _, name = path.rpartition("/")
+    with (
+        files.closing(files.open_directory(f"{deployment.path}/etc", sysroot.fd, follow=False)) as etc,
+        suppress(OSError),
+        files.closing(files.open_below(etc, above)) as fd,
+    ):
+        os.stat(name, dir_fd=fd, follow_symlinks=False)
+        return True
+    return False
 
 
 def place_of(conflict: Conflict) -> str:
