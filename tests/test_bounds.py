@@ -24,11 +24,12 @@ import larix
 from larix.errors import Corrupt, FetchFailed
 from larix.formats.content import FileHeader
 from larix.linux import files
+from larix.ops import walk
 from larix.remote import serve as server_module
 from larix.remote.http import Body, Http, HttpOptions, Request, Spill
 from larix.repo.archive import Archive, unpack
 from larix.repo.sources import of_packed
-from tests.judge import ostree, run_larix
+from tests.judge import fails, ostree, run_larix
 from tests.servers import Left, Quiet, listening
 
 # Of deflate: stored, without content, and not the last.
@@ -337,3 +338,43 @@ def test_no_redirect_leaves_encryption(begin: str, lead_to: str, certificate: Pa
             else:
                 assert http.get(f"{begin}://127.0.0.1:{here.server_address[1]}/", 100) == b"here"
     http.close()
+
+
+TOO_DEEP = [
+    "commit -b x {top}/one",
+    "commit -b x --tree=tar={top}/tar",
+    "checkout -U deep {out}",
+    "diff {top}/two deep",
+    "ls -R deep",
+]
+
+
+@pytest.mark.parametrize("limit", ["MAX_DEPTH", "MAX_PATH"])
+@pytest.mark.parametrize("words", TOO_DEEP)
+def test_where_it_is_too_deep(
+    words: str, limit: str, deep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walk, limit, LEVELS - 10)
+    given = words.format(top=deep, out=tmp_path / "out").split()
+    said = fails(f"--repo={deep / 'repo'}", *given)
+    assert f"nested more than {LEVELS - 10} directories" in said or f"more than {LEVELS - 10} characters" in said
+    assert ostree(deep / "repo", "refs") == "deep"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_ten_thousand_levels(digging: Path) -> None:
+    top = dig(digging / "ten-thousand", 9_990, "file")
+    ostree(repo := digging / "ten", "init", "--mode=bare-user")
+    for words in (
+        ["commit", "-b", "main", top],
+        ["fsck"],
+        ["checkout", "-U", "main", digging / "ten-out"],
+        ["diff", "main", digging / "ten-out"],
+        ["export", f"--output={digging}/ten.tar", "main"],
+        ["prune"],
+    ):
+        done = subprocess.run(
+            [LARIX, f"--repo={repo}", *words], capture_output=True, text=True, check=False, preexec_fn=few_files
+        )
+        assert done.returncode == 0, (words, done.stderr[-300:])

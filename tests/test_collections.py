@@ -159,6 +159,8 @@ def test_a_branch_that_only_a_remote_has_is_pulled_from_a_directory(tmp_path: Pa
     larix(repo, "pull-local", "--remote=here", near, "up:main", "other@" + ostree(origin, "rev-parse", "other"))
     assert ostree(repo, "rev-parse", "here:main") == commit
     assert ostree(repo, "rev-parse", "here:other") == ostree(origin, "rev-parse", "other")
+    larix(repo, "pull-local", "--disable-verify-bindings", near, f"new/name@{commit}")
+    assert ostree(repo, "rev-parse", "new/name") == commit
     ostree(repo, "fsck")
     before = larix(repo, "refs", "-r")
     for word in "up:nothing", "down:main", "nothing":

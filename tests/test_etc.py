@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from larix.linux import files
 from larix.sysroot.copying import copy_tree
 from larix.sysroot.etcmerge import merge, read_tree
-from larix.sysroot.etcplan import BESIDE, EtcPlan, Reason, plan_merge
+from larix.sysroot.etcplan import BESIDE, EtcPlan, Item, Reason, plan_merge
 from tests.judge import admin, by_c, c_admin, fails, make_os_tree, ostree, picture, run_larix
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="the C tool deploys only as root")
@@ -439,6 +439,21 @@ def test_an_upgrade_goes_on(tmp_path: Path, meeting: Meeting, monkeypatch: pytes
     assert status[0]["etc_conflicts"] == [conflict]
     assert "Conflicts in /etc, where yours was kept: conf" in admin(sysroot, "status")
     assert picture(first) == before
+
+
+def test_a_plan_of_many_paths() -> None:
+    """Which would take hours, were each compared with all others, or its way down walked."""
+    folder, file, other = Item(0o40755, 0, 0), Item(0o100644, 0, 0, (), b"1"), Item(0o100644, 0, 0, (), b"2")
+    chain = {"/".join("d" * level): folder for level in range(1, 3001)}
+    wide = {f"{kind}{number}": file for kind in ("gone", "own", "same") for number in range(10_000)}
+    old = {**chain, **{path: file for path in wide if not path.startswith("own")}, "top": folder, "top/x": file}
+    etc = {path: item for path, item in {**old, **wide}.items() if not path.startswith("gone")}
+    etc |= {f"{path}/file": file for path in chain} | {"top/x": other}
+    etc |= {"/".join("n" * level): folder for level in range(1, 3001)}
+    plan = plan_merge(old, etc, {**old, "top": file})
+    assert len(plan.kept.removed) == 10_000 and len(plan.kept.added) == 16_000
+    assert plan.placed[f"top{BESIDE}/x"] == "top/x"
+    assert plan.placed["/".join("n" * 3000)] == "/".join("n" * 3000)
 
 
 def test_a_deep_etc(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A machine in the hands of both tools, with two stateroots; and one in a directory of the running system."""
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -277,6 +278,25 @@ def test_the_first_var(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             (tree / "var/own/second").unlink()
             assert (var / "own/deep/file").read_text() == "mine"
             assert not (var / "own/second").exists()
+
+
+def test_a_first_deployment_that_fails_leaves_var_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
+    (sysroot := tmp_path / "sysroot").mkdir()
+    admin(sysroot, "init-fs", sysroot)
+    admin(sysroot, "os-init", "test")
+    tree = make_os_tree(tmp_path / "tree", "1", "6.1.0")
+    (tree / "var/of-the-first").mkdir()
+    (tree / "etc/file").mkdir(parents=True)
+    larix(sysroot / "ostree/repo", "commit", "-b", "bad", f"--tree=dir={tree}")
+    assert "both /etc and" in fails("admin", "deploy", "--os=test", "bad", f"--sysroot={sysroot}")
+    assert not [*(sysroot / "ostree/deploy/test/var").iterdir()]
+    shutil.rmtree(tree / "etc")
+    (tree / "var/of-the-first").rename(tree / "var/of-the-second")
+    larix(sysroot / "ostree/repo", "commit", "-b", "good", f"--tree=dir={tree}")
+    admin(sysroot, "deploy", "--os=test", "good")
+    names = {path.name for path in (sysroot / "ostree/deploy/test/var").iterdir()}
+    assert "of-the-second" in names and "of-the-first" not in names
 
 
 def test_a_var_that_is_a_file_system_of_its_own(

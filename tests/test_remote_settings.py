@@ -303,3 +303,78 @@ def test_a_server_that_compresses_everything(what: str, c_repos: dict[str, Path]
         said = fails(f"--repo={repo}", "pull", "origin", "os/stable")
         assert "compressed with gzip, unasked" in said and url in said
     assert ostree(repo, "refs") == ""
+
+
+def test_an_authority_may_be_unknown_a_name_not(c_repos: dict[str, Path], pki: Path, tmp_path: Path) -> None:
+    """tls-permissive trusts a certificate of anybody, for the server that was asked."""
+    named = "/CN=x", "-addext", "subjectAltName=DNS:other.example"
+    openssl("req", *NEW, *named, "-keyout", pki / "x.key", "-out", pki / "x.crt")
+    certificate = f"ssl_certificate {pki}/x.crt; ssl_certificate_key {pki}/x.key;"
+    with nginx(c_repos["archive"], tmp_path / "nginx", certificate, tls=True) as url:
+        ours, theirs = pull_both(tmp_path, url, "tls-permissive=true")
+    assert ours and theirs
+
+
+def breaking(root: Path, times: int) -> Left:
+    """A server that closes the first connections on which objects are asked for, without an answer."""
+    left = [times]
+
+    class Handler(Quiet):
+        def do_GET(self) -> None:
+            path = root / self.path.lstrip("/")
+            if "objects" in self.path and left[0]:
+                left[0] -= 1
+                self.close_connection = True
+                return
+            if not path.is_file():
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(path.stat().st_size))
+            self.end_headers()
+            self.wfile.write(path.read_bytes())
+
+    return Left(("127.0.0.1", 0), Handler)
+
+
+def test_a_mirror_that_breaks_off_is_asked_again(c_repos: dict[str, Path], tmp_path: Path) -> None:
+    """The other has the refs and no objects."""
+    bare = mirror(c_repos["archive"], tmp_path / "bare")
+    shutil.rmtree(bare / "objects")
+    (tmp_path / "lists").mkdir()
+    with (
+        listening(breaking(c_repos["archive"], 3)) as one,
+        nginx(bare, tmp_path / "n2") as two,
+        nginx(tmp_path / "lists", tmp_path / "n3") as lists,
+    ):
+        (tmp_path / "lists/list").write_text(f"{one}\n{two}\n")
+        ostree(repo := tmp_path / "repo", "init", "--mode=archive")
+        larix(repo, "remote", "add", "--no-gpg-verify", "origin", f"mirrorlist={lists}/list")
+        larix(repo, "pull", "origin", "os/stable")
+        ostree(repo, "fsck")
+
+
+def test_a_list_of_many_mirrors(c_repos: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "lists").mkdir()
+    with nginx(c_repos["archive"], tmp_path / "n1") as one, nginx(tmp_path / "lists", tmp_path / "n2") as lists:
+        (tmp_path / "lists/list").write_text("".join(f"{one}/{number}\n" for number in range(20_000)))
+        ostree(repo := tmp_path / "repo", "init", "--mode=archive")
+        larix(repo, "remote", "add", "--no-gpg-verify", "origin", f"mirrorlist={lists}/list")
+        assert "no such file" in fails(f"--repo={repo}", "pull", "origin", "os/stable")
+        asked = (tmp_path / "n1/access.log").read_text().count(" /")
+        assert asked <= 64 * 3
+        (tmp_path / "lists/list").write_text("x" * (2 << 20))
+        assert "longer than" in fails(f"--repo={repo}", "pull", "origin", "os/stable")
+
+
+def test_a_list_by_tls_leads_to_tls(c_repos: dict[str, Path], pki: Path, tmp_path: Path) -> None:
+    (tmp_path / "lists").mkdir()
+    with (
+        nginx(c_repos["archive"], tmp_path / "n1") as plain,
+        nginx(tmp_path / "lists", tmp_path / "n2", with_certificate(pki), tls=True) as lists,
+    ):
+        (tmp_path / "lists/list").write_text(f"{plain}\n")
+        ostree(repo := tmp_path / "repo", "init", "--mode=archive")
+        words = "--no-gpg-verify", f"--set=tls-ca-path={pki}/ca.crt", "origin", f"mirrorlist={lists}/list"
+        larix(repo, "remote", "add", *words)
+        assert "anybody on the way" in fails(f"--repo={repo}", "pull", "origin", "os/stable")

@@ -112,7 +112,7 @@ class _Laying:
 
     def add(self, member: _Member) -> None:
         parts = self.parts(member.name)
-        if any(self.modifier.skips("/" + "/".join(parts[:count])) for count in range(len(parts) + 1)):
+        if self._is_skipped(parts):
             return
         path = "/" + "/".join(parts)
         if stat.S_ISDIR(member.mode):
@@ -131,6 +131,12 @@ class _Laying:
             into.put_file(parts[-1], self.sink.add_file(self.modifier.file(path, header), member.size, member.content))
         else:
             raise Invalid(f"Unsupported file type for path {member.name!r}: neither file, link nor directory")
+
+    def _is_skipped(self, parts: list[str]) -> bool:
+        """Itself, or a directory above it."""
+        if not self.modifier.skipped and not self.modifier.overrides:
+            return False
+        return any(self.modifier.skips("/" + "/".join(parts[:count])) for count in range(len(parts) + 1))
 
     def link(self) -> None:
         for into, name, target in self.links:

@@ -49,6 +49,7 @@ TRANSIENT_CURL = {
     pycurl.E_SEND_ERROR,
 }
 MISSING = {403, 404, 410}
+NOBODY_THERE = {pycurl.E_COULDNT_CONNECT, pycurl.E_COULDNT_RESOLVE_HOST}
 PLAIN = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
 # The server has not what should follow: ask for all of it.
 NOT_RESUMED = {pycurl.E_RANGE_ERROR, pycurl.E_BAD_DOWNLOAD_RESUME}
@@ -190,8 +191,11 @@ class Request:
     attempts: int = 0
     left: list[int] = field(default_factory=list)
     again: list[int] = field(default_factory=list)
-    # Whether a place said that it has no such file.
+    # Whether a place said that it has no such file; and whether one of this round may answer later.
     is_absent: bool = False
+    may_come: bool = False
+    # Whether one could not be reached, which is not waited for where another says that it has no such file.
+    is_unreachable: bool = False
     # What came so far, and when the server says that it was made; where these are not to go on, None.
     body: Body | None = None
     modified: int | None = None
@@ -308,7 +312,7 @@ class Http:
         if not request.left:
             order = request.again or range(len(request.places))
             request.left = sorted(order, key=lambda number: request.places[number] in self._unreachable)
-            request.again = []
+            request.again, request.may_come, request.is_unreachable = [], False, False
             request.attempts += 1
         if request.body is None:
             request.body = Body(request, self._spill)
@@ -360,6 +364,9 @@ class Http:
         missing = refused and status in MISSING
         several = len(request.places) > 1
         request.is_absent |= missing
+        network = code in NOT_RESUMED or (self._options.retries_network and code in TRANSIENT_CURL)
+        request.may_come |= status in TRANSIENT_STATUS if refused else network and code not in NOBODY_THERE
+        request.is_unreachable |= not refused and network and code in NOBODY_THERE
         if not missing:
             request.again.append(request.left[0])
         if several and not refused and code in TRANSIENT_CURL:
@@ -379,8 +386,8 @@ class Http:
         if missing and not request.again:
             _drop_body(request)
             return request, None
-        network = code in NOT_RESUMED or (self._options.retries_network and code in TRANSIENT_CURL)
-        if (status in TRANSIENT_STATUS if refused else network) and request.attempts <= self._options.retries:
+        retries = request.may_come or (request.is_unreachable and not request.is_absent)
+        if retries and request.attempts <= self._options.retries:
             pause = PAUSE_SECONDS * 2 ** (request.attempts - 1) * random.uniform(0.5, 1.5)
             pause = max(pause, min(wanted_pause, MAX_RETRY_AFTER))
             request.left = []
