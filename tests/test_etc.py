@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from larix.linux import files
+from larix.ops.diff import Changes
 from larix.sysroot.copying import copy_tree
 from larix.sysroot.etcmerge import merge, read_tree
 from larix.sysroot.etcplan import BESIDE, EtcPlan, Item, Reason, plan_merge
@@ -439,6 +440,19 @@ def test_an_upgrade_goes_on(tmp_path: Path, meeting: Meeting, monkeypatch: pytes
     assert status[0]["etc_conflicts"] == [conflict]
     assert "Conflicts in /etc, where yours was kept: conf" in admin(sysroot, "status")
     assert picture(first) == before
+
+
+def test_what_is_no_file_is_not_carried_over_and_told(tmp_path: Path) -> None:
+    for part in "old", "etc", "new":
+        (tmp_path / part).mkdir()
+    for name in "own", "default":
+        os.mkfifo(tmp_path / "etc" / name)
+    for part in "old", "new":
+        (tmp_path / part / "default").write_text("1")
+    plan = merged(tmp_path)
+    assert plan.left_out == ("default", "own")
+    assert plan.kept == Changes()
+    assert [path.name for path in (tmp_path / "target").iterdir()] == ["default"]
 
 
 def test_a_plan_of_many_paths() -> None:

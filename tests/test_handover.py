@@ -299,10 +299,8 @@ def test_a_first_deployment_that_fails_leaves_var_empty(tmp_path: Path, monkeypa
     assert "of-the-second" in names and "of-the-first" not in names
 
 
-def test_a_var_that_is_a_file_system_of_its_own(
-    tmp_path: Path, releases: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Or a symlink to one: it cannot be replaced, and is filled where it is."""
+def test_a_var_that_leads_elsewhere(tmp_path: Path, releases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not filled: that may be anywhere."""
     monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
     (sysroot := tmp_path / "sysroot").mkdir()
     admin(sysroot, "init-fs", sysroot)
@@ -311,9 +309,28 @@ def test_a_var_that_is_a_file_system_of_its_own(
     (elsewhere := tmp_path / "elsewhere").mkdir()
     (var := sysroot / "ostree/deploy/test/var").rmdir()
     var.symlink_to(elsewhere)
-    admin(sysroot, "deploy", "--os=test", "os/2")
-    assert var.is_symlink()
-    assert sorted(path.name for path in elsewhere.iterdir()) == ["lib", "lock", "log", "run", "tmp"]
+    assert "var" in fails("admin", "deploy", "--os=test", "os/2", f"--sysroot={sysroot}")
+    assert not [*elsewhere.iterdir()]
+
+
+@as_root
+def test_a_var_that_is_a_file_system_of_its_own(
+    tmp_path: Path, releases: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cannot be replaced, and is filled where it is."""
+    monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
+    (sysroot := tmp_path / "sysroot").mkdir()
+    admin(sysroot, "init-fs", sysroot)
+    admin(sysroot, "os-init", "test")
+    larix(sysroot / "ostree/repo", "pull-local", releases, "os/2")
+    var = sysroot / "ostree/deploy/test/var"
+
+    def deploy() -> None:
+        subprocess.run(["mount", "-t", "tmpfs", "none", var], check=True)
+        admin(sysroot, "deploy", "--os=test", "os/2")
+        assert sorted(path.name for path in var.iterdir()) == ["lib", "lock", "log", "run", "tmp"]
+
+    in_namespace(deploy)
     assert sorted(path.name for path in var.parent.iterdir()) == ["backing", "deploy", "var"]
 
 

@@ -223,8 +223,8 @@ def test_lists_of_mirrors(c_repos: dict[str, Path], tmp_path: Path) -> None:
             assert pull_both(tmp_path, url, *settings)[0] == ""
         ostree(repo := tmp_path / "repo", "init", "--mode=archive")
         for name, text, said in (
-            ("none", "# nothing\n", "no mirrors"),
-            ("file", f"file://{origin}\n", "begins neither with http:// nor"),
+            ("none", "# nothing\n", "lists no mirrors"),
+            ("file", f"file://{origin}\n", "lists no mirrors"),
             ("missing", None, "no such file"),
         ):
             if text is not None:
@@ -377,4 +377,42 @@ def test_a_list_by_tls_leads_to_tls(c_repos: dict[str, Path], pki: Path, tmp_pat
         ostree(repo := tmp_path / "repo", "init", "--mode=archive")
         words = "--no-gpg-verify", f"--set=tls-ca-path={pki}/ca.crt", "origin", f"mirrorlist={lists}/list"
         larix(repo, "remote", "add", *words)
-        assert "anybody on the way" in fails(f"--repo={repo}", "pull", "origin", "os/stable")
+        assert "lists no mirrors that can be asked, by https" in fails(f"--repo={repo}", "pull", "origin", "os/stable")
+
+
+def test_unusable_mirrors_are_passed_over(c_repos: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "lists").mkdir()
+    with nginx(c_repos["archive"], tmp_path / "n1") as one, nginx(tmp_path / "lists", tmp_path / "n2") as lists:
+        bad = ["ftp://a/", "http://127.0.0.1:99999/", "http://[::1", "http:///", "http://", "nonsense", "http://a\0b/"]
+        ostree(repo := tmp_path / "repo", "init", "--mode=archive")
+        larix(repo, "remote", "add", "--no-gpg-verify", "origin", f"mirrorlist={lists}/list")
+        (tmp_path / "lists/list").write_text("\n".join([*bad, one]))
+        larix(repo, "pull", "origin", "os/stable")
+        (tmp_path / "lists/list").write_text("\n".join(bad))
+        assert "lists no mirrors" in fails(f"--repo={repo}", "pull", "origin", "os/stable")
+        (tmp_path / "lists/list").write_bytes(b"http://\xff/\n")
+        assert "not UTF-8" in fails(f"--repo={repo}", "pull", "origin", "os/stable")
+
+
+def test_addresses_that_are_not_ascii(c_repos: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "www").mkdir()
+    shutil.copytree(c_repos["archive"], tmp_path / "www/répo €")
+    with nginx(tmp_path / "www", tmp_path / "n1") as url:
+        for name, place, more in (
+            ("plain", f"{url}/répo €", []),
+            ("capitals", f"{url}/répo €".replace("http", "HTTP", 1), []),
+            ("header", f"{url}/répo €", ["--http-header=X=é", "--http-header=é=1", "--append-user-agent=é"]),
+        ):
+            ostree(repo := tmp_path / name, "init", "--mode=archive")
+            larix(repo, "remote", "add", "--no-gpg-verify", "origin", place)
+            larix(repo, "pull", *more, "origin", "os/stable")
+        for setting in "url=http://hé.invalid/", "proxy=http://é.invalid:1", "contenturl=http://é.invalid/":
+            larix(repo, "remote", "add", "--force", "--no-gpg-verify", "other", url, f"--set={setting}")
+            assert "error: " in fails(f"--repo={repo}", "pull", "--network-retries=0", "other", "os/stable")
+
+
+def test_a_directory_on_this_machine(c_repos: dict[str, Path], tmp_path: Path) -> None:
+    for name, url in ("one", f"file://localhost{c_repos['archive']}"), ("two", f"FILE://{c_repos['archive']}"):
+        ostree(repo := tmp_path / name, "init", "--mode=archive")
+        larix(repo, "remote", "add", "--no-gpg-verify", "origin", url)
+        larix(repo, "pull", "origin", "os/stable")

@@ -178,6 +178,11 @@ REFUSED = [
     "sysroot.bootloader=blah",
     "sysroot.bootprefix=x",
     "sysroot.boot-counting-tries=x",
+    "sysroot.bls-append-except-default=x",
+    "core.default-repo-finders=bad",
+    "core.min-free-space-size=99999999999999TB",
+    "ex-integrity.composefs=x",
+    "core.fsync= true ",
 ]
 # The C tool takes these, and then counts them as false, or 0.
 REFUSED_BY_US = [
@@ -196,6 +201,9 @@ TAKEN = [
     "core.collection-id=org.Own",
     "sysroot.bootloader=syslinux",
     "sysroot.bootprefix=true",
+    "sysroot.bls-append-except-default=a=1;b=2",
+    "core.default-repo-finders=config;lan",
+    "ex-integrity.composefs=maybe",
     "other.key=any value",
 ]
 
@@ -215,3 +223,19 @@ def test_values_that_mean_nothing_are_not_set(setting: str, tmp_path: Path) -> N
     if release() >= NEWEST:
         done = run_c(f"--repo={repo}", "config", "set", key, value, check=False)
         assert (done.returncode == 1) == (setting in REFUSED)
+
+
+NAMES = ["core.[x]", "g[.x", "g].x", "core.#x", "core.b=c", "core.x\ny", "core. x", "core.x "]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_that_would_be_read_otherwise(name: str, tmp_path: Path) -> None:
+    ostree(repo := tmp_path / "repo", "init", "--mode=archive")
+    before = (repo / "config").read_bytes()
+    assert "Invalid" in fails(f"--repo={repo}", "config", "set", name, "1")
+    group = "--group=a\n[core]\nmode=bare"
+    assert "Invalid group name" in fails(f"--repo={repo}", "config", "set", group, "k", "v")
+    assert "Invalid key name" in fails(f"--repo={repo}", "remote", "add", "r", "http://x", "--set=[x]=1")
+    assert "not UTF-8" in fails(f"--repo={repo}", "config", "set", "core.z", "\udcff")
+    assert "not UTF-8" in fails(f"--repo={repo}", "remote", "add", "r", "http://x\udcff")
+    assert (repo / "config").read_bytes() == before

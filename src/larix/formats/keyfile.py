@@ -7,9 +7,11 @@ import re
 from itertools import pairwise
 from typing import Self
 
-from larix.errors import Corrupt
+from larix.errors import Corrupt, Invalid
 
 GROUP = re.compile(r"\[([^\[\]\x00-\x1f]+)\]")
+# No white space at its ends.
+KEY = re.compile(r"(?![#\s])[^=\[\]\x00-\x1f]*[^=\[\]\x00-\x1f\s]")
 # What GLib takes for white space.
 SPACE = " \t\n\f\r"
 ESCAPES = {"\\s": " ", "\\n": "\n", "\\t": "\t", "\\r": "\r", "\\\\": "\\"}
@@ -76,6 +78,14 @@ class KeyFile:
         return int(value)
 
     def set(self, group: str, key: str, value: str) -> None:
+        """Raises Invalid for a name that would be read as another, or as none, and for what is not UTF-8."""
+        if not GROUP.fullmatch(f"[{group}]"):
+            raise Invalid(f"Invalid group name {group!r}: it has no brackets and no control characters")
+        if not KEY.fullmatch(key):
+            raise Invalid(f"Invalid key name {key!r}: it has no =, brackets and control characters, and no # before it")
+        for text in group, key, value:
+            if text.encode("utf-8", "replace").decode() != text:
+                raise Invalid(f"{group}.{key}={value}: not UTF-8 text, as a key file must be")
         raw = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
         if raw.startswith(" "):
             raw = "\\s" + raw[1:]

@@ -21,7 +21,7 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 COPY_PIECE = 1 << 20
 # Of directories that are removed from within, each of which holds a descriptor and a frame of Python's stack.
-LEVELS = 100
+LEVELS = 20
 # In characters, of which each may have four bytes.
 LONGEST_PART = 1000
 # What a hard link fails with where there could be a copy: other file systems, none with links, too many, not allowed.

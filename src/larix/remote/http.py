@@ -14,9 +14,11 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from itertools import count
+from urllib.parse import quote
 
 import pycurl
 
@@ -31,6 +33,8 @@ CONNECTIONS = 8
 # What curl reads at once.
 BUFFER_SIZE = 128 << 10
 REDIRECTS = 5
+# Of a URL that is kept as it is.
+PRINTED = "".join(map(chr, range(33, 127)))
 CONNECT_SECONDS = 30
 # Before the second try, in the middle; twice that before the next.
 PAUSE_SECONDS = 0.1
@@ -211,6 +215,7 @@ class Http:
     def __init__(self, spill: Spill, options: HttpOptions = DEFAULTS) -> None:
         self._spill = spill
         self._options = options
+        self._headers = [_as_bytes(header) for header in options.headers]
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, CONNECTIONS)
         self._idle = [self._handle() for _ in range(options.requests)]
@@ -240,7 +245,7 @@ class Http:
             (pycurl.LOW_SPEED_TIME, self._options.low_speed_seconds),
             (pycurl.USERAGENT, agent),
             (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS if how.http2 else pycurl.CURL_HTTP_VERSION_1_1),
-            (pycurl.HTTPHEADER, list(self._options.headers)),
+            (pycurl.HTTPHEADER, self._headers),
             (pycurl.OPT_FILETIME, 1),
             (pycurl.PROXY, how.proxy),
             (pycurl.CAINFO, how.ca_path),
@@ -249,7 +254,7 @@ class Http:
             (pycurl.SSL_VERIFYPEER, 0 if how.permissive else 1),
         ):
             if value is not None:
-                handle.setopt(option, value)
+                handle.setopt(option, _as_bytes(value) if isinstance(value, str) else value)
         return handle
 
     def close(self) -> None:
@@ -317,14 +322,14 @@ class Http:
         if request.body is None:
             request.body = Body(request, self._spill)
         start = request.body.size
-        handle.setopt(pycurl.URL, request.url)
+        handle.setopt(pycurl.URL, _in_ascii(request.url))
         # What was asked for under encryption, nobody on the way may answer without.
         handle.setopt(pycurl.REDIR_PROTOCOLS, PLAIN if request.url.startswith("http:") else pycurl.PROTO_HTTPS)
         handle.setopt(pycurl.WRITEFUNCTION, request.body.write)
         if start:
             handle.setopt(pycurl.RESUME_FROM_LARGE, start)
             condition = f"If-Range: {formatdate(request.modified, usegmt=True)}"
-            handle.setopt(pycurl.HTTPHEADER, [*self._options.headers, condition])
+            handle.setopt(pycurl.HTTPHEADER, [*self._headers, condition.encode()])
         if request.first:
             handle.setopt(pycurl.RANGE, f"0-{request.first - 1}")
             handle.setopt(pycurl.HEADERFUNCTION, request.body.note_header)
@@ -346,7 +351,7 @@ class Http:
         self._idle.append(handle)
         if start:
             handle.setopt(pycurl.RESUME_FROM_LARGE, 0)
-            handle.setopt(pycurl.HTTPHEADER, list(self._options.headers))
+            handle.setopt(pycurl.HTTPHEADER, self._headers)
         body = request.body
         assert body is not None
         if request.first:
@@ -403,6 +408,23 @@ class Http:
             said = "the server redirects to a protocol that is not followed: http after https, or none of the web"
         tries = f" (tried {request.attempts} times)" if request.attempts > 1 else ""
         raise FetchFailed(f"Fetching {request.url}: {said}{tries}")
+
+
+def _as_bytes(text: str) -> bytes:
+    """As it was given on a command line, whatever it was encoded in."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _in_ascii(url: str) -> str:
+    """With what the web has for other characters, in the name of a host and elsewhere."""
+    if url.isascii():
+        return url
+    start, slashes, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    with suppress(UnicodeError):
+        # One that has no such name is asked for as it is, and not found.
+        host = host.encode("idna").decode()
+    return start + slashes + quote(_as_bytes(host + slash + path), safe=PRINTED)
 
 
 def _drop_body(request: Request) -> None:

@@ -1,12 +1,12 @@
 """A pull from an archive repo behind HTTP."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from threading import local
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-from larix.errors import Corrupt, FetchFailed, Invalid, NotFound, printable
+from larix.errors import Corrupt, FetchFailed, Invalid, NotFound
 from larix.formats.checksum import Checksum, is_checksum
 from larix.formats.keyfile import KeyFile
 from larix.formats.objects import MAX_METADATA_SIZE, ObjectName, ObjectType
@@ -81,16 +81,16 @@ class HttpSource:
         if not text.startswith(MIRROR_LIST):
             return (f"{text.rstrip('/')}/",)
         url = text.removeprefix(MIRROR_LIST)
-        lines = required(url, self._http.get(url, MAX_LIST_SIZE)).decode("utf-8", "replace").splitlines()
-        places = [f"{line.strip().rstrip('/')}/" for line in lines if line.strip() and not line.strip().startswith("#")]
-        for place in places:
-            if not place.startswith(("http://", "https://")):
-                raise Invalid(f"{url} lists {printable(place)}, which begins neither with http:// nor with https://")
-            if url.startswith("https://") and not place.startswith("https://"):
-                # As a redirect would not be followed.
-                raise Invalid(f"{url} lists {printable(place)}, which anybody on the way to it could answer for")
+        data = required(url, self._http.get(url, MAX_LIST_SIZE))
+        try:
+            lines = [line.strip() for line in data.decode().splitlines()]
+        except UnicodeDecodeError:
+            raise Invalid(f"{url} is no list of mirrors: it is not UTF-8 text") from None
+        # Encrypted, where the list is: as with a redirect.
+        schemes = ("https",) if url.startswith("https://") else ("http", "https")
+        places = [f"{line.rstrip('/')}/" for line in lines if _is_place(line, schemes)]
         if not places:
-            raise Invalid(f"{url} is a list of no mirrors")
+            raise Invalid(f"{url} lists no mirrors that can be asked, by {' or '.join(schemes)}")
         return tuple(places[:MAX_PLACES])
 
     def _get(self, path: str, limit: int) -> tuple[str, bytes | None]:
@@ -217,6 +217,14 @@ class HttpSource:
                 raise FetchFailed(f"Fetching {request.url}: the server does not say how long it is")
             sizes.append(Size(request.name.checksum, body.total, unpacked, ObjectType.FILE))
         return sizes
+
+
+def _is_place(line: str, schemes: Sequence[str]) -> bool:
+    try:
+        parts = urlsplit(line)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0 and line.isprintable()
+    except ValueError:
+        return False
 
 
 def _path(name: ObjectName) -> str:

@@ -38,14 +38,20 @@ def open_source(
 def _open(repo: Repo, remote: Remote, options: HttpOptions, *, trusted: bool, listed: bool) -> Source:
     if "metalink" in remote.options:
         raise Unsupported(f"Remote {remote.name}: larix cannot use a metalink yet")
-    url, content_url = remote.url, remote.options.get("contenturl")
+    url, content_url = _with_scheme(remote.url), _with_scheme(remote.options.get("contenturl") or "") or None
     if url.startswith("file://"):
-        return RepoSource(unquote(url.removeprefix("file://")), trusted=trusted)
+        return RepoSource(unquote(url.removeprefix("file://").removeprefix("localhost")), trusted=trusted)
     for one in url, content_url:
         if one is not None and not one.removeprefix(MIRROR_LIST).startswith(WEB):
             also = " or file://" if one is url and not url.startswith(MIRROR_LIST) else ""
             raise Invalid(f"Remote {remote.name}: {one!r} must begin with http://, https://{also}")
     return HttpSource(repo, url, content_url, http_options(remote, options), listed=listed)
+
+
+def _with_scheme(url: str) -> str:
+    """Which may be in capitals."""
+    scheme, colon, rest = url.partition(":")
+    return f"{scheme.lower()}:{rest}" if colon else url
 
 
 def http_options(remote: Remote, options: HttpOptions = DEFAULTS) -> HttpOptions:

@@ -3,6 +3,8 @@
 A value that no OSTree could read is not written: a repo with it may not open any more.
 """
 
+import re
+
 from larix.errors import Corrupt, Error, Invalid
 from larix.formats import names
 from larix.formats.keyfile import KeyFile
@@ -29,7 +31,19 @@ BOOLEANS = {
     "sysroot": ("bootprefix", "readonly"),
 }
 NUMBERS = {"core": ("lock-timeout-secs", "tmp-expiry-secs"), "sysroot": ("boot-counting-tries",)}
+TRI_STATE = "true|false|yes|no|1|0|maybe"
+PATTERNS = {
+    "core.default-repo-finders": "((config|lan|mount);?)+",
+    "core.min-free-space-size": r"[0-9]{1,7}[MGT]B",
+    "ex-integrity.fsverity": TRI_STATE,
+    "ex-integrity.composefs": TRI_STATE,
+    "ex-fsverity.required": "true|false|1|0",
+    "sysroot.bls-append-except-default": "([^=;]+=[^;]*;?)+",
+}
 BOOTLOADERS = ("auto", "none", "grub2", "syslinux", "uboot", "zipl", "aboot")
+
+
+CHECKED = {key for keys in (*BOOLEANS.values(), *NUMBERS.values()) for key in keys} | {"min-free-space-percent"}
 
 
 def read_config(repo: Repo) -> KeyFile:
@@ -60,8 +74,12 @@ def _check(repo: Repo, config: KeyFile, group: str, key: str) -> None:
     """Raises Invalid where this value, which is new, means nothing."""
     value = config.find(group, key) or ""
     try:
+        if value != value.strip() and key in CHECKED:
+            raise Invalid(f"white space at an end of '{value}'")
         if key in BOOLEANS.get(group, ()):
             config.find_bool(group, key, False)
+        elif (pattern := PATTERNS.get(f"{group}.{key}")) is not None and not re.fullmatch(pattern, value):
+            raise Invalid(f"Invalid value '{value}'; it must be as {pattern}")
         elif key in NUMBERS.get(group, ()):
             config.find_int(group, key, 0)
         elif group == "core" and key == "repo_version" and value != "1":

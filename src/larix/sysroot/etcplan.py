@@ -11,7 +11,7 @@ import os
 import stat
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -70,13 +70,15 @@ class EtcPlan:
     """`kept`: what an administrator did, which is carried over. `incoming`: what the new defaults bring.
 
     To carry it out, on a copy of the new defaults: remove `removals`, trees or files; then place `placed`, which says
-    for each path where in the old /etc it is taken from, each directory before what is in it.
+    for each path where in the old /etc it is taken from, each directory before what is in it. `left_out` are FIFOs,
+    sockets and devices.
     """
 
     kept: Changes = field(default_factory=Changes)
     incoming: Changes = field(default_factory=Changes)
     conflicts: tuple[Conflict, ...] = ()
     removals: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     placed: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -98,13 +100,14 @@ def compare(old: Items, new: Items) -> Changes:
 
 def plan_merge(old: Items, etc: Items, new: Items) -> EtcPlan:
     """`old` are the defaults of the tree that /etc belongs to, `new` those of the next one."""
-    kept = compare(old, etc)
+    changes = compare(old, etc)
+    left_out = [path for path in (*changes.modified, *changes.added) if not is_carried(etc[path].mode)]
+    kept = Changes(*([path for path in paths if path not in set(left_out)] for paths in astuple(changes)))
     work = _Work(old, etc, new)
     for path in kept.removed:
         work.remove(path)
     for path in sorted(kept.modified + kept.added):
-        if is_carried(etc[path].mode):
-            work.take(path)
+        work.take(path)
     for path in kept.removed:
         work.tell_removed(path)
     carried = {path: item for path, item in etc.items() if is_carried(item.mode)}
@@ -113,6 +116,7 @@ def plan_merge(old: Items, etc: Items, new: Items) -> EtcPlan:
         compare(carried, {path: item for path, item in work.result.items() if path == work.placed.get(path, path)}),
         tuple(work.conflicts[path] for path in sorted(work.conflicts)),
         tuple(work.removals),
+        tuple(sorted(left_out)),
         dict(sorted(work.placed.items())),
     )
 

@@ -94,7 +94,7 @@ def fill_var(sysroot: Sysroot, root_fd: int, stateroot: str) -> None:
     files.make_directory(made, sysroot.fd, 0o700)
     with (
         files.closing(files.open_directory("var", root_fd, follow=False)) as source,
-        files.closing(files.open_directory(path, sysroot.fd)) as var,
+        files.closing(files.open_directory(path, sysroot.fd, follow=False)) as var,
         files.closing(files.open_directory(made, sysroot.fd, follow=False)) as new,
     ):
         _fill(new, source, root_fd)
@@ -102,10 +102,10 @@ def fill_var(sysroot: Sysroot, root_fd: int, stateroot: str) -> None:
         try:
             files.rename(made, sysroot.fd, path, sysroot.fd)
         except OSError as error:
-            if error.errno not in (errno.EBUSY, errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            if error.errno not in (errno.EBUSY, errno.ENOTEMPTY, errno.EEXIST):
                 raise
             files.remove_tree(made, sysroot.fd)
-            # A file system of its own, or a symlink to one; or somebody was here first.
+            # A file system of its own; or somebody was here first.
             if not os.listdir(var):
                 _fill(var, source, root_fd)
                 files.sync_file_system(var)

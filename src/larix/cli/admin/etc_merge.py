@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> None:
                 "changed": incoming.modified,
                 "removed": incoming.removed,
                 "kept": {"added": kept.added, "changed": kept.modified, "removed": kept.removed},
+                "left_out": plan.left_out,
                 "conflicts": [conflict_to_json(one) for one in plan.conflicts],
             }
         )
@@ -52,6 +53,10 @@ def run(args: argparse.Namespace) -> None:
     print(f"/etc of {source.name} in a deployment of {commit}")
     _print("From the new defaults:", plan.incoming)
     _print("Kept of yours:", plan.kept)
+    if plan.left_out:
+        print("Not carried over, as FIFOs, sockets or devices:")
+    for path in plan.left_out:
+        print(f"     {path}")
     if plan.conflicts:
         print("Conflicts:")
     for conflict in plan.conflicts:

@@ -99,6 +99,8 @@ def print_plan(plan: EtcPlan) -> None:
     print("Copying /etc changes: {} modified, {} removed, {} added".format(*counts))
     for conflict in plan.conflicts:
         print(f"Note: {describe_conflict(conflict)}", file=sys.stderr)
+    for path in plan.left_out:
+        print(f"Note: /etc/{path} is not carried over: a FIFO, socket or device", file=sys.stderr)
 
 
 def describe_conflict(conflict: Conflict) -> str:
