@@ -213,7 +213,9 @@ def _remove(sysroot: Sysroot, removals: Sequence[Removal]) -> None:
         if removals:
             # The list that says what boots may be so in memory alone: someone was killed, or the disk failed.
             sysroot.sync()
-        for kind, path in removals:
+    for kind, path in removals:
+        # The new list is in place by now; what is left here, the next cleanup removes.
+        with files.doing(f"Removing {path}, which nothing needs any more, from {sysroot.path}"):
             if kind is Kind.TREE:
                 with files.closing(files.open_directory(path, sysroot.fd, follow=False)) as fd:
                     files.set_immutable(fd, False)
