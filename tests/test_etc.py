@@ -450,7 +450,7 @@ def test_what_is_no_file_is_not_carried_over_and_told(tmp_path: Path) -> None:
     for part in "old", "new":
         (tmp_path / part / "default").write_text("1")
     plan = merged(tmp_path)
-    assert plan.left_out == ("default", "own")
+    assert plan.left_out == Changes(modified=["default"], added=["own"])
     assert plan.kept == Changes()
     assert [path.name for path in (tmp_path / "target").iterdir()] == ["default"]
 

@@ -11,7 +11,7 @@ import os
 import stat
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -78,7 +78,7 @@ class EtcPlan:
     incoming: Changes = field(default_factory=Changes)
     conflicts: tuple[Conflict, ...] = ()
     removals: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
+    left_out: Changes = field(default_factory=Changes)
     placed: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -101,8 +101,11 @@ def compare(old: Items, new: Items) -> Changes:
 def plan_merge(old: Items, etc: Items, new: Items) -> EtcPlan:
     """`old` are the defaults of the tree that /etc belongs to, `new` those of the next one."""
     changes = compare(old, etc)
-    left_out = [path for path in (*changes.modified, *changes.added) if not is_carried(etc[path].mode)]
-    kept = Changes(*([path for path in paths if path not in set(left_out)] for paths in astuple(changes)))
+    kept, left_out = Changes(removed=changes.removed), Changes()
+    for path in changes.modified:
+        (kept if is_carried(etc[path].mode) else left_out).modified.append(path)
+    for path in changes.added:
+        (kept if is_carried(etc[path].mode) else left_out).added.append(path)
     work = _Work(old, etc, new)
     for path in kept.removed:
         work.remove(path)
@@ -116,7 +119,7 @@ def plan_merge(old: Items, etc: Items, new: Items) -> EtcPlan:
         compare(carried, {path: item for path, item in work.result.items() if path == work.placed.get(path, path)}),
         tuple(work.conflicts[path] for path in sorted(work.conflicts)),
         tuple(work.removals),
-        tuple(sorted(left_out)),
+        left_out,
         dict(sorted(work.placed.items())),
     )
 

@@ -9,6 +9,7 @@ from larix.cli.admin.options import (
     describe_conflict,
     find_source_of,
     open_sysroot,
+    paths_left_out,
 )
 from larix.cli.diff import print_changes
 from larix.cli.json import print_json
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
                 "changed": incoming.modified,
                 "removed": incoming.removed,
                 "kept": {"added": kept.added, "changed": kept.modified, "removed": kept.removed},
-                "left_out": plan.left_out,
+                "left_out": paths_left_out(plan),
                 "conflicts": [conflict_to_json(one) for one in plan.conflicts],
             }
         )
@@ -53,9 +54,9 @@ def run(args: argparse.Namespace) -> None:
     print(f"/etc of {source.name} in a deployment of {commit}")
     _print("From the new defaults:", plan.incoming)
     _print("Kept of yours:", plan.kept)
-    if plan.left_out:
+    if left_out := paths_left_out(plan):
         print("Not carried over, as FIFOs, sockets or devices:")
-    for path in plan.left_out:
+    for path in left_out:
         print(f"     {path}")
     if plan.conflicts:
         print("Conflicts:")

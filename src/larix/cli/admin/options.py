@@ -95,12 +95,18 @@ def running_kernel_args() -> KernelArgs:
 
 def print_plan(plan: EtcPlan) -> None:
     """What was carried over of /etc; and on stderr, since the C tool says nothing of it, what met a new default."""
-    counts = len(plan.kept.modified), len(plan.kept.removed), len(plan.kept.added)
+    # What cannot be carried over the C tool counts, too.
+    modified, added = (len(plan.kept.modified + plan.left_out.modified), len(plan.kept.added + plan.left_out.added))
+    counts = modified, len(plan.kept.removed), added
     print("Copying /etc changes: {} modified, {} removed, {} added".format(*counts))
     for conflict in plan.conflicts:
         print(f"Note: {describe_conflict(conflict)}", file=sys.stderr)
-    for path in plan.left_out:
+    for path in paths_left_out(plan):
         print(f"Note: /etc/{path} is not carried over: a FIFO, socket or device", file=sys.stderr)
+
+
+def paths_left_out(plan: EtcPlan) -> list[str]:
+    return sorted(plan.left_out.modified + plan.left_out.added)
 
 
 def describe_conflict(conflict: Conflict) -> str:
