@@ -455,6 +455,19 @@ def test_what_is_no_file_is_not_carried_over_and_told(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "target").iterdir()] == ["default"]
 
 
+def test_what_vanished_since_it_was_planned_is_left_out(tmp_path: Path) -> None:
+    for part in "etc", "target":
+        (tmp_path / part).mkdir()
+    (tmp_path / "etc/kept").write_text("mine")
+    paths = ["kept", "run", "run/sub", "run/sub/file"]
+    with (
+        files.closing(files.open_directory(str(tmp_path / "etc"))) as etc,
+        files.closing(files.open_directory(str(tmp_path / "target"))) as target,
+    ):
+        merge(EtcPlan(placed={path: path for path in paths}), etc, target)
+    assert [path.name for path in (tmp_path / "target").iterdir()] == ["kept"]
+
+
 def test_a_plan_of_many_paths() -> None:
     """Which would take hours, were each compared with all others, or its way down walked."""
     folder, file, other = Item(0o40755, 0, 0), Item(0o100644, 0, 0, (), b"1"), Item(0o100644, 0, 0, (), b"2")

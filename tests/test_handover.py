@@ -309,7 +309,7 @@ def test_a_var_that_leads_elsewhere(tmp_path: Path, releases: Path, monkeypatch:
     (elsewhere := tmp_path / "elsewhere").mkdir()
     (var := sysroot / "ostree/deploy/test/var").rmdir()
     var.symlink_to(elsewhere)
-    assert "var" in fails("admin", "deploy", "--os=test", "os/2", f"--sysroot={sysroot}")
+    admin(sysroot, "deploy", "--os=test", "os/2")
     assert not [*elsewhere.iterdir()]
 
 

@@ -5,11 +5,14 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 import larix as api
+from larix.errors import FetchFailed
+from larix.remote.http import Http, HttpOptions, Spill, in_ascii
 from tests.judge import admin, by_c, fails, larix, ostree, run_c, run_larix
 from tests.servers import Left, Quiet, free_port, listening, nginx, proxy
 from tests.sysroots import as_root
@@ -416,3 +419,71 @@ def test_a_directory_on_this_machine(c_repos: dict[str, Path], tmp_path: Path) -
         ostree(repo := tmp_path / name, "init", "--mode=archive")
         larix(repo, "remote", "add", "--no-gpg-verify", "origin", url)
         larix(repo, "pull", "origin", "os/stable")
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://host/é?q=1", "http://host/%C3%A9?q=1"),
+        ("http://пример.рф:8080/r", "http://xn--e1afmkfd.xn--p1ai:8080/r"),
+        ("http://müller:8080/", "http://xn--mller-kva:8080/"),
+        ("http://user:pässword@host.example/", "http://user:p%C3%A4ssword@host.example/"),
+        ("http://host/%20 ", "http://host/%20 "),
+    ],
+)
+def test_names_of_the_web(url: str, expected: str) -> None:
+    assert in_ascii(url) == expected
+
+
+def test_each_answer_of_each_mirror(tmp_path: Path) -> None:
+    """Answers of three places, one after the other for each, and what becomes of it."""
+    cases: list[tuple[list[list[int | str]], object]] = [
+        ([[200], [404], [404]], b"ok"),
+        ([[404], [200], [404]], b"ok"),
+        ([[404], [404], [404]], None),
+        ([[503, 200], [404], [404]], b"ok"),
+        ([[404], [404], [503, 200]], b"ok"),
+        ([[503, 200], [404], ["long"]], b"ok"),
+        ([["long"], [404], [503, 200]], b"ok"),
+        ([[404], ["long"], [404]], None),
+        ([["cut", 200], [404], [404]], b"ok"),
+        ([["cut", 200], ["nobody"], [404]], b"ok"),
+        ([["nobody"], [404], ["nobody"]], None),
+        ([["long"], ["long"], ["long"]], FetchFailed),
+        ([[401], [503, 503, 503], ["nobody"]], FetchFailed),
+    ]
+    for answers, expected in cases:
+        with ExitStack() as opened:
+            places = [opened.enter_context(answering(list(each))) for each in answers]
+            http = Http(Spill(lambda: -1, lambda size: None), HttpOptions(retries=2))
+            opened.callback(http.close)
+            if expected is FetchFailed:
+                with pytest.raises(FetchFailed):
+                    http.get("file", 100, places)
+            else:
+                assert http.get("file", 100, places) == expected, answers
+
+
+@contextmanager
+def answering(answers: list[int | str]) -> Iterator[str]:
+    if answers == ["nobody"]:
+        yield f"http://127.0.0.1:{free_port()}/"
+        return
+
+    class Handler(Quiet):
+        def do_GET(self) -> None:
+            answer = answers.pop(0) if len(answers) > 1 else answers[0]
+            if answer == "cut":
+                self.close_connection = True
+                return
+            if isinstance(answer, int) and answer != 200:
+                self.send_error(answer)
+                return
+            data = b"ok" if answer == 200 else b"x" * 200
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+    with listening(Left(("127.0.0.1", 0), Handler)) as url:
+        yield f"{url}/"

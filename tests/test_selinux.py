@@ -175,6 +175,37 @@ def test_a_labelled_checkout(mode: str, trees: Path, tmp_path: Path) -> None:
     assert labels(tmp_path / "own") == {}
 
 
+def test_a_policy_of_a_stranger(trees: Path, tmp_path: Path) -> None:
+    """In a commit it may be anything: nothing of it is followed, or waited for."""
+    ostree(repo := tmp_path / "repo", "init", "--mode=bare-user")
+    policy = "etc/selinux"
+    places = ["config", "config", "default/contexts/files/file_contexts", "default/contexts/files/file_contexts.local"]
+    for number, name in enumerate(places):
+        tree = Path(shutil.copytree(trees / "os", tmp_path / f"tree{number}", symlinks=True))
+        path = tree / "usr" / policy / name
+        path.unlink(missing_ok=True)
+        if number == 0:
+            path.mkdir()
+        else:
+            path.symlink_to("/dev/zero")
+        ostree(repo, "commit", "-b", f"strange{number}", tree)
+        done = run_larix(f"--repo={repo}", "commit", "-b", "x", "-P", f"--tree=ref=strange{number}")
+        assert "defect" not in done.err
+        if "default/" in name:
+            assert "is no file" in done.err or "is not there" in done.err
+    for place, target in ("etc", "usr/etc"), ("etc", None):
+        tree = Path(shutil.copytree(trees / "os", tmp_path / f"with-{target}", symlinks=True))
+        if target:
+            (tree / place).symlink_to(target)
+        else:
+            (tree / place).touch()
+        ostree(repo, "commit", "-b", "linked", tree)
+        larix(repo, "commit", "-b", "y", "-P", "--tree=ref=linked")
+        assert "system_u" in larix(repo, "ls", "-RX", "y")
+        larix(repo, "commit", "-b", "y", "-P", f"--tree=dir={tree}")
+        assert "system_u" in larix(repo, "ls", "-RX", "y")
+
+
 def test_without_the_binding(trees: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise ImportError(name)

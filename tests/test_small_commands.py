@@ -180,6 +180,7 @@ REFUSED = [
     "sysroot.boot-counting-tries=x",
     "sysroot.bls-append-except-default=x",
     "core.default-repo-finders=bad",
+    "core.default-repo-finders=configlan",
     "core.min-free-space-size=99999999999999TB",
     "ex-integrity.composefs=x",
     "core.fsync= true ",
@@ -203,6 +204,8 @@ TAKEN = [
     "sysroot.bootprefix=true",
     "sysroot.bls-append-except-default=a=1;b=2",
     "core.default-repo-finders=config;lan",
+    "core.min-free-space-size=12345678MB",
+    "core.key[de]=local",
     "ex-integrity.composefs=maybe",
     "other.key=any value",
 ]
@@ -226,6 +229,12 @@ def test_values_that_mean_nothing_are_not_set(setting: str, tmp_path: Path) -> N
 
 
 NAMES = ["core.[x]", "g[.x", "g].x", "core.#x", "core.b=c", "core.x\ny", "core. x", "core.x "]
+
+
+def test_a_value_that_takes_long_to_read(tmp_path: Path) -> None:
+    """Were it tried in all ways."""
+    ostree(repo := tmp_path / "repo", "init", "--mode=archive")
+    fails(f"--repo={repo}", "config", "set", "sysroot.bls-append-except-default", "a=a" * 40 + ";;")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -2,8 +2,9 @@
 
 import os
 import tempfile
+from contextlib import suppress
 
-from larix.errors import NotFound
+from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum
 from larix.linux import files
 from larix.linux.selinux import POLICIES, Labels, find_policy, load_labels
@@ -16,8 +17,12 @@ def labels_of(root: str, *, usr_etc_as_etc: bool = False) -> Labels | None:
     """By the policy of the tree in a directory; None where it has none. Raises NotFound where nothing is there."""
     if not os.path.isdir(root):
         raise NotFound(f"No directory {root}, which is to have the SELinux policy")
-    with files.doing(f"Reading the SELinux policy of {root}"):
-        policy = find_policy(root)
+    return _load(root, root, usr_etc_as_etc)
+
+
+def _load(root: str, what: str, usr_etc_as_etc: bool) -> Labels | None:
+    with files.doing(f"Reading the SELinux policy of {what}"):
+        policy = find_policy(root, what)
     return load_labels(policy, usr_etc_as_etc=usr_etc_as_etc) if policy is not None else None
 
 
@@ -28,5 +33,7 @@ def labels_of_commit(repo: Repo, commit: Checksum, *, usr_etc_as_etc: bool = Fal
             options = CheckoutOptions(user_mode=True, subpath=place, allow_missing=True, cache=False)
             path = os.path.join(root, place)
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            checkout(repo, commit, path, options)
-        return labels_of(root, usr_etc_as_etc=usr_etc_as_etc)
+            # Where one of them leads through a file, it is the other.
+            with suppress(Invalid):
+                checkout(repo, commit, path, options)
+        return _load(root, f"commit {commit}", usr_etc_as_etc)

@@ -11,7 +11,7 @@ from larix.errors import Corrupt, Invalid
 
 GROUP = re.compile(r"\[([^\[\]\x00-\x1f]+)\]")
 # No white space at its ends.
-KEY = re.compile(r"(?![#\s])[^=\[\]\x00-\x1f]*[^=\[\]\x00-\x1f\s]")
+KEY = re.compile(r"(?![#\s])[^=\[\]\x00-\x1f]*[^=\[\]\x00-\x1f\s](\[[^=\[\]\x00-\x1f]+\])?")
 # What GLib takes for white space.
 SPACE = " \t\n\f\r"
 ESCAPES = {"\\s": " ", "\\n": "\n", "\\t": "\t", "\\r": "\r", "\\\\": "\\"}
@@ -82,7 +82,7 @@ class KeyFile:
         if not GROUP.fullmatch(f"[{group}]"):
             raise Invalid(f"Invalid group name {group!r}: it has no brackets and no control characters")
         if not KEY.fullmatch(key):
-            raise Invalid(f"Invalid key name {key!r}: it has no =, brackets and control characters, and no # before it")
+            raise Invalid(f"Invalid key name {key!r}: it has no =, brackets or control characters, nor # before it")
         for text in group, key, value:
             if text.encode("utf-8", "replace").decode() != text:
                 raise Invalid(f"{group}.{key}={value}: not UTF-8 text, as a key file must be")

@@ -3,6 +3,7 @@
 Distributions have that as a package, for their own Python; in a virtual environment it is looked for where they put it.
 """
 
+import errno
 import os
 import sys
 import sysconfig
@@ -16,6 +17,7 @@ from larix.linux import files
 LABEL = b"security.selinux"
 # Below the root of a tree.
 POLICIES = "etc/selinux", "usr/etc/selinux"
+MAX_CONFIG_SIZE = 1 << 20
 CONTEXTS = "contexts/files/file_contexts"
 PLACES = "/usr/lib/python3/dist-packages", "{platlib}"
 MISSING = (
@@ -26,27 +28,43 @@ MISSING = (
 Labels = Callable[[str, int], bytes | None]
 
 
-def find_policy(root: str) -> str | None:
+def find_policy(root: str, what: str) -> str | None:
     """The directory of the policy that the configuration of a tree names; None where it names none, or turns it off.
 
-    Raises Invalid where it is not there.
+    `what` the tree is, for messages. Raises Invalid where the policy is not there, or is not made of files: a symlink
+    leads elsewhere here than where the tree is the root.
     """
-    for place in POLICIES:
-        directory = os.path.join(root, place)
-        try:
-            text = files.read_whole(os.path.join(directory, "config")).decode("utf-8", "surrogateescape")
-        except FileNotFoundError:
-            continue
-        settings = (line.partition("=") for line in text.splitlines() if not line.lstrip().startswith("#"))
-        values = {key.strip(): value.strip() for key, _, value in settings}
-        kind = values.get("SELINUXTYPE", "")
-        if values.get("SELINUX") == "disabled" or not kind:
-            return None
-        policy = os.path.join(directory, kind)
-        if "/" in kind or not os.path.isfile(os.path.join(policy, CONTEXTS)):
-            raise Invalid(f"{directory}/config names the policy {kind!r}, and {policy}/{CONTEXTS} is not there")
-        return policy
+    with files.closing(files.open_directory(root)) as root_fd:
+        for place in POLICIES:
+            try:
+                with files.closing(files.open_below(root_fd, place)) as fd:
+                    return _find_in(fd, os.path.join(root, place), what)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                if error.errno != errno.ELOOP:
+                    raise
     return None
+
+
+def _find_in(fd: int, directory: str, what: str) -> str | None:
+    text = files.read("config", fd, MAX_CONFIG_SIZE).decode("utf-8", "surrogateescape")
+    settings = (line.partition("=") for line in text.splitlines() if not line.lstrip().startswith("#"))
+    values = {key.strip(): value.strip() for key, _, value in settings}
+    kind = values.get("SELINUXTYPE", "")
+    if values.get("SELINUX") == "disabled" or not kind:
+        return None
+    try:
+        below = f"{kind}/{os.path.dirname(CONTEXTS)}" if "/" not in kind else ""
+        with files.closing(files.open_below(fd, below)) as contexts, os.scandir(contexts) as found:
+            kinds = {entry.name: entry.is_file(follow_symlinks=False) for entry in found if entry.name != "media"}
+    except (FileNotFoundError, NotADirectoryError):
+        kinds = {}
+    if os.path.basename(CONTEXTS) not in kinds:
+        raise Invalid(f"SELinux in {what}: its config names the policy {kind!r}, and {kind}/{CONTEXTS} is not there")
+    if odd := sorted(name for name, is_file in kinds.items() if not is_file):
+        raise Invalid(f"SELinux in {what}: {kind}/{os.path.dirname(CONTEXTS)}/{odd[0]} is no file")
+    return os.path.join(directory, kind)
 
 
 def load_labels(policy: str, *, usr_etc_as_etc: bool = False) -> Labels:

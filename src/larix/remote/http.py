@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from itertools import count
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import pycurl
 
@@ -53,6 +53,7 @@ TRANSIENT_CURL = {
     pycurl.E_SEND_ERROR,
 }
 MISSING = {403, 404, 410}
+SLOW = {pycurl.E_OPERATION_TIMEDOUT}
 NOBODY_THERE = {pycurl.E_COULDNT_CONNECT, pycurl.E_COULDNT_RESOLVE_HOST}
 PLAIN = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
 # The server has not what should follow: ask for all of it.
@@ -200,6 +201,8 @@ class Request:
     may_come: bool = False
     # Whether one could not be reached, which is not waited for where another says that it has no such file.
     is_unreachable: bool = False
+    # In seconds, what a place of this round wants.
+    pause: int = 0
     # What came so far, and when the server says that it was made; where these are not to go on, None.
     body: Body | None = None
     modified: int | None = None
@@ -317,12 +320,12 @@ class Http:
         if not request.left:
             order = request.again or range(len(request.places))
             request.left = sorted(order, key=lambda number: request.places[number] in self._unreachable)
-            request.again, request.may_come, request.is_unreachable = [], False, False
+            request.again, request.may_come, request.is_unreachable, request.pause = [], False, False, 0
             request.attempts += 1
         if request.body is None:
             request.body = Body(request, self._spill)
         start = request.body.size
-        handle.setopt(pycurl.URL, _in_ascii(request.url))
+        handle.setopt(pycurl.URL, in_ascii(request.url))
         # What was asked for under encryption, nobody on the way may answer without.
         handle.setopt(pycurl.REDIR_PROTOCOLS, PLAIN if request.url.startswith("http:") else pycurl.PROTO_HTTPS)
         handle.setopt(pycurl.WRITEFUNCTION, request.body.write)
@@ -367,43 +370,47 @@ class Http:
             return request, body
         refused = code == pycurl.E_HTTP_RETURNED_ERROR
         missing = refused and status in MISSING
+        problem = body.problem
         several = len(request.places) > 1
-        request.is_absent |= missing
-        network = code in NOT_RESUMED or (self._options.retries_network and code in TRANSIENT_CURL)
-        request.may_come |= status in TRANSIENT_STATUS if refused else network and code not in NOBODY_THERE
-        request.is_unreachable |= not refused and network and code in NOBODY_THERE
-        if not missing:
-            request.again.append(request.left[0])
-        if several and not refused and code in TRANSIENT_CURL:
-            self._unreachable.add(request.places[request.left[0]])
-        # What is wrong here, as a full disk, is wrong whoever is asked.
-        if len(request.left) > 1 and (body.problem is None or isinstance(body.problem, FetchFailed)):
-            self._ask_next(request)
-            return None
-        if body.problem is not None:
+        if problem is not None and not (several and isinstance(problem, FetchFailed)):
+            # What is wrong here, as a full disk, is wrong whoever is asked.
             url = request.url
             _drop_body(request)
-            raise type(body.problem)(f"Fetching {url}: {body.problem}")
+            raise type(problem)(f"Fetching {url}: {problem}")
+        # Nobody has answered before the transfer could begin.
+        unreached = not refused and (
+            code in NOBODY_THERE or (code in SLOW and handle.getinfo(pycurl.PRETRANSFER_TIME) == 0)
+        )
+        network = code in NOT_RESUMED or (self._options.retries_network and code in TRANSIENT_CURL)
+        transient = problem is None and (status in TRANSIENT_STATUS if refused else network)
+        request.is_absent |= missing
+        request.may_come |= transient and not unreached
+        request.is_unreachable |= transient and unreached
+        request.pause = max(request.pause, min(wanted_pause, MAX_RETRY_AFTER))
+        if transient:
+            request.again.append(request.left[0])
+        if unreached:
+            self._unreachable.add(request.places[request.left[0]])
+        if len(request.left) > 1:
+            self._ask_next(request)
+            return None
         if body.size > start:
             request.modified = modified if modified >= 0 else None
         if several or not request.resumable or request.modified is None or code in NOT_RESUMED:
             _drop_body(request)
-        if missing and not request.again:
-            _drop_body(request)
-            return request, None
         retries = request.may_come or (request.is_unreachable and not request.is_absent)
         if retries and request.attempts <= self._options.retries:
             pause = PAUSE_SECONDS * 2 ** (request.attempts - 1) * random.uniform(0.5, 1.5)
-            pause = max(pause, min(wanted_pause, MAX_RETRY_AFTER))
             request.left = []
-            heapq.heappush(self._paused, (time.monotonic() + pause, next(self._count), request))
+            heapq.heappush(self._paused, (time.monotonic() + max(pause, request.pause), next(self._count), request))
             return None
         if request.is_absent:
-            # Of those that could not answer, none ever did.
             _drop_body(request)
             return request, None
         _drop_body(request)
         said = f"the server answered HTTP {status}" if refused else reason or os.strerror(errno.EIO)
+        if problem is not None:
+            said = str(problem)
         if code == pycurl.E_UNSUPPORTED_PROTOCOL and handle.getinfo(pycurl.REDIRECT_COUNT):
             said = "the server redirects to a protocol that is not followed: http after https, or none of the web"
         tries = f" (tried {request.attempts} times)" if request.attempts > 1 else ""
@@ -415,16 +422,19 @@ def _as_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _in_ascii(url: str) -> str:
-    """With what the web has for other characters, in the name of a host and elsewhere."""
+def in_ascii(url: str) -> str:
+    """With what the web has for other characters: in the name of a host, and elsewhere."""
     if url.isascii():
         return url
-    start, slashes, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
+    parts = urlsplit(url)
+    host = parts.hostname or ""
     with suppress(UnicodeError):
         # One that has no such name is asked for as it is, and not found.
         host = host.encode("idna").decode()
-    return start + slashes + quote(_as_bytes(host + slash + path), safe=PRINTED)
+    user, at, place = parts.netloc.rpartition("@")
+    port = place[len(place.rstrip("0123456789")) :] if ":" in place.rpartition("]")[2] else ""
+    netloc = f"{user}{at}{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}"
+    return quote(_as_bytes(urlunsplit(parts._replace(netloc=netloc))), safe=PRINTED)
 
 
 def _drop_body(request: Request) -> None:

@@ -88,7 +88,7 @@ class HttpSource:
             raise Invalid(f"{url} is no list of mirrors: it is not UTF-8 text") from None
         # Encrypted, where the list is: as with a redirect.
         schemes = ("https",) if url.startswith("https://") else ("http", "https")
-        places = [f"{line.rstrip('/')}/" for line in lines if _is_place(line, schemes)]
+        places = [place for line in lines if (place := _place(line, schemes)) is not None]
         if not places:
             raise Invalid(f"{url} lists no mirrors that can be asked, by {' or '.join(schemes)}")
         return tuple(places[:MAX_PLACES])
@@ -219,12 +219,16 @@ class HttpSource:
         return sizes
 
 
-def _is_place(line: str, schemes: Sequence[str]) -> bool:
+def _place(line: str, schemes: Sequence[str]) -> str | None:
+    """The beginning of URLs below it; None for what is none."""
     try:
         parts = urlsplit(line)
-        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0 and line.isprintable()
+        is_place = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        return False
+        return None
+    if not is_place or parts.query or parts.fragment or not line.isprintable() or " " in line:
+        return None
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}/"
 
 
 def _path(name: ObjectName) -> str:

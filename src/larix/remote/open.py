@@ -40,7 +40,10 @@ def _open(repo: Repo, remote: Remote, options: HttpOptions, *, trusted: bool, li
         raise Unsupported(f"Remote {remote.name}: larix cannot use a metalink yet")
     url, content_url = _with_scheme(remote.url), _with_scheme(remote.options.get("contenturl") or "") or None
     if url.startswith("file://"):
-        return RepoSource(unquote(url.removeprefix("file://").removeprefix("localhost")), trusted=trusted)
+        path = url.removeprefix("file://")
+        if path.startswith("localhost/"):
+            path = path.removeprefix("localhost")
+        return RepoSource(unquote(path), trusted=trusted)
     for one in url, content_url:
         if one is not None and not one.removeprefix(MIRROR_LIST).startswith(WEB):
             also = " or file://" if one is url and not url.startswith(MIRROR_LIST) else ""

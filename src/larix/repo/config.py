@@ -33,12 +33,12 @@ BOOLEANS = {
 NUMBERS = {"core": ("lock-timeout-secs", "tmp-expiry-secs"), "sysroot": ("boot-counting-tries",)}
 TRI_STATE = "true|false|yes|no|1|0|maybe"
 PATTERNS = {
-    "core.default-repo-finders": "((config|lan|mount);?)+",
-    "core.min-free-space-size": r"[0-9]{1,7}[MGT]B",
+    "core.default-repo-finders": "(config|lan|mount)(;(config|lan|mount))*;?",
+    "core.min-free-space-size": r"[0-9]{1,11}MB|[0-9]{1,8}GB|[0-9]{1,5}TB",
     "ex-integrity.fsverity": TRI_STATE,
     "ex-integrity.composefs": TRI_STATE,
     "ex-fsverity.required": "true|false|1|0",
-    "sysroot.bls-append-except-default": "([^=;]+=[^;]*;?)+",
+    "sysroot.bls-append-except-default": "[^=;]+=[^;]*(;[^=;]+=[^;]*)*;?",
 }
 BOOTLOADERS = ("auto", "none", "grub2", "syslinux", "uboot", "zipl", "aboot")
 
@@ -74,8 +74,8 @@ def _check(repo: Repo, config: KeyFile, group: str, key: str) -> None:
     """Raises Invalid where this value, which is new, means nothing."""
     value = config.find(group, key) or ""
     try:
-        if value != value.strip() and key in CHECKED:
-            raise Invalid(f"white space at an end of '{value}'")
+        if value != value.lstrip() and key in CHECKED:
+            raise Invalid(f"white space before '{value}'")
         if key in BOOLEANS.get(group, ()):
             config.find_bool(group, key, False)
         elif (pattern := PATTERNS.get(f"{group}.{key}")) is not None and not re.fullmatch(pattern, value):

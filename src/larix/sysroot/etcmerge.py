@@ -175,10 +175,17 @@ def merge(plan: EtcPlan, etc_fd: int, target_fd: int) -> None:
         above, _, name = path.rpartition("/")
         with files.closing(files.open_below(target_fd, above)) as fd:
             files.remove_tree(name, fd)
+    gone: set[str] = set()
     for path, old_path in plan.placed.items():
         above, _, name = path.rpartition("/")
-        with files.closing(files.open_below(target_fd, above)) as target, suppress(FileNotFoundError):
-            _copy(old_path, etc_fd, name, target)
+        if above in gone:
+            gone.add(path)
+            continue
+        with files.closing(files.open_below(target_fd, above)) as target:
+            try:
+                _copy(old_path, etc_fd, name, target)
+            except FileNotFoundError:
+                gone.add(path)
 
 
 def _copy(old_path: str, etc_fd: int, name: str, target: int) -> None:

@@ -88,7 +88,8 @@ def fill_var(sysroot: Sysroot, root_fd: int, stateroot: str) -> None:
     """
     top = stateroot_path(stateroot)
     path, made = f"{top}/var", f"{top}/.var.new"
-    if "var" not in files.directories(root_fd) or files.names(path, sysroot.fd):
+    if "var" not in files.directories(root_fd) or files.is_link(path, sysroot.fd) or files.names(path, sysroot.fd):
+        # A symlink may lead anywhere, and is left to whoever made it.
         return
     files.remove_tree(made, sysroot.fd)
     files.make_directory(made, sysroot.fd, 0o700)
