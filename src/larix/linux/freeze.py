@@ -52,7 +52,7 @@ def bring_journal_home(fd: int, *, aborting: bool = False) -> None:
             raise Failed("Full sync: During fsfreeze-thaw: aborting due to test-fifreeze")
         try:
             fcntl.ioctl(fd, FREEZE, 0)
-            fcntl.ioctl(fd, THAW, 0)
+            _thaw(fd)
         except OSError as error:
             if error.errno not in CANNOT:
                 raise
@@ -66,6 +66,15 @@ def bring_journal_home(fd: int, *, aborting: bool = False) -> None:
             os.waitpid(pid, 0)
 
 
+def _thaw(fd: int) -> None:
+    try:
+        fcntl.ioctl(fd, THAW, 0)
+    except OSError as error:
+        # It is not frozen, or another process was faster, which brings the journal of the same file system home.
+        if error.errno != errno.EINVAL:
+            raise
+
+
 def _watch(reading: int, fd: int) -> None:
     """In the watchdog. The end of the pipe without a word means that who held its other side is gone."""
     for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
@@ -73,9 +82,8 @@ def _watch(reading: int, fd: int) -> None:
     if os.read(reading, 1) == DONE:
         return
     try:
-        fcntl.ioctl(fd, THAW, 0)
+        _thaw(fd)
     except OSError as error:
-        # EINVAL: it was not frozen.
-        if error.errno not in (errno.EINVAL, *CANNOT):
+        if error.errno not in CANNOT:
             raise
     os.write(2, b"fifreeze watchdog was run\n")
