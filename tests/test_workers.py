@@ -263,7 +263,7 @@ def test_a_repo_without_forks(
             counts = transaction.counts()
     monkeypatch.setattr(os, "fork", fork)
     assert larix.directory_as_tree(str(tree), modifier, threads=True).top == forked
-    with larix.Repo.init(str(tmp_path / "repo"), "archive", threads=True) as repo:
+    with larix.Repo.init(str(tmp_path / "repo"), "archive", options=larix.RepoOptions(threads=True)) as repo:
         assert larix.commit_directory(repo, str(tree), "x", 0, modifier=modifier) == expected
         with larix.Transaction(repo) as transaction:
             add(transaction, repo)

@@ -42,7 +42,7 @@ from larix.remote.repo_source import RepoSource
 from larix.remote.source import Pulled, Source
 from larix.repo.exclusive import Exclusive
 from larix.repo.remotes import Remote, add_remote, delete_remote, load_remote
-from larix.repo.repo import Repo
+from larix.repo.repo import Repo, RepoOptions
 from larix.repo.transaction import Transaction
 from larix.sysroot.bootswap import write_deployments
 from larix.sysroot.cleanup import CleanupPlan, cleanup, execute_cleanup, plan_cleanup
@@ -90,6 +90,7 @@ __all__ = [  # noqa: RUF022
     "Step",
     # A repo
     "Repo",
+    "RepoOptions",
     "Transaction",
     "Exclusive",
     "Remote",

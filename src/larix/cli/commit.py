@@ -112,14 +112,13 @@ def run(args: argparse.Namespace) -> None:
         raise Invalid("A branch must be specified with --branch, or use --orphan")
     trees = parse_trees(args)
     modifier = read_modifier(args)
-    with open_repo(args) as repo, ExitStack() as opened:
+    with open_repo(args, fsync=args.fsync) as repo, ExitStack() as opened:
         labels = find_labels(repo, args, trees)
         # Where nobody has extended attributes there is no place for one.
         modifier.labels = None if repo.layout.user_only else labels
         # A link to an object is that object, also where every file is made canonical.
         use_links = args.devino_canonical or (args.link_checkout_speedup and modifier.changes_nothing)
         modifier.canonical = modifier.canonical or repo.layout.user_only
-        repo.fsync = repo.fsync and args.fsync
         parent = find_parent(repo, args)
         options = describe(repo, args, parent)
         with progress_of(args) as progress, Transaction(repo) as transaction:

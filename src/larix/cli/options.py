@@ -3,11 +3,12 @@
 import argparse
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import NoReturn
 
-from larix.errors import Invalid, NotFound, Unsupported
+from larix.errors import Failed, Invalid, NotFound, Unsupported
 from larix.linux import files
-from larix.repo.repo import Repo
+from larix.repo.repo import Repo, RepoOptions
 
 SYSTEM_REPO = "/ostree/repo"
 
@@ -128,22 +129,22 @@ def _is_inside_repo() -> bool:
     return os.access("objects", os.F_OK) and os.access("config", os.F_OK)
 
 
-def open_repo(args: argparse.Namespace) -> Repo:
+def open_repo(args: argparse.Namespace, *, fsync: bool = True) -> Repo:
     sysroot = getattr(args, "sysroot", None)
     if sysroot is None and args.repo is None and "OSTREE_REPO" not in os.environ and not _is_inside_repo():
         sysroot = os.environ.get("OSTREE_SYSROOT")
-    repo = Repo(repo_path(args)) if sysroot is None else Repo.of_sysroot(sysroot)
-    configure_repo(repo)
-    if getattr(args, "lock_timeout", None) is not None:
-        repo.lock_timeout = args.lock_timeout
-    return repo
+    options = replace(repo_options(), fsync=fsync, lock_timeout=getattr(args, "lock_timeout", None))
+    return Repo(repo_path(args), options) if sysroot is None else Repo.of_sysroot(sysroot, options)
 
 
-def configure_repo(repo: Repo) -> None:
+def repo_options() -> RepoOptions:
     """What tests of the C tool set in the environment."""
-    if "OSTREE_BOOTID" in os.environ:
-        repo.boot_id = os.environ["OSTREE_BOOTID"]
-    repo.fails_before_commit = os.environ.get("OSTREE_REPO_TEST_ERROR") == "pre-commit"
+    fails = os.environ.get("OSTREE_REPO_TEST_ERROR") == "pre-commit"
+    return RepoOptions(boot_id=os.environ.get("OSTREE_BOOTID"), before_commit=_fail_before_commit if fails else None)
+
+
+def _fail_before_commit() -> None:
+    raise Failed("Nothing was committed, as OSTREE_REPO_TEST_ERROR_PRE_COMMIT wanted")
 
 
 def read_text(path: str) -> str:

@@ -83,9 +83,7 @@ def configure(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     name, _, ref = args.remote.partition(":")
-    with open_repo(args) as repo:
-        if args.disable_fsync:
-            repo.fsync = False
+    with open_repo(args, fsync=not args.disable_fsync) as repo:
         remote = load_remote(repo, name)
         if args.url:
             remote = Remote(name, {**remote.options, "url": args.url})

@@ -25,9 +25,7 @@ def configure(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    with open_repo(args) as repo:
-        if args.disable_fsync:
-            repo.fsync = False
+    with open_repo(args, fsync=not args.disable_fsync) as repo:
         source = RepoSource(args.source, trusted=not args.untrusted)
         try:
             began = time.monotonic()

@@ -103,7 +103,7 @@ class _Checkout:
         self._options = options
         self._placer = placer
         self._progress = progress
-        self._workers = start_workers(self._copy_batch, progress.advance, threads=repo.threads)
+        self._workers = start_workers(self._copy_batch, progress.advance, threads=repo.options.threads)
 
     def run(self, entry: Entry, *, made: bool) -> None:
         """`made` says whether the top is new."""

@@ -194,7 +194,7 @@ def _check_files(
         progress.advance(*checked[1])
 
     batch: list[Checksum] = []
-    with start_workers(check_batch, take, threads=repo.threads) as workers:
+    with start_workers(check_batch, take, threads=repo.options.threads) as workers:
         for name in names:
             if name.type == ObjectType.FILE:
                 batch.append(name.checksum)

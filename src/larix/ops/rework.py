@@ -43,7 +43,7 @@ class _Reworker:
         self._transaction = transaction
         self._repo = transaction.repo
         self._modifier = modifier
-        self._workers = start_workers(self._add, self._take, threads=self._repo.threads)
+        self._workers = start_workers(self._add, self._take, threads=self._repo.options.threads)
         # By paths below the top.
         self._directories: dict[str, Directory] = {}
 

@@ -99,7 +99,7 @@ class Puller:
         # Objects that are here already and were not looked into yet.
         self._here: deque[ObjectName] = deque()
         self._files: deque[Checksum] = deque()
-        self._workers = start_workers(self._bring, self._take_over, threads=self._repo.threads)
+        self._workers = start_workers(self._bring, self._take_over, threads=self._repo.options.threads)
 
     def run(self, commits: Mapping[Checksum, list[Asked]]) -> Pulled:
         self._asked = dict(commits)
@@ -291,8 +291,7 @@ def pull(
         targets[collection, name] = commit
         before[collection, name] = expected_here(repo, remote, collection, name)
         commits.setdefault(commit, []).append(Asked(name, collection, age_here(repo, remote, collection, name)))
-    with Transaction(repo, resumable=True) as transaction:
-        transaction.plain_files = options.plain_files
+    with Transaction(repo, resumable=True, plain_files=options.plain_files) as transaction:
         pulled = Puller(source, transaction, options, progress).run(commits)
         for (kept_by, name), commit in targets.items():
             expected = before[kept_by, name]

@@ -91,7 +91,7 @@ def _check(repo: Repo, config: KeyFile, group: str, key: str) -> None:
         elif group == "core" and key == "collection-id":
             names.check_collection(value)
         elif group == "core" and key == "parent":
-            Repo(value, threads=repo.threads).close()
+            Repo(value, repo.options).close()
         elif group == "sysroot" and key == "bootloader" and value not in BOOTLOADERS:
             raise Invalid(f"Invalid bootloader configuration: '{value}'; it must be one of {', '.join(BOOTLOADERS)}")
     except Corrupt as error:

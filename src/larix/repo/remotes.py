@@ -98,8 +98,8 @@ def add_remote(repo: Repo, remote: Remote, *, replace: bool = False) -> None:
         found = _find_file(repo, group)
         if (found is not None or group in config.groups()) and not replace:
             raise Invalid(f'Remote configuration for "{remote.name}" already exists; --force replaces it')
-        to_file = config.find_bool("core", "add-remotes-config-dir", repo.adds_to_remotes_dir)
-        if found is None and repo.remotes_dir is not None and group not in config.groups() and to_file:
+        to_file = config.find_bool("core", "add-remotes-config-dir", repo.options.adds_to_remotes_dir)
+        if found is None and repo.options.remotes_dir is not None and group not in config.groups() and to_file:
             own_file = f"{remote.name}{SUFFIX}"
             found = next((found for found in _more_configs(repo) if found[0] == own_file), (own_file, KeyFile()))
         name, changed = found or (None, config)
@@ -123,17 +123,17 @@ def delete_remote(repo: Repo, name: str) -> bool:
 
 
 def _more_configs(repo: Repo) -> Iterator[tuple[str, KeyFile]]:
-    """The files of `repo.remotes_dir` by their names."""
-    if repo.remotes_dir is None:
+    """The files of `repo.options.remotes_dir` by their names."""
+    if repo.options.remotes_dir is None:
         return
-    with files.doing(f"Reading {repo.remotes_dir}"):
+    with files.doing(f"Reading {repo.options.remotes_dir}"):
         try:
-            fd = files.open_directory(repo.remotes_dir)
+            fd = files.open_directory(repo.options.remotes_dir)
         except FileNotFoundError:
             return
         with files.closing(fd):
             for name in sorted(name for name in os.listdir(fd) if name.endswith(SUFFIX)):
-                yield name, KeyFile.decode(files.read(name, fd, MAX_CONFIG_SIZE), f"{repo.remotes_dir}/{name}")
+                yield name, KeyFile.decode(files.read(name, fd, MAX_CONFIG_SIZE), f"{repo.options.remotes_dir}/{name}")
 
 
 def _find_file(repo: Repo, group: str) -> tuple[str, KeyFile] | None:
@@ -141,14 +141,14 @@ def _find_file(repo: Repo, group: str) -> tuple[str, KeyFile] | None:
 
 
 def _write(repo: Repo, name: str | None, config: KeyFile) -> None:
-    """To a file of `repo.remotes_dir`, which is removed where nothing is left in it, or to the repo's config."""
+    """To a file of the remotes directory, which is removed where nothing is left in it, or to the config."""
     if name is None:
         write_config(repo, config)
         return
-    assert repo.remotes_dir is not None
-    with files.doing(f"Writing {repo.remotes_dir}/{name}"):
-        files.make_all(repo.remotes_dir)
-        with files.closing(files.open_directory(repo.remotes_dir)) as fd:
+    assert repo.options.remotes_dir is not None
+    with files.doing(f"Writing {repo.options.remotes_dir}/{name}"):
+        files.make_all(repo.options.remotes_dir)
+        with files.closing(files.open_directory(repo.options.remotes_dir)) as fd:
             if config.groups():
                 files.replace(name, str(config).encode(), fd, temporary=f".{os.urandom(6).hex()}")
             else:

@@ -12,7 +12,8 @@ tmp/          staging directories of transactions, their locks
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import TracebackType
 from typing import Self
@@ -62,29 +63,46 @@ DAMAGED = b"f"
 MAX_DIRMETAS = 4096
 
 
+@dataclass(frozen=True, slots=True)
+class RepoOptions:
+    """How a program uses a repo, whatever the config of the repo says.
+
+    Without `fsync` nothing is waited for until it is on the disk; with it, core.fsync decides. `lock_timeout`: for how
+    many seconds others who use the repo are waited for, negative for ever; None: as core.lock-timeout-secs says. What
+    is done on all cores is done by forked processes, or by `threads`, where the program must not fork. `boot_id` names
+    the time between two starts of the machine, in place of what the kernel says. `remotes_dir` is a directory of files
+    with more remotes, to which new ones go if `adds_to_remotes_dir` and the config says nothing of it; None: that of
+    the system, where the repo is the system's. `before_commit` is called each time that a transaction has written all,
+    and has placed nothing; what it raises ends the transaction, of which the objects are kept for the next.
+    """
+
+    fsync: bool = True
+    lock_timeout: float | None = None
+    threads: bool = False
+    boot_id: str | None = None
+    remotes_dir: str | None = None
+    adds_to_remotes_dir: bool = True
+    before_commit: Callable[[], None] | None = None
+
+
 class Repo:
     """An open repo; close it, or use it in a `with`. Reading is safe from several threads.
 
     What it does not have is looked for in its `parent`, which the config names as core.parent, if there is one.
     """
 
-    def __init__(self, path: str, *, threads: bool = False, _children: tuple[str, ...] = ()) -> None:
-        """Open the repo at `path`. Raises NotFound, Corrupt, Invalid for a mode that larix does not know.
-
-        What is done on all cores, forked processes do, or, where the program must not fork, `threads`. Raises
-        Unsupported where Python takes names of files for another encoding than UTF-8.
+    def __init__(self, path: str, options: RepoOptions | None = None, *, _children: tuple[str, ...] = ()) -> None:
+        """Open the repo at `path`. Raises NotFound, Corrupt, Invalid for a mode that larix does not know; Unsupported
+        where Python takes names of files for another encoding than UTF-8.
         """
         if not files.names_are_utf8():
             raise Unsupported("Names of files must be UTF-8; start Python with PYTHONUTF8=1 or -X utf8")
         self.path = path
-        self.threads = threads
         self.parent: Repo | None = None
-        # Where files with more remotes are, if anywhere.
-        self.remotes_dir = SYSTEM_REMOTES if os.path.realpath(path) in SYSTEM_REPOS else None
-        # Whether new ones go there, where the config says nothing of it.
-        self.adds_to_remotes_dir = self.remotes_dir is not None
-        # A transaction stops when all is written and nothing is placed, as if killed: for tests of what comes after.
-        self.fails_before_commit = False
+        options = options or RepoOptions()
+        if options.remotes_dir is None and os.path.realpath(path) in SYSTEM_REPOS:
+            options = replace(options, remotes_dir=SYSTEM_REMOTES)
+        self.options = options
         self._dirmetas: dict[Checksum, DirMeta] = {}
         with files.doing(f"Opening repo {path}"):
             self.fd = files.open_directory(path)
@@ -108,9 +126,11 @@ class Repo:
             if mode not in LAYOUTS:
                 raise Invalid(f"{path}/config: unknown core.mode {mode!r}; known are {', '.join(LAYOUTS)}")
             self.layout = LAYOUTS[mode]
-            self.fsync = self.config.find_bool("core", "fsync", True)
+            self.fsync = self.config.find_bool("core", "fsync", True) and options.fsync
             # Seconds that others who use the repo are waited for; negative: for ever.
             self.lock_timeout: float = self.config.find_int("core", "lock-timeout-secs", LOCK_TIMEOUT)
+            if options.lock_timeout is not None:
+                self.lock_timeout = options.lock_timeout
             self.collection_id = self.config.find("core", "collection-id")
             self.owner = os.fstat(self.fd).st_uid
             if (parent := self.config.find("core", "parent")) is not None:
@@ -123,12 +143,13 @@ class Repo:
         if os.path.realpath(path) in children:
             raise Invalid(f"{self.path}/config: core.parent={path} leads back to the repo itself")
         try:
-            self.parent = Repo(path, threads=self.threads, _children=children)
+            above = replace(self.options, remotes_dir=None)
+            self.parent = Repo(path, above, _children=children)
         except Error as error:
             raise type(error)(f"{self.path}/config: core.parent: {error}") from None
 
     @classmethod
-    def init(cls, path: str, mode: str, collection_id: str | None = None, *, threads: bool = False) -> Self:
+    def init(cls, path: str, mode: str, collection_id: str | None = None, options: RepoOptions | None = None) -> Self:
         """Make a repo in the directory `path`, which is made too, or open the one that is there already."""
         if collection_id is not None:
             names.check_collection(collection_id)
@@ -149,20 +170,21 @@ class Repo:
                     made.append("config")
                 if made:
                     files.sync_file_system(fd)
-        return cls(path, threads=threads)
+        return cls(path, options)
 
     @classmethod
-    def of_sysroot(cls, path: str, *, threads: bool = False) -> Self:
+    def of_sysroot(cls, path: str, options: RepoOptions | None = None) -> Self:
         """Open the repo of a sysroot, given by its root: that of a disk, or that of a deployment as it runs, where the
         disk is in /sysroot. Raises as the constructor."""
-        repo = cls(os.path.join(path, "ostree/repo"), threads=threads)
-        repo.remotes_dir = os.path.join(path, REMOTES)
-        repo.adds_to_remotes_dir = os.access(os.path.join(path, "sysroot/ostree"), os.F_OK)
-        return repo
+        running = os.access(os.path.join(path, "sysroot/ostree"), os.F_OK)
+        where = replace(options or RepoOptions(), remotes_dir=os.path.join(path, REMOTES), adds_to_remotes_dir=running)
+        return cls(os.path.join(path, "ostree/repo"), where)
 
     @cached_property
     def boot_id(self) -> str:
         """Names the time between two starts of the machine; nothing that was written without a sync outlives it."""
+        if self.options.boot_id is not None:
+            return self.options.boot_id
         with files.doing("Asking when the machine was started"):
             return files.read_whole(BOOT_ID).decode("ascii").strip()
 

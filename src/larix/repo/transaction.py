@@ -13,7 +13,7 @@ from threading import Lock
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from larix.errors import Busy, Error, Failed, Invalid, NoSpace
+from larix.errors import Busy, Error, Invalid, NoSpace
 from larix.formats.checksum import Checksum, is_checksum
 from larix.formats.content import FileHeader, Piece, content_checksum
 from larix.formats.objects import MAX_METADATA_SIZE, DirTree, ObjectName, ObjectType, checksum_of, decode_dirtree
@@ -64,12 +64,13 @@ class Transaction:
     File objects may be added by several threads, and by forked processes that hand over what they added.
     """
 
-    def __init__(self, repo: Repo, *, resumable: bool = False) -> None:
-        """Raises Busy where another process deletes from the repo for longer than its config lets us wait."""
+    def __init__(self, repo: Repo, *, resumable: bool = False, plain_files: bool = False) -> None:
+        """With `plain_files` only those are taken that a bare-user-only repo could have.
+
+        Raises Busy where another process deletes from the repo for longer than its config lets us wait."""
         self.repo = repo
         self._resumable = resumable
-        # Whether only files are taken that a bare-user-only repo could have.
-        self.plain_files = False
+        self._plain_files = plain_files or repo.layout.user_only
         self.added: set[ObjectName] = set()
         # Their modification times are set last, so that files which were not committed after all are as they were.
         # With what they were when they were read: `state_of`.
@@ -101,7 +102,7 @@ class Transaction:
     @property
     def threads(self) -> bool:
         """Whether its workers are threads."""
-        return self.repo.threads
+        return self.repo.options.threads
 
     def has(self, name: ObjectName) -> bool:
         """Also where a parent of the repo has it."""
@@ -280,9 +281,10 @@ class Transaction:
         Raises Moved, and Invalid where a ref cannot have its name; then nothing is placed, and no ref changed.
         """
         repo = self.repo
-        if repo.fails_before_commit:
-            self._resumable = True
-            raise Failed("Nothing was committed, as OSTREE_REPO_TEST_ERROR_PRE_COMMIT wanted")
+        if repo.options.before_commit is not None:
+            resumable, self._resumable = self._resumable, True
+            repo.options.before_commit()
+            self._resumable = resumable
         with files.doing(f"Writing to repo {repo.path}"):
             self._pending.check(repo)
             if self.added and repo.fsync:
@@ -371,7 +373,7 @@ class Transaction:
 
     def _check_plain(self, checksum: Checksum | None, source: Source) -> None:
         """Raises Invalid for a file that a bare-user-only repo cannot have, where only others are wanted."""
-        if self.plain_files or self.repo.layout.user_only:
+        if self._plain_files:
             try:
                 check_mode(source.header)
             except Invalid as error:

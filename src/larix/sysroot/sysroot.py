@@ -16,7 +16,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -26,7 +26,7 @@ from larix.formats.checksum import Checksum
 from larix.formats.keyfile import KeyFile
 from larix.linux import files
 from larix.linux.lock import Tell, lock_file
-from larix.repo.repo import Repo
+from larix.repo.repo import Repo, RepoOptions
 from larix.sysroot.deployment import NAME, Deployment, deploy_path
 from larix.sysroot.running import running_root
 
@@ -46,7 +46,7 @@ class SysrootOptions:
     `older_names` calls entries ostree-N-STATEROOT.conf, as the C tool did until 2023, not ostree-N.conf;
     `aborting_freeze`, for tests, fails where the new boot configuration has been written and is not yet in use;
     `lock_timeout` is for how many seconds another process is waited for, negative for ever, and `tell_holder` is called
-    with who that is. `threads` is as for a Repo."""
+    with who that is. `repo` is for how its repo is used."""
 
     mutable: bool = False
     with_dtb: bool = True
@@ -54,7 +54,7 @@ class SysrootOptions:
     aborting_freeze: bool = False
     lock_timeout: float = -1
     tell_holder: Tell | None = None
-    threads: bool = False
+    repo: RepoOptions = field(default_factory=RepoOptions)
 
 
 class Sysroot:
@@ -71,7 +71,7 @@ class Sysroot:
         try:
             if not os.access(REPO, os.F_OK, dir_fd=self.fd):
                 raise NotFound(f"{path} is no sysroot: it has no {REPO}; `larix admin init-fs {path}` makes one")
-            self.repo = Repo.of_sysroot(path, threads=self.options.threads)
+            self.repo = Repo.of_sysroot(path, self.options.repo)
         except BaseException:
             os.close(self.fd)
             raise

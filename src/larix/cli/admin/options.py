@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from larix.cli.options import Parser, add_missing, configure_repo
+from larix.cli.options import Parser, add_missing, repo_options
 from larix.cli.progress import progress_of
 from larix.errors import Invalid, NotFound, Unsupported
 from larix.formats.kargs import KernelArgs
@@ -45,10 +45,9 @@ def open_sysroot(args: argparse.Namespace) -> Sysroot:
         older_names="bootloader-naming-1" in os.environ.get("OSTREE_SYSROOT_OPTS", "").split(","),
         lock_timeout=args.lock_timeout,
         tell_holder=tell_holder,
+        repo=repo_options(),
     )
-    sysroot = Sysroot(args.sysroot or os.environ.get("OSTREE_SYSROOT") or "/", how)
-    configure_repo(sysroot.repo)
-    return sysroot
+    return Sysroot(args.sysroot or os.environ.get("OSTREE_SYSROOT") or "/", how)
 
 
 def add_stateroot(parser: Parser) -> None:
