@@ -128,7 +128,7 @@ def test_a_mode_that_is_changed_before_it_is_an_object(tmp_path: Path, tree: Pat
     repo = make(tmp_path / "repo")
     with larix.Repo(str(repo)) as opened, larix.Transaction(opened) as transaction:
         with Given(str(tree), opened, transaction.adopt_file) as given:
-            larix.lay_directory(transaction, larix.Directory(), str(tree), given=given)
+            larix.lay_directory(transaction, larix.Directory(), str(tree), larix.ReadOptions(given=given))
         (tree / "a/f").chmod(0o600)
         with pytest.raises(Busy, match="changed after it was read"):
             transaction.commit()
@@ -265,7 +265,7 @@ def test_a_file_that_is_written_to_before_it_is_an_object(tmp_path: Path, tree: 
     repo = make(tmp_path / "repo")
     with larix.Repo(str(repo)) as opened, larix.Transaction(opened) as transaction:
         with Given(str(tree), opened, transaction.adopt_file) as given:
-            larix.lay_directory(transaction, larix.Directory(), str(tree), given=given)
+            larix.lay_directory(transaction, larix.Directory(), str(tree), larix.ReadOptions(given=given))
         with (tree / "a/f").open("a") as file:
             file.write("more")
         with pytest.raises(Busy, match="changed after it was read"):

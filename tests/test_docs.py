@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,8 @@ def test_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for version in "1", "2":
         make_os_tree(tmp_path / f"release-{version}", version, "6.1.0")
     (tmp_path / "extra/usr/share").mkdir(parents=True)
+    with tarfile.open(tmp_path / "more.tar", "w") as archive:
+        archive.add(ROOT / "README.md", "usr/share/doc/README")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     try:

@@ -246,7 +246,7 @@ def test_two_that_commit_to_one_branch(repo: Path, tree: Path) -> None:
         larix.Repo(str(repo)) as opened,
         pytest.raises(larix.Moved, match=r"Ref main was at .* and is at .* try again"),
     ):
-        larix.commit_directory(opened, str(tree / "usr"), "main", 1, progress=progress)
+        larix.commit_directory(opened, str(tree / "usr"), "main", progress=progress)
     assert ostree(repo, "show", "main").endswith("other")
 
 

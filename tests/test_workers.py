@@ -250,21 +250,22 @@ def test_a_repo_without_forks(
         raise AssertionError("forked")
 
     def add(transaction: larix.Transaction, repo: larix.Repo) -> None:
-        larix.lay_directory(transaction, larix.Directory(), str(tree), repo=repo)
+        larix.lay_directory(transaction, larix.Directory(), str(tree))
         stored = larix.Stored(repo.load_commit(expected).dirtree, repo.load_commit(expected).dirmeta)
-        lay_changed(transaction, larix.Directory(), stored, larix.Modifier(owner_uid=7))
+        lay_changed(transaction, larix.Directory(), stored, larix.Modification(larix.Modifier(owner_uid=7)))
 
     modifier = larix.Modifier(owner_uid=0, owner_gid=0)
+    options = larix.CommitOptions(timestamp=0)
     forked = larix.directory_as_tree(str(tree), modifier).top
     with larix.Repo.init(str(tmp_path / "forking"), "archive") as repo:
-        expected = larix.commit_directory(repo, str(tree), "x", 0, modifier=modifier)
+        expected = larix.commit_directory(repo, str(tree), "x", options, modifier)
         with larix.Transaction(repo) as transaction:
             add(transaction, repo)
             counts = transaction.counts()
     monkeypatch.setattr(os, "fork", fork)
     assert larix.directory_as_tree(str(tree), modifier, threads=True).top == forked
     with larix.Repo.init(str(tmp_path / "repo"), "archive", options=larix.RepoOptions(threads=True)) as repo:
-        assert larix.commit_directory(repo, str(tree), "x", 0, modifier=modifier) == expected
+        assert larix.commit_directory(repo, str(tree), "x", options, modifier) == expected
         with larix.Transaction(repo) as transaction:
             add(transaction, repo)
             assert transaction.counts() == counts

@@ -20,14 +20,24 @@ from larix.formats.keyfile import KeyFile
 from larix.formats.objects import Commit, DirMeta, DirTree, Metadata, ObjectName, ObjectType
 from larix.gvariant import Variant
 from larix.ops.checkout import checkout
-from larix.ops.commit import CommitOptions, commit_directory, commit_tree
+from larix.ops.commit import (
+    CommitOptions,
+    Committed,
+    FromArchive,
+    FromCommit,
+    FromDirectory,
+    TreeOptions,
+    commit,
+    commit_directory,
+    commit_tree,
+)
 from larix.ops.diff import Changes, commit_as_tree, diff, directory_as_tree
 from larix.ops.fsck import Finding, check, check_all
-from larix.ops.modify import Modifier
+from larix.ops.modify import Modification, Modifier
 from larix.ops.placing import CheckoutOptions, Overwrite
 from larix.ops.prune import PruneOptions, PrunePlan, delete_commit, plan_prune, prune
 from larix.ops.reach import history, reach
-from larix.ops.scan import lay_directory
+from larix.ops.scan import ReadOptions, lay_directory
 from larix.ops.summary import update_summary
 from larix.ops.tar import ExportOptions, export
 from larix.ops.tree import Directory, Stored, add_tree, lay_over, open_stored
@@ -103,11 +113,19 @@ __all__ = [  # noqa: RUF022
     "add_tree",
     "lay_over",
     "open_stored",
+    "Modifier",
+    "Modification",
+    "ReadOptions",
     "lay_directory",
     "ArchiveOptions",
     "lay_archive",
-    "Modifier",
+    "FromDirectory",
+    "FromArchive",
+    "FromCommit",
+    "TreeOptions",
     "CommitOptions",
+    "Committed",
+    "commit",
     "commit_directory",
     "commit_tree",
     "checkout",

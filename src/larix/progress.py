@@ -26,6 +26,9 @@ class Progress:
     def advance(self, objects: int, size: int = 0) -> None:
         """So much more was done."""
 
+    def end(self) -> None:
+        """The last step has ended. May be called twice."""
+
 
 NO_PROGRESS = Progress()
 
@@ -100,7 +103,6 @@ class Counting(Progress):
             self._tell(self._step)
 
     def end(self) -> None:
-        """Of the last step; may be called twice."""
         if self._step is not None:
             self._step.seconds = time.monotonic() - self._began
             self.show(self._step, ended=True)

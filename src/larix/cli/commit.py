@@ -4,40 +4,39 @@ import argparse
 import os
 import re
 import sys
-import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
+from types import EllipsisType
 
 from larix.cli.dates import parse_date
 from larix.cli.editor import edit_message
-from larix.cli.labels import labels_of, labels_of_commit
 from larix.cli.options import Parser, add_lock_timeout, add_missing, add_repo, boolean, open_repo, read_text
 from larix.cli.output import tell_passed_over
 from larix.cli.progress import add_progress, progress_of
-from larix.cli.values import key_value, key_variant, now, owner
-from larix.errors import Invalid, NotFound
+from larix.cli.values import find_epoch, key_value, key_variant, owner
+from larix.errors import Invalid
 from larix.formats.checksum import Checksum, parse_checksum
 from larix.formats.names import parse_refspec
 from larix.formats.objects import Metadata
 from larix.gvariant import Variant
 from larix.linux import files
 from larix.linux.selinux import Labels
-from larix.ops.bootable import describe_kernel
-from larix.ops.commit import CommitOptions, commit_tree
-from larix.ops.consume import Given
+from larix.ops.commit import (
+    CommitOptions,
+    Committed,
+    FromArchive,
+    FromCommit,
+    FromDirectory,
+    Layer,
+    TreeOptions,
+    commit,
+)
+from larix.ops.labels import labels_of, labels_of_commit
 from larix.ops.modify import Modifier, parse_overrides, parse_skip_list
-from larix.ops.rework import lay_changed
-from larix.ops.scan import find_links, lay_directory
-from larix.ops.tree import Directory, Stored, add_tree, lay_over, open_stored
-from larix.ops.untar import ArchiveOptions, lay_archive
-from larix.progress import Progress
-from larix.repo.refs import find_ref
+from larix.ops.untar import ArchiveOptions
 from larix.repo.repo import Repo
-from larix.repo.summary import write_summary
-from larix.repo.transaction import Counts, Transaction
 
 
 def configure(parser: Parser) -> None:
@@ -113,48 +112,27 @@ def run(args: argparse.Namespace) -> None:
     trees = parse_trees(args)
     modifier = read_modifier(args)
     with open_repo(args, fsync=args.fsync) as repo, ExitStack() as opened:
-        labels = find_labels(repo, args, trees)
-        # Where nobody has extended attributes there is no place for one.
-        modifier.labels = None if repo.layout.user_only else labels
-        # A link to an object is that object, also where every file is made canonical.
-        use_links = args.devino_canonical or (args.link_checkout_speedup and modifier.changes_nothing)
-        modifier.canonical = modifier.canonical or repo.layout.user_only
-        parent = find_parent(repo, args)
-        options = describe(repo, args, parent)
-        with progress_of(args) as progress, Transaction(repo) as transaction:
-            given = open_given(opened, transaction, trees) if args.consume else {}
-            root, known = add_trees(transaction, args, trees, modifier, given, use_links=use_links, progress=progress)
-            progress.start("Writing")
-            if args.bootable:
-                pairs = [*options.metadata.pairs, *describe_kernel(transaction, root)]
-                options = replace(options, metadata=Metadata(pairs))
-            if parent is not None and args.skip_if_unchanged and root == tree_of(repo, parent):
-                checksum = parent
+        layers = [read_layer(repo, kind, what, args, opened) for kind, what in trees]
+        base = repo.resolve(args.base) if args.base else None
+        modifier = replace(modifier, labels=find_labels(repo, args, base, layers))
+        options = describe(args)
+        how = TreeOptions(base, modifier, args.link_checkout_speedup, args.devino_canonical)
+
+        def tell(committed: Committed) -> None:
+            for path in committed.left:
+                say = f"Note: mode of {path} unchanged: +MODE adds nothing to a directory, =MODE sets it"
+                print(say, file=sys.stderr)
+            if args.table_output:
+                print_table(repo, committed)
             else:
-                timestamp = parse_date(args.timestamp) if args.timestamp else now()
-                expected = parent if args.parent is None and not args.orphan else ...
-                checksum = commit_tree(transaction, root, timestamp, args.branch, options, expected=expected)
-            counts = transaction.counts() if args.table_output else None
-            transaction.commit()
-            committed_at = time.time_ns()
-        if counts is None:
-            print(checksum, flush=True)
-        else:
-            print_table(checksum, counts, known)
-        # The commit is there, and is told, whatever becomes of what follows.
-        try:
-            for one in given.values():
-                with files.doing(f"The commit is made, but {one.path} cannot be removed"):
-                    one.remove(committed_at)
-        finally:
+                print(committed.checksum)
+            # Whatever becomes of what follows.
+            sys.stdout.flush()
             if repo.config.find_bool("core", "commit-update-summary", False):
-                write_summary(repo, pass_over=tell_passed_over(repo))
+                repo.named_commits(tell_passed_over(repo))
 
-
-def open_given(opened: ExitStack, transaction: Transaction, trees: list[tuple[str, str]]) -> dict[str, Given]:
-    """The directories that are given away, by their paths."""
-    paths = dict.fromkeys(what for kind, what in trees if kind == "dir")
-    return {path: opened.enter_context(Given(path, transaction.repo, transaction.adopt_file)) for path in paths}
+        with progress_of(args) as progress:
+            commit(repo, layers, args.branch, options, how, told=tell, progress=progress)
 
 
 def parse_trees(args: argparse.Namespace) -> list[tuple[str, str]]:
@@ -171,6 +149,14 @@ def parse_trees(args: argparse.Namespace) -> list[tuple[str, str]]:
     return trees
 
 
+def read_layer(repo: Repo, kind: str, what: str, args: argparse.Namespace, opened: ExitStack) -> Layer:
+    if kind == "dir":
+        return FromDirectory(what, given=args.consume)
+    if kind == "ref":
+        return FromCommit(repo.resolve(what))
+    return FromArchive(opened.enter_context(open_archive(what)), archive_options(args))
+
+
 def read_modifier(args: argparse.Namespace) -> Modifier:
     if args.canonical_permissions and (args.owner_uid or args.owner_gid):
         raise Invalid("--canonical-permissions gives all to root, which contradicts --owner-uid and --owner-gid")
@@ -185,7 +171,7 @@ def read_modifier(args: argparse.Namespace) -> Modifier:
     )
 
 
-def find_labels(repo: Repo, args: argparse.Namespace, trees: list[tuple[str, str]]) -> Labels | None:
+def find_labels(repo: Repo, args: argparse.Namespace, base: Checksum | None, layers: list[Layer]) -> Labels | None:
     """By SELinux, where they are asked for and there is a policy."""
     if args.selinux_labeling_epoch not in ("0", "1"):
         raise Invalid(f"Unknown SELinux labeling epoch: {args.selinux_labeling_epoch}; it must be 0 or 1")
@@ -196,35 +182,19 @@ def find_labels(repo: Repo, args: argparse.Namespace, trees: list[tuple[str, str
         return labels_of(args.selinux_policy, usr_etc_as_etc=as_etc)
     if not args.selinux_policy_from_base:
         return None
-    kind, what = ("ref", args.base) if args.base else trees[0]
-    if kind == "ref":
-        return labels_of_commit(repo, repo.resolve(what), usr_etc_as_etc=as_etc)
-    if kind == "dir":
-        return labels_of(what, usr_etc_as_etc=as_etc)
+    match layers[0] if base is None else FromCommit(base):
+        case FromCommit(commit):
+            return labels_of_commit(repo, commit, usr_etc_as_etc=as_etc)
+        case FromDirectory(path):
+            return labels_of(path, usr_etc_as_etc=as_etc)
     raise Invalid("--selinux-policy-from-base takes the policy of a commit or a directory; the first --tree is neither")
 
 
-def find_parent(repo: Repo, args: argparse.Namespace) -> Checksum | None:
-    if args.parent == "none":
-        return None
-    if args.parent is not None:
-        return parse_checksum(args.parent)
-    return find_ref(repo.fd, *parse_refspec(args.branch)) if args.branch is not None and not args.orphan else None
-
-
-def describe(repo: Repo, args: argparse.Namespace, parent: Checksum | None) -> CommitOptions:
+def describe(args: argparse.Namespace) -> CommitOptions:
     pairs = [(key, Variant("s", value)) for key, value in map(key_value, args.add_metadata_string)]
     if any(not key for key, _ in pairs):
         raise Invalid("Empty metadata key in --add-metadata-string")
     pairs += map(key_variant, args.add_metadata)
-    if args.keep_metadata:
-        if parent is None:
-            raise Invalid("--keep-metadata needs a parent to take the metadata from")
-        before = repo.load_commit(parent).metadata
-        for key in args.keep_metadata:
-            if key not in before:
-                raise NotFound(f"Missing metadata key '{key}' from commit '{parent}'")
-            pairs.append((key, before[key]))
     detached = [(key, Variant("s", value)) for key, value in map(key_value, args.add_detached_metadata_string)]
     subject, body = args.subject, read_text(args.body_file) if args.body_file else args.body
     if args.editor:
@@ -233,45 +203,22 @@ def describe(repo: Repo, args: argparse.Namespace, parent: Checksum | None) -> C
         subject=subject,
         body=body,
         metadata=Metadata(pairs),
+        keep=args.keep_metadata,
         detached=Metadata(detached) if detached else None,
-        parent=parent,
+        parent=parse_parent(args),
+        timestamp=parse_date(args.timestamp) if args.timestamp else find_epoch(),
         bindings=not args.no_bindings,
         bind_refs=args.bind_ref,
+        bootable=args.bootable,
         sizes=args.generate_sizes,
+        skip_unchanged=args.skip_if_unchanged,
     )
 
 
-def add_trees(
-    transaction: Transaction,
-    args: argparse.Namespace,
-    trees: list[tuple[str, str]],
-    modifier: Modifier,
-    given: Mapping[str, Given],
-    *,
-    use_links: bool,
-    progress: Progress,
-) -> tuple[Stored, int]:
-    """Besides the tree, how many files were known without reading them, because they are links to objects."""
-    repo = transaction.repo
-    top = open_stored(repo, tree_of(repo, repo.resolve(args.base))) if args.base else Directory()
-    links, known = find_links(repo) if use_links else None, 0
-    for kind, what in trees:
-        if kind == "ref" and modifier.changes_nothing:
-            lay_over(repo, top, tree_of(repo, repo.resolve(what)))
-        elif kind == "ref":
-            lay_changed(transaction, top, tree_of(repo, repo.resolve(what)), modifier)
-        elif kind == "dir":
-            known += lay_directory(
-                transaction, top, what, modifier, repo=repo, links=links, given=given.get(what), progress=progress
-            )
-        else:
-            with open_archive(what) as archive:
-                lay_archive(transaction, top, archive, modifier, archive_options(args), repo=repo, progress=progress)
-    modifier.check_matched()
-    for path in sorted(modifier.left_out):
-        print(f"Note: mode of {path} unchanged: +MODE adds nothing to a directory, =MODE sets it", file=sys.stderr)
-    transaction.start_writing()
-    return add_tree(transaction, top), known
+def parse_parent(args: argparse.Namespace) -> Checksum | EllipsisType | None:
+    if args.parent is None:
+        return None if args.orphan else ...
+    return None if args.parent == "none" else parse_checksum(args.parent)
 
 
 def open_archive(path: str) -> BufferedReader:
@@ -293,16 +240,12 @@ def archive_options(args: argparse.Namespace) -> ArchiveOptions:
         raise Invalid(f"--tar-pathname-filter: {pattern!r} is no regular expression: {error}") from None
 
 
-def tree_of(repo: Repo, commit: Checksum) -> Stored:
-    found = repo.load_commit(commit)
-    return Stored(found.dirtree, found.dirmeta)
-
-
-def print_table(checksum: Checksum, counts: Counts, known: int) -> None:
-    print(f"Commit: {checksum}")
+def print_table(repo: Repo, committed: Committed) -> None:
+    counts = committed.counts
+    print(f"Commit: {committed.checksum}")
     print(f"Metadata Total: {counts.metadata}")
     print(f"Metadata Written: {counts.metadata_new}")
     print(f"Content Total: {counts.files}")
-    print(f"Content Written: {counts.files_new}")
-    print(f"Content Cache Hits: {known}")
-    print(f"Content Bytes Written: {counts.bytes_new}")
+    print(f"Content Written: {len(counts.files_new)}")
+    print(f"Content Cache Hits: {committed.known}")
+    print(f"Content Bytes Written: {sum(repo.look_at_file(checksum)[1] for checksum in counts.files_new)}")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from larix.cli.json import metadata_json, print_json, variant_json
 from larix.cli.options import Parser, add_json, add_lock_timeout, add_missing, add_repo, open_repo
 from larix.cli.output import print_variant, tell_passed_over
-from larix.cli.values import key_variant, now
+from larix.cli.values import find_epoch, key_variant
 from larix.errors import Invalid, NotFound
 from larix.formats.objects import MAX_METADATA_SIZE, from_wire_time
 from larix.formats.summary import COLLECTION_ID, COLLECTION_MAP, SUMMARY_TYPE, Summary, SummaryRef, decode_summary
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
     with open_repo(args) as repo:
         if args.update:
             more = [key_variant(text) for text in args.add_metadata]
-            update_summary(repo, more, tell_passed_over(repo), timestamp=now())
+            update_summary(repo, more, tell_passed_over(repo), timestamp=find_epoch())
             return
         is_part = args.json or args.raw or args.list_metadata_keys or args.print_metadata_key
         if not args.view and not is_part:

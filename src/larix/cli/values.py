@@ -1,7 +1,6 @@
-"""Values as they stand on a command line: KEY=VALUE for metadata, the number of a user or group; the time."""
+"""Values as they stand on a command line: KEY=VALUE for metadata, the number of a user or group; times."""
 
 import os
-import time
 
 from larix.errors import Invalid
 from larix.gvariant import Variant
@@ -41,11 +40,11 @@ def key_variant(text: str) -> tuple[str, Variant]:
         raise Invalid(f"Parsing {key}={value}: {error}") from None
 
 
-def now() -> int:
-    """Seconds since 1970, or what whoever wants the same commit twice has set."""
+def find_epoch() -> int | None:
+    """The time that whoever wants the same commit twice has set, in seconds since 1970."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if epoch is None:
-        return int(time.time())
+        return None
     if not epoch.isascii() or not epoch.isdecimal():
         raise Invalid(f"Failed to convert SOURCE_DATE_EPOCH={epoch}: not a number of seconds")
     if int(epoch) > MAX_INT64:

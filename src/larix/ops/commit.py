@@ -1,84 +1,256 @@
-"""The commit object: what a tree is said to be, and the branch that it is made for."""
+"""Making commits: layers become a tree, which becomes a commit of a branch.
 
-from collections.abc import Sequence
+A layer is a directory of this machine, an archive or another commit; each lies over those before it.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from io import BufferedReader
+from types import EllipsisType
 
 import larix.gvariant as gvariant
+from larix.errors import Invalid, NotFound
 from larix.formats import sizes
 from larix.formats.checksum import Checksum
 from larix.formats.names import parse_refspec
 from larix.formats.objects import DETACHED_TYPE, Commit, Metadata, ObjectType
 from larix.gvariant import Variant
+from larix.linux import files
 from larix.ops.bindings import COLLECTION_BINDING, REF_BINDING
-from larix.ops.modify import Modifier
-from larix.ops.scan import lay_directory
+from larix.ops.bootable import describe_kernel
+from larix.ops.consume import Given
+from larix.ops.modify import Modification, Modifier
+from larix.ops.rework import lay_changed
+from larix.ops.scan import ReadOptions, find_links, lay_directory
 from larix.ops.sizes import find_sizes
-from larix.ops.tree import Directory, Stored, add_tree
+from larix.ops.tree import Directory, Stored, add_tree, lay_over, open_stored
+from larix.ops.untar import ArchiveOptions, lay_archive
 from larix.progress import NO_PROGRESS, Progress
 from larix.repo.ref_changes import Expected
 from larix.repo.refs import find_ref
 from larix.repo.repo import Repo
-from larix.repo.transaction import Transaction
+from larix.repo.summary import write_summary
+from larix.repo.transaction import Counts, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class FromDirectory:
+    """A directory of this machine. One that is `given` away is removed when the commit is there, but for what came or
+    was changed since it was read; its files need not be copied."""
+
+    path: str
+    given: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FromArchive:
+    """A tar or cpio archive, which whoever opened it closes."""
+
+    archive: BufferedReader
+    options: ArchiveOptions = field(default_factory=ArchiveOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class FromCommit:
+    """The tree of a commit that is here."""
+
+    commit: Checksum
+
+
+Layer = FromDirectory | FromArchive | FromCommit
+
+
+@dataclass(frozen=True, slots=True)
+class TreeOptions:
+    """How layers become a tree: `base` lies below all and is not changed by the `modifier`, as they are.
+
+    With `trust_links` a file that is a hard link to an object is that object, and is not read; with a modifier that
+    changes anything only where the links are `canonical`: then such files stay as they are.
+    """
+
+    base: Checksum | None = None
+    modifier: Modifier = field(default_factory=Modifier)
+    trust_links: bool = False
+    canonical_links: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CommitOptions:
-    """`bindings`: the commit names the branch, `bind_refs` and the repo's collection as those it was made for, so
-    that it cannot be passed off as another's. `sizes`: those of all objects are noted, in an archive."""
+    """What a commit says. `parent`: ... is what the branch has, and must have until the end; None is none. `keep` are
+    keys of metadata to take over from the parent. `timestamp` is in seconds since 1970 (default: now).
+
+    `bindings`: the commit names the branch, `bind_refs` and the repo's collection as those it was made for, so that it
+    cannot be passed off as another's. `bootable`: it names its kernel. `sizes`: those of all objects are noted, in an
+    archive. With `skip_unchanged` none is made where the tree is that of the parent.
+    """
 
     subject: str = ""
     body: str = ""
     metadata: Metadata = field(default_factory=Metadata)
+    keep: Sequence[str] = ()
     detached: Metadata | None = None
-    parent: Checksum | None = None
+    parent: Checksum | EllipsisType | None = ...
+    timestamp: int | None = None
     bindings: bool = True
     bind_refs: Sequence[str] = ()
+    bootable: bool = False
     sizes: bool = False
+    skip_unchanged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """`known` is the number of files that were links to objects, and were not read. `left` are directories to whose
+    mode the modifier would add bits, which is not done."""
+
+    checksum: Checksum
+    counts: Counts
+    known: int
+    left: Sequence[str]
+
+
+def commit(
+    repo: Repo,
+    layers: Iterable[Layer],
+    branch: str | None,
+    options: CommitOptions | None = None,
+    how: TreeOptions | None = None,
+    *,
+    told: Callable[[Committed], None] = lambda committed: None,
+    progress: Progress = NO_PROGRESS,
+) -> Committed:
+    """Commit what these layers make, and point the branch (REF or REMOTE:REF) there, if one is given.
+
+    `told` is called when the commit is durable, before what was given away is removed, and before the summary is
+    written where core.commit-update-summary says so: whatever becomes of these, the commit is there. Until then an
+    Error leaves the repo as it was. Raises Moved where the branch was moved meanwhile; Busy where something of what was
+    given away stays.
+    """
+    layers, options, how = list(layers), options or CommitOptions(), how or TreeOptions()
+    parent, expected = _find_parent(repo, branch, options)
+    metadata = [*options.metadata.pairs, *_kept(repo, options.keep, parent)]
+    trust_links = how.canonical_links or (how.trust_links and how.modifier.changes_nothing)
+    modification = Modification(_fitting(how.modifier, repo))
+    with ExitStack() as opened:
+        with Transaction(repo) as transaction:
+            given = {
+                path: opened.enter_context(Given(path, repo, transaction.adopt_file))
+                for path in dict.fromkeys(one.path for one in layers if isinstance(one, FromDirectory) and one.given)
+            }
+            top = open_stored(repo, tree_of(repo, how.base)) if how.base is not None else Directory()
+            read = ReadOptions(modification, find_links(repo) if trust_links else {})
+            known = sum(_lay(transaction, top, layer, read, given, progress) for layer in layers)
+            modification.check_matched()
+            transaction.start_writing()
+            root = add_tree(transaction, top)
+            progress.start("Writing")
+            if options.bootable:
+                metadata += describe_kernel(transaction, root)
+            if parent is not None and options.skip_unchanged and root == tree_of(repo, parent):
+                checksum = parent
+            else:
+                said = replace(options, metadata=Metadata(metadata), parent=parent)
+                checksum = commit_tree(transaction, root, branch, said, expected=expected)
+            committed = Committed(checksum, transaction.counts(), known, sorted(modification.left))
+            transaction.commit()
+            committed_at = time.time_ns()
+        progress.end()
+        told(committed)
+        try:
+            for one in given.values():
+                with files.doing(f"The commit is made, but {one.path} cannot be removed"):
+                    one.remove(committed_at)
+        finally:
+            if repo.config.find_bool("core", "commit-update-summary", False):
+                # What cannot be read is told by who looks at refs.
+                write_summary(repo, pass_over=lambda error: None)
+    return committed
+
+
+def _find_parent(repo: Repo, branch: str | None, options: CommitOptions) -> tuple[Checksum | None, Expected]:
+    """The parent, and what the branch must have until the commit is there, so that nobody's is lost."""
+    if not isinstance(options.parent, EllipsisType):
+        return options.parent, ...
+    found = find_ref(repo.fd, *parse_refspec(branch)) if branch is not None else None
+    return found, found
+
+
+def _kept(repo: Repo, keys: Sequence[str], parent: Checksum | None) -> list[tuple[str, Variant]]:
+    if not keys:
+        return []
+    if parent is None:
+        raise Invalid(f"There is no parent to take the metadata {', '.join(keys)} from")
+    before = repo.load_commit(parent).metadata
+    if missing := [key for key in keys if key not in before]:
+        raise NotFound(f"Missing metadata key '{missing[0]}' from commit '{parent}'")
+    return [(key, before[key]) for key in keys]
+
+
+def _fitting(modifier: Modifier, repo: Repo) -> Modifier:
+    """Where nobody has extended attributes there is no place for labels either."""
+    return replace(modifier, canonical=True, labels=None) if repo.layout.user_only else modifier
+
+
+def tree_of(repo: Repo, commit: Checksum) -> Stored:
+    found = repo.load_commit(commit)
+    return Stored(found.dirtree, found.dirmeta)
+
+
+def _lay(
+    transaction: Transaction,
+    top: Directory,
+    layer: Layer,
+    how: ReadOptions,
+    given: Mapping[str, Given],
+    progress: Progress,
+) -> int:
+    """How many files were known without reading them."""
+    repo, modification = transaction.repo, how.modification
+    match layer:
+        case FromDirectory(path):
+            return lay_directory(transaction, top, path, replace(how, given=given.get(path)), progress=progress)
+        case FromArchive(archive, options):
+            lay_archive(transaction, top, archive, modification, options, progress=progress)
+        case FromCommit(commit) if modification.modifier.changes_nothing:
+            lay_over(repo, top, tree_of(repo, commit))
+        case FromCommit(commit):
+            lay_changed(transaction, top, tree_of(repo, commit), modification)
+    return 0
 
 
 def commit_directory(
     repo: Repo,
     path: str,
     branch: str,
-    timestamp: int,
     options: CommitOptions | None = None,
     modifier: Modifier | None = None,
     *,
     progress: Progress = NO_PROGRESS,
 ) -> Checksum:
-    """Commit the directory of this machine at `path` as the next commit of a branch. `timestamp`: seconds since 1970.
-
-    Its parent is what the branch has now, unless the options name one. Raises Error; then the repo is as it was.
-    """
-    options = options or CommitOptions()
-    expected: Expected = ...
-    if options.parent is None:
-        expected = find_ref(repo.fd, *parse_refspec(branch))
-        options = replace(options, parent=expected)
-    with Transaction(repo) as transaction:
-        top = Directory()
-        lay_directory(transaction, top, path, modifier, progress=progress)
-        transaction.start_writing()
-        checksum = commit_tree(transaction, add_tree(transaction, top), timestamp, branch, options, expected=expected)
-        progress.start("Writing")
-        transaction.commit()
-    return checksum
+    """Commit the directory of this machine at `path` as the next commit of a branch. Raises as `commit`."""
+    how = TreeOptions(modifier=modifier or Modifier())
+    return commit(repo, [FromDirectory(path)], branch, options, how, progress=progress).checksum
 
 
 def commit_tree(
     transaction: Transaction,
     root: Stored,
-    timestamp: int,
     branch: str | None,
     options: CommitOptions | None = None,
     *,
     expected: Expected = ...,
 ) -> Checksum:
-    """Add a commit of the tree `root`, and point `branch` (or REMOTE:REF) there. `timestamp`: seconds since 1970.
+    """Add a commit of the tree `root`, and point `branch` (or REMOTE:REF) there; both are there when the transaction is
+    committed. Of the options, `keep`, `bootable` and `skip_unchanged` are for `commit`.
 
     `expected` is what the branch must have until then: what the parent was taken from.
     """
     options = options or CommitOptions()
+    parent = options.parent
+    if isinstance(parent, EllipsisType):
+        parent, expected = _find_parent(transaction.repo, branch, options)
     pairs = list(options.metadata.pairs)
     if options.bindings:
         bound = sorted([*options.bind_refs, *([branch] if branch is not None else [])])
@@ -87,8 +259,9 @@ def commit_tree(
             pairs.append((COLLECTION_BINDING, Variant("s", collection)))
     if options.sizes and transaction.repo.layout.keeps_packed:
         pairs.append((sizes.KEY, find_sizes(transaction, root)))
-    commit = Commit(Metadata(pairs), options.parent, options.subject, options.body, timestamp, *root)
-    checksum = transaction.add_metadata(ObjectType.COMMIT, commit.encode())
+    timestamp = int(time.time()) if options.timestamp is None else options.timestamp
+    made = Commit(Metadata(pairs), parent, options.subject, options.body, timestamp, *root)
+    checksum = transaction.add_metadata(ObjectType.COMMIT, made.encode())
     if options.detached is not None:
         transaction.set_detached_metadata(checksum, gvariant.encode(DETACHED_TYPE, options.detached.pairs))
     if branch is not None:

@@ -7,9 +7,9 @@ from larix.errors import Error
 from larix.formats.checksum import Checksum
 from larix.formats.objects import DirTree, ObjectName
 from larix.ops.checksum import Checksums
-from larix.ops.modify import Modifier
+from larix.ops.modify import Modification, Modifier
 from larix.ops.reach import reach
-from larix.ops.scan import lay_directory
+from larix.ops.scan import ReadOptions, lay_directory
 from larix.ops.tree import Directory, add_tree
 from larix.ops.walk import Descent, descend
 from larix.repo.repo import Repo
@@ -54,7 +54,7 @@ def directory_as_tree(path: str, modifier: Modifier | None = None, *, threads: b
     Raises Error for sockets and devices.
     """
     sink, top = Checksums(threads=threads), Directory()
-    lay_directory(sink, top, path, modifier)
+    lay_directory(sink, top, path, ReadOptions(Modification(modifier)))
     return Tree(add_tree(sink, top).dirtree, sink.load_dirtree, "")
 
 

@@ -29,7 +29,7 @@ class Override:
     replace: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Modifier:
     """`owner_uid` and `owner_gid` replace every owner. With `canonical` all belongs to root, without extended
     attributes and without set-uid, sticky and other's write bits, whatever else is asked."""
@@ -43,30 +43,10 @@ class Modifier:
     skipped: frozenset[str] = frozenset()
     # By SELinux; what it has no label for keeps its own.
     labels: Labels | None = None
-    # Paths in `overrides` and `skipped` that were met.
-    _met: set[str] = field(default_factory=set)
-    # Directories whose mode nothing was added to, though a line of the list says so.
-    left_out: set[str] = field(default_factory=set)
 
     @property
     def changes_nothing(self) -> bool:
         return self == Modifier()
-
-    def skips(self, path: str) -> bool:
-        """Whether to leave this path out. To be called for each path, in the process that asks for `unmatched`."""
-        if path in self.overrides:
-            self._met.add(path)
-        if path in self.skipped:
-            self._met.add(path)
-            return True
-        return False
-
-    def check_matched(self) -> None:
-        """Raises Invalid where a path of a list was never met. One that replaces a mode need not be."""
-        added = {path for path, override in self.overrides.items() if not override.replace}
-        for what, paths in ("statoverride", added), ("skip-list", self.skipped):
-            if missing := sorted(paths - self._met):
-                raise Invalid(f"Unmatched {what} paths: {', '.join(missing)}")
 
     def file(self, path: str, header: FileHeader) -> FileHeader:
         override = self.overrides.get(path)
@@ -74,13 +54,16 @@ class Modifier:
         return FileHeader(uid, gid, mode, header.target, labelled(self.labels, path, mode, xattrs))
 
     def directory(self, path: str, meta: DirMeta, *, adds: bool = False) -> DirMeta:
-        """To those of this machine, and of a commit, no bits are added; to those of an archive they are."""
-        override = self.overrides.get(path)
-        if override is not None and not override.replace and not adds:
-            self.left_out.add(path)
-            override = None
+        """Without `adds` an override that would add bits is passed over: see `leaves`."""
+        override = None if self.leaves(path, adds=adds) else self.overrides.get(path)
         changed = DirMeta(*self._changed(override, *meta))
         return changed._replace(xattrs=labelled(self.labels, path, changed.mode, changed.xattrs))
+
+    def leaves(self, path: str, *, adds: bool) -> bool:
+        """Whether bits would be added to the mode of a directory of this machine, or of a commit. The C tool adds them
+        to those of an archive alone, which are read with `adds`."""
+        override = self.overrides.get(path)
+        return override is not None and not override.replace and not adds
 
     def _changed(
         self, override: Override | None, uid: int, gid: int, mode: int, xattrs: Xattrs
@@ -94,6 +77,39 @@ class Modifier:
         uid = uid if self.owner_uid is None else self.owner_uid
         gid = gid if self.owner_gid is None else self.owner_gid
         return uid, gid, mode, xattrs if self.xattrs else ()
+
+
+class Modification:
+    """A modifier at work: besides what it changes, which of the paths that it names were met. All but `file` is called
+    in one process, once for each path, however many trees lie over each other."""
+
+    def __init__(self, modifier: Modifier | None = None) -> None:
+        self.modifier = modifier or Modifier()
+        self.file = self.modifier.file
+        # Directories whose mode nothing was added to, though a line of the list says so.
+        self.left: set[str] = set()
+        self._met: set[str] = set()
+
+    def skips(self, path: str) -> bool:
+        """Whether to leave this path out."""
+        if path in self.modifier.overrides:
+            self._met.add(path)
+        if path in self.modifier.skipped:
+            self._met.add(path)
+            return True
+        return False
+
+    def directory(self, path: str, meta: DirMeta, *, adds: bool = False) -> DirMeta:
+        if self.modifier.leaves(path, adds=adds):
+            self.left.add(path)
+        return self.modifier.directory(path, meta, adds=adds)
+
+    def check_matched(self) -> None:
+        """Raises Invalid where a path of a list was never met. One that replaces a mode need not be."""
+        added = {path for path, override in self.modifier.overrides.items() if not override.replace}
+        for what, paths in ("statoverride", added), ("skip-list", self.modifier.skipped):
+            if missing := sorted(paths - self._met):
+                raise Invalid(f"Unmatched {what} paths: {', '.join(missing)}")
 
 
 def labelled(labels: Labels | None, path: str, mode: int, xattrs: Xattrs) -> Xattrs:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from larix.formats.checksum import Checksum
 from larix.linux.workers import start_workers
-from larix.ops.modify import Modifier
+from larix.ops.modify import Modification
 from larix.ops.tree import Directory, Stored, open_stored
 from larix.ops.walk import Descent, descend
 from larix.repo.transaction import Handed, Transaction
@@ -16,9 +16,9 @@ from larix.repo.transaction import Handed, Transaction
 BATCH = 128
 
 
-def lay_changed(transaction: Transaction, under: Directory, over: Stored, modifier: Modifier) -> None:
-    """As `tree.lay_over`, with what `modifier` changes. Raises Error."""
-    _Reworker(transaction, modifier).run(under, over)
+def lay_changed(transaction: Transaction, under: Directory, over: Stored, modification: Modification) -> None:
+    """As `tree.lay_over`, with what is changed by it. Raises Error."""
+    _Reworker(transaction, modification).run(under, over)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,32 +39,32 @@ class _Added:
 
 
 class _Reworker:
-    def __init__(self, transaction: Transaction, modifier: Modifier) -> None:
+    def __init__(self, transaction: Transaction, modification: Modification) -> None:
         self._transaction = transaction
         self._repo = transaction.repo
-        self._modifier = modifier
+        self._modification = modification
         self._workers = start_workers(self._add, self._take, threads=self._repo.options.threads)
         # By paths below the top.
         self._directories: dict[str, Directory] = {}
 
     def run(self, under: Directory, over: Stored) -> None:
-        self._modifier.skips("/")
+        self._modification.skips("/")
         with self._workers:
             descend(self._lay(under, over, ""))
 
     def _lay(self, under: Directory, over: Stored, below: str) -> Descent[None]:
         found = open_stored(self._repo, over)
         assert found.meta is not None
-        under.meta = self._modifier.directory(f"/{below}", found.meta)
+        under.meta = self._modification.directory(f"/{below}", found.meta)
         self._directories[below] = under
         inside = f"{below}/" if below else ""
-        files = [entry for entry in found.files.items() if not self._modifier.skips(f"/{inside}{entry[0]}")]
+        files = [entry for entry in found.files.items() if not self._modification.skips(f"/{inside}{entry[0]}")]
         for i in range(0, len(files), BATCH):
             self._workers.submit(_Batch(below, files[i : i + BATCH]))
         for name, stored in found.dirs.items():
             assert isinstance(stored, Stored)
-            if not self._modifier.skips(f"/{inside}{name}"):
-                yield f"/{inside}{name}", self._lay(under.enter(name, self._repo), stored, f"{inside}{name}")
+            if not self._modification.skips(f"/{inside}{name}"):
+                yield f"/{inside}{name}", self._lay(under.enter(name), stored, f"{inside}{name}")
 
     def _add(self, batch: _Batch) -> _Added:
         """In a worker."""
@@ -75,7 +75,7 @@ class _Reworker:
 
     def _change(self, path: str, checksum: Checksum) -> Checksum:
         with self._repo.open_file(checksum) as stored:
-            header = self._modifier.file(path, stored.header)
+            header = self._modification.file(path, stored.header)
             if header == stored.header:
                 return checksum
             return self._transaction.add_file(header, stored.size, stored.content)

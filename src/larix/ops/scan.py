@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from larix.formats.objects import ObjectType
 from larix.linux import files
 from larix.linux.workers import start_workers
 from larix.ops.consume import Given, Seen
-from larix.ops.modify import Modifier
+from larix.ops.modify import Modification
 from larix.ops.tree import Directory
 from larix.ops.walk import Descent, descend
 from larix.progress import NO_PROGRESS, Progress
@@ -49,29 +49,29 @@ class Sink(Protocol):
     def take_over(self, handed: Handed) -> None: ...
 
 
-def lay_directory(
-    sink: Sink,
-    under: Directory,
-    path: str,
-    modifier: Modifier | None = None,
-    *,
-    repo: Repo | None = None,
-    links: Links | None = None,
-    given: Given | None = None,
-    progress: Progress = NO_PROGRESS,
-) -> int:
-    """Lay the directory at `path` over a tree. `repo` has what is stored of that tree, `links` what is known of files.
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What is made of a directory that is read: `modification` changes it; `links` is what is known of files, which are
+    not read then. What is `given` away is that directory, and need not be copied."""
 
-    What is `given` away, that directory, need not be copied. How many files were known is returned. `progress` counts
-    files and bytes.
+    modification: Modification = field(default_factory=Modification)
+    links: Links = field(default_factory=dict)
+    given: Given | None = None
+
+
+def lay_directory(
+    sink: Sink, under: Directory, path: str, options: ReadOptions | None = None, *, progress: Progress = NO_PROGRESS
+) -> int:
+    """Lay the directory at `path` over a tree. Returns how many files were known. `progress` counts files and bytes.
+
     Raises Error for sockets and devices, and where a file and a directory have the same name; Busy where another
     changes what is read.
     """
+    options = options or ReadOptions()
     with files.doing(f"Reading {path}"):
-        fd = files.open_directory(path) if given is None else os.dup(given.fd)
+        fd = files.open_directory(path) if options.given is None else os.dup(options.given.fd)
     with files.closing(fd):
-        reader = _Reader(sink, repo, fd, path, modifier or Modifier(), links or {}, given, progress)
-        return reader.read_into(under)
+        return _Reader(sink, fd, path, options, progress).read_into(under)
 
 
 def find_links(repo: Repo) -> Links:
@@ -105,25 +105,14 @@ class _Added:
 class _Reader:
     """Reads directories, and has workers add the files in them: large ones each for itself, small ones in batches."""
 
-    def __init__(
-        self,
-        sink: Sink,
-        repo: Repo | None,
-        fd: int,
-        path: str,
-        modifier: Modifier,
-        links: Links,
-        given: Given | None,
-        progress: Progress,
-    ) -> None:
+    def __init__(self, sink: Sink, fd: int, path: str, options: ReadOptions, progress: Progress) -> None:
         """Of the directory that is open as `fd`; `path` is for messages."""
         self._sink = sink
-        self._repo = repo
         self._fd = fd
         self._path = path
-        self._modifier = modifier
-        self._links = links
-        self._given = given
+        self._modification = options.modification
+        self._links = options.links
+        self._given = options.given
         self._progress = progress
         self._known = 0
         self._workers = start_workers(self._add, self._take, threads=sink.threads)
@@ -131,7 +120,7 @@ class _Reader:
         self._directories: dict[str, Directory] = {}
 
     def read_into(self, under: Directory) -> int:
-        self._modifier.skips("/")
+        self._modification.skips("/")
         self._progress.start("Reading")
         if self._progress.wanted:
             descend(self._expect(""))
@@ -152,11 +141,11 @@ class _Reader:
             inode = _inode(os.fstat(fd))
             if self._given is not None:
                 self._given.note_directory(below, fd)
-            into.meta = self._modifier.directory(f"/{below}", read_dirmeta(fd))
+            into.meta = self._modification.directory(f"/{below}", read_dirmeta(fd))
             with os.scandir(fd) as entries:
                 for entry in entries:
                     check_utf8(entry.name, f"filename {path}/{entry.name!r}")
-                    if self._modifier.skips(f"/{below}/{entry.name}" if below else f"/{entry.name}"):
+                    if self._modification.skips(f"/{below}/{entry.name}" if below else f"/{entry.name}"):
                         seen[entry.name] = None
                         continue
                     if entry.is_dir(follow_symlinks=False):
@@ -181,7 +170,7 @@ class _Reader:
             self._given.note_files(below, seen)
         for name in dirs:
             inside = f"{below}/{name}" if below else name
-            yield self._path_of(inside), self._read(inside, into.enter(name, self._repo))
+            yield self._path_of(inside), self._read(inside, into.enter(name))
 
     def _expect(self, below: str) -> Descent[None]:
         """All that `_read` will come to."""
@@ -193,7 +182,7 @@ class _Reader:
         ):
             for entry in entries:
                 path = f"{below}/{entry.name}" if below else entry.name
-                if f"/{path}" in self._modifier.skipped:
+                if f"/{path}" in self._modification.modifier.skipped:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     dirs.append(path)
@@ -221,7 +210,7 @@ class _Reader:
             for name in batch.names:
                 before = self._look(name, fd, path)
                 with open_entry(name, fd, f"{path}/{name}") as entry:
-                    header = self._modifier.file(inside + name, entry.header)
+                    header = self._modification.file(inside + name, entry.header)
                     adopted = self._given.adopt(header, entry, fd) if self._given is not None else None
                     found[name] = adopted or self._sink.add_file(header, entry.size, entry.content)
                 if before is not None:

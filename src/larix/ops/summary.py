@@ -50,6 +50,6 @@ def _commit_metadata(repo: Repo, collection: str, more: Sequence[tuple[str, Vari
             *sorted(more, key=lambda pair: pair[0]),
             (REF_BINDING, Variant("as", [METADATA_REF])),
         ]
-        options = CommitOptions(metadata=Metadata(pairs), parent=before, bindings=False)
-        commit_tree(transaction, Stored(tree, meta), timestamp, METADATA_REF, options, expected=before)
+        options = CommitOptions(metadata=Metadata(pairs), parent=before, timestamp=timestamp, bindings=False)
+        commit_tree(transaction, Stored(tree, meta), METADATA_REF, options, expected=before)
         transaction.commit()

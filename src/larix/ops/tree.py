@@ -19,11 +19,13 @@ class Stored(NamedTuple):
 
 @dataclass(slots=True)
 class Directory:
-    """One that may still be changed; without `meta` as long as nothing said what its owner and mode are."""
+    """One that may still be changed; without `meta` as long as nothing said what its owner and mode are. `repo` has
+    what is stored of it."""
 
     meta: DirMeta | None = None
     files: dict[str, Checksum] = field(default_factory=dict)
     dirs: "dict[str, Directory | Stored]" = field(default_factory=dict)
+    repo: Repo | None = None
 
     def put_file(self, name: str, checksum: Checksum) -> None:
         """Raises Invalid where a directory has this name."""
@@ -31,18 +33,16 @@ class Directory:
             raise Invalid(f"Can't replace directory with file: {name}")
         self.files[name] = checksum
 
-    def enter(self, name: str, repo: Repo | None) -> "Directory":
-        """The directory of this name, new or ready to be changed. Raises Invalid where a file has it.
-
-        `repo` has what is stored; there must be one where anything is.
-        """
+    def enter(self, name: str) -> "Directory":
+        """The directory of this name, new or ready to be changed. Raises Invalid where a file has it."""
         if name in self.files:
             raise Invalid(f"Can't replace file with directory: {name}")
         found = self.dirs.get(name)
-        if not isinstance(found, Directory):
-            assert found is None or repo is not None
-            found = open_stored(repo, found) if found is not None and repo is not None else Directory()
-            self.dirs[name] = found
+        if found is None:
+            found = self.dirs[name] = Directory(repo=self.repo)
+        elif isinstance(found, Stored):
+            assert self.repo is not None
+            found = self.dirs[name] = open_stored(self.repo, found)
         return found
 
 
@@ -54,7 +54,7 @@ def open_stored(repo: Repo, stored: Stored) -> Directory:
     """Ready to be changed; what is below it is not looked at. Raises NotFound, Corrupt."""
     tree = repo.load_dirtree(stored.dirtree)
     below: dict[str, Directory | Stored] = {name: Stored(*pair) for name, pair in tree.dirs.items()}
-    return Directory(repo.load_dirmeta(stored.dirmeta), dict(tree.files), below)
+    return Directory(repo.load_dirmeta(stored.dirmeta), dict(tree.files), below, repo)
 
 
 def lay_over(repo: Repo, under: Directory, over: Stored) -> None:
@@ -64,14 +64,14 @@ def lay_over(repo: Repo, under: Directory, over: Stored) -> None:
 
 def _lay_over(repo: Repo, under: Directory, over: Stored, path: str) -> Descent[None]:
     found = open_stored(repo, over)
-    under.meta = found.meta
+    under.meta, under.repo = found.meta, repo
     for name, checksum in found.files.items():
         under.put_file(name, checksum)
     for name, below in found.dirs.items():
         assert isinstance(below, Stored)
         if name in under.dirs or name in under.files:
             inside = f"{path}{name}/"
-            yield inside, _lay_over(repo, under.enter(name, repo), below, inside)
+            yield inside, _lay_over(repo, under.enter(name), below, inside)
         else:
             under.dirs[name] = below
 

@@ -27,12 +27,11 @@ from larix.formats.cpio import MAGICS, CpioMember, read_cpio
 from larix.formats.names import check_part, check_utf8
 from larix.formats.objects import MODE_BITS, DirMeta
 from larix.formats.xattrs import Xattrs
-from larix.ops.modify import Modifier
+from larix.ops.modify import Modification
 from larix.ops.scan import Sink
 from larix.ops.tree import Directory
 from larix.progress import NO_PROGRESS, Progress
 from larix.repo.layout import PIECE
-from larix.repo.repo import Repo
 
 # As GNU tar and libarchive write extended attributes in pax headers; the value of the second in Base64.
 XATTR, XATTR_BASE64 = "SCHILY.xattr.", "LIBARCHIVE.xattr."
@@ -78,18 +77,17 @@ def lay_archive(
     sink: Sink,
     under: Directory,
     archive: io.BufferedReader,
-    modifier: Modifier | None = None,
+    modification: Modification | None = None,
     options: ArchiveOptions | None = None,
     *,
-    repo: Repo | None = None,
     progress: Progress = NO_PROGRESS,
 ) -> None:
-    """Lay what is in an archive over a tree, of which `repo` has what is stored. `progress` counts members and bytes.
+    """Lay what is in an archive over a tree. `progress` counts members and bytes.
 
     Raises Corrupt for an archive that cannot be read to its end; Invalid for names that leave the tree; Error for
     sockets and devices, and where a file and a directory have the same name.
     """
-    laying = _Laying(sink, under, modifier or Modifier(), options or ArchiveOptions(), repo)
+    laying = _Laying(sink, under, modification or Modification(), options or ArchiveOptions())
     with _explained(), _decompressed(archive) as stream:
         progress.start("Reading")
         for member in _members(stream):
@@ -97,16 +95,15 @@ def lay_archive(
             progress.advance(1, member.size)
     laying.link()
     if under.meta is None and laying.options.make_parents:
-        under.meta = laying.modifier.directory("/", DirMeta(0, 0, NEW_DIRECTORY_MODE), adds=True)
+        under.meta = laying.modification.directory("/", DirMeta(0, 0, NEW_DIRECTORY_MODE), adds=True)
 
 
 @dataclass(slots=True)
 class _Laying:
     sink: Sink
     top: Directory
-    modifier: Modifier
+    modification: Modification
     options: ArchiveOptions
-    repo: Repo | None
     # To be made at the end: where, of what name, to what path.
     links: list[tuple[Directory, str, list[str]]] = field(default_factory=list)
 
@@ -117,8 +114,8 @@ class _Laying:
         path = "/" + "/".join(parts)
         if stat.S_ISDIR(member.mode):
             meta = DirMeta(member.uid, member.gid, member.mode, member.xattrs)
-            into = self.parent(parts, member).enter(parts[-1], self.repo) if parts else self.top
-            into.meta = self.modifier.directory(path, meta, adds=True)
+            into = self.parent(parts, member).enter(parts[-1]) if parts else self.top
+            into.meta = self.modification.directory(path, meta, adds=True)
             return
         if not parts:
             raise Invalid(f"The archive has a file without a name, {member.name[:80]!r}")
@@ -128,21 +125,24 @@ class _Laying:
         elif stat.S_ISREG(member.mode) or stat.S_ISLNK(member.mode):
             check_utf8(member.target, f"the target {member.target!r} of the symlink {member.name} in the archive")
             header = FileHeader(member.uid, member.gid, member.mode, member.target, member.xattrs)
-            into.put_file(parts[-1], self.sink.add_file(self.modifier.file(path, header), member.size, member.content))
+            into.put_file(
+                parts[-1], self.sink.add_file(self.modification.file(path, header), member.size, member.content)
+            )
         else:
             raise Invalid(f"Unsupported file type for path {member.name!r}: neither file, link nor directory")
 
     def _is_skipped(self, parts: list[str]) -> bool:
         """Itself, or a directory above it."""
-        if not self.modifier.skipped and not self.modifier.overrides:
+        modifier = self.modification.modifier
+        if not modifier.skipped and not modifier.overrides:
             return False
-        return any(self.modifier.skips("/" + "/".join(parts[:count])) for count in range(len(parts) + 1))
+        return any(self.modification.skips("/" + "/".join(parts[:count])) for count in range(len(parts) + 1))
 
     def link(self) -> None:
         for into, name, target in self.links:
             found: Directory | None = self.top
             for part in target[:-1]:
-                found = found.enter(part, self.repo) if found is not None and part in found.dirs else None
+                found = found.enter(part) if found is not None and part in found.dirs else None
             checksum = found.files.get(target[-1]) if found is not None and target else None
             if checksum is None:
                 raise NotFound(f"{name} in the archive is a hard link to /{'/'.join(target)}, and that is no file here")
@@ -159,7 +159,7 @@ class _Laying:
         """The directory that `member`, whose path is `parts`, lies in. Raises NotFound where there is none."""
         found = self.top
         for count, part in enumerate(["", *parts[:-1]]):
-            found = found.enter(part, self.repo) if count else found
+            found = found.enter(part) if count else found
             if found.meta is not None:
                 continue
             if self.options.make_parents and len(parts) > 1:

@@ -38,13 +38,12 @@ CHECKED = (ObjectType.FILE, ObjectType.DIR_TREE, ObjectType.DIR_META, ObjectType
 
 
 class Counts(NamedTuple):
-    """Objects that were added, of them those that were not there before, and bytes of content in those."""
+    """Objects that were added; those of them that were not there before, of files which."""
 
     metadata: int
     metadata_new: int
     files: int
-    files_new: int
-    bytes_new: int
+    files_new: frozenset[Checksum]
 
 
 class Handed(NamedTuple):
@@ -197,9 +196,8 @@ class Transaction:
 
     def counts(self) -> Counts:
         """Of what was added so far."""
-        files_new = [name.checksum for name in self.added if name.type == ObjectType.FILE]
-        size = sum(self.look(checksum)[1] for checksum in files_new)
-        return Counts(self._metadata, len(self.added) - len(files_new), self._files[self._pid], len(files_new), size)
+        new = frozenset(name.checksum for name in self.added if name.type == ObjectType.FILE)
+        return Counts(self._metadata, len(self.added) - len(new), self._files[self._pid], new)
 
     # Objects that were added, or were there before
 
