@@ -46,8 +46,9 @@ from larix.ops.usage import Amount, RefUsage, Usage, measure_usage
 from larix.ops.walk import Entry, children, find_path, find_root, walk
 from larix.progress import NO_PROGRESS, Counting, Progress, Step
 from larix.remote.measure import Cost
-from larix.remote.pull import PullOptions, pull
-from larix.remote.pull_remote import pull_remote
+from larix.remote.open import Access
+from larix.remote.pull import pull, pull_local, pull_remote
+from larix.remote.puller import PullOptions
 from larix.remote.repo_source import RepoSource
 from larix.remote.source import Pulled, Source
 from larix.repo.exclusive import Exclusive
@@ -161,6 +162,8 @@ __all__ = [  # noqa: RUF022
     "PullOptions",
     "pull",
     "pull_remote",
+    "pull_local",
+    "Access",
     "Pulled",
     "Cost",
     "Source",

@@ -8,16 +8,14 @@ from dataclasses import replace
 from larix.cli.options import Parser, add_lock_timeout, add_missing, add_repo, open_repo
 from larix.cli.output import size
 from larix.cli.progress import add_progress, progress_of
-from larix.errors import Invalid, NotFound
+from larix.errors import Invalid
 from larix.formats.checksum import Checksum, parse_checksum
-from larix.remote.cached_source import CachedSource
 from larix.remote.http import DEFAULTS, HttpOptions
-from larix.remote.open import open_source
-from larix.remote.pull import WHOLE_TREE, Paths, PullOptions, pull
-from larix.remote.repo_source import RepoSource
-from larix.remote.source import Pulled, Source
+from larix.remote.open import Access
+from larix.remote.pull import pull_remote
+from larix.remote.puller import WHOLE_TREE, Paths, PullOptions
+from larix.remote.source import Pulled
 from larix.repo.remotes import Remote, load_remote
-from larix.repo.summary import store_summary
 
 
 def add_options(parser: Parser) -> None:
@@ -87,32 +85,16 @@ def run(args: argparse.Namespace) -> None:
         remote = load_remote(repo, name)
         if args.url:
             remote = Remote(name, {**remote.options, "url": args.url})
-        chosen = replace(options(args), collection=remote.collection)
+        chosen = replace(options(args), mirror=args.mirror)
         if args.timestamp_check_from_rev is not None:
             chosen = replace(chosen, newer_than=repo.resolve(args.timestamp_check_from_rev))
+        access = Access(_http_options(args), args.localcache_repo, trusted=not args.untrusted)
+        named = [*([ref] if ref else []), *args.refs] or remote.branches
         began = time.monotonic()
-        cached: CachedSource | None = None
-        source = open_source(repo, remote, _http_options(args), trusted=not args.untrusted)
-        try:
-            if args.localcache_repo:
-                caches = [RepoSource(path, trusted=False) for path in args.localcache_repo]
-                source = cached = CachedSource(source, caches)
-            named = [*([ref] if ref else []), *args.refs] or remote.branches
-            wanted = parse_refs(named) if named else _all_refs(source, remote, mirror=args.mirror)
-            mirrored = source.collection if args.mirror else None
-            mirrors = source.mirrors() if args.mirror and not named else None
-            target = None if args.mirror else name
-            with progress_of(args) as progress:
-                pulled = pull(
-                    repo, source, wanted, target, chosen, mirrored=mirrored, mirrors=mirrors, progress=progress
-                )
-            if cached is not None:
-                pulled.metadata_near = cached.near
-            if args.mirror and not named and (summary := source.summary()) is not None:
-                store_summary(repo, summary)
-            print_pulled(pulled, source, time.monotonic() - began)
-        finally:
-            source.close()
+        with progress_of(args) as progress:
+            wanted = parse_refs(named) if named else None
+            pulled = pull_remote(repo, remote, wanted, chosen, access, progress=progress)
+        print_pulled(pulled, time.monotonic() - began)
 
 
 def _count(text: str) -> int:
@@ -164,12 +146,6 @@ def parse_refs(refs: list[str]) -> dict[str, Checksum | None]:
     return found
 
 
-def _all_refs(source: Source, remote: Remote, *, mirror: bool) -> dict[str, Checksum | None]:
-    if not mirror:
-        raise NotFound(f"No configured branches for remote {remote.name}; name those to pull")
-    return {**source.refs()}
-
-
 def _header_text(text: str) -> str:
     if any(character in text for character in "\r\n\0"):
         raise argparse.ArgumentTypeError(f"{text!r} is not one line of text")
@@ -183,11 +159,11 @@ def _header(text: str) -> str:
     return f"{name}: {value}"
 
 
-def print_pulled(pulled: Pulled, source: Source, seconds: float) -> None:
+def print_pulled(pulled: Pulled, seconds: float) -> None:
     fetched = pulled.metadata - pulled.metadata_near, pulled.content - pulled.content_near
     objects = "{} metadata, {} content objects".format(*fetched)
     written = f"{size(pulled.content_size)} content written"
-    if not source.remote:
+    if not pulled.over_network:
         print(f"{objects} imported; {written}")
     else:
         near = ""

@@ -18,12 +18,11 @@ class CachedSource(InFront):
         super().__init__(source)
         self._caches = caches
         self._arrived_from: dict[ObjectName, RepoSource] = {}
-        # How many metadata objects came from caches.
-        self.near = 0
+        self._near = 0
 
     @property
-    def transferred(self) -> int:
-        return self._source.transferred
+    def near(self) -> int:
+        return self._near
 
     def close(self) -> None:
         for source in self._source, *self._caches:
@@ -52,7 +51,7 @@ class CachedSource(InFront):
             for cache in self._caches:
                 for name, data in cache.arrivals():
                     found = True
-                    self.near += 1
+                    self._near += 1
                     self._arrived_from[name] = cache
                     yield name, data
 

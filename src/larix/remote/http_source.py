@@ -33,6 +33,7 @@ GZIP = b"\x1f\x8b\x08"
 
 class HttpSource:
     remote = True
+    near = 0
 
     def __init__(
         self,

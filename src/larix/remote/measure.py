@@ -10,7 +10,8 @@ from larix.formats.checksum import Checksum
 from larix.formats.objects import Commit, ObjectName, ObjectType, decode_commit
 from larix.formats.sizes import KEY, TYPE, Size, decode_size
 from larix.progress import NO_PROGRESS, Progress
-from larix.remote.pull import Asked, Puller, PullOptions, age_here
+from larix.remote.pull import age_here
+from larix.remote.puller import Asked, Puller, PullOptions
 from larix.remote.source import InFront, Pulled, Source
 from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
@@ -83,8 +84,6 @@ class _Measure(InFront):
         # Filled as commits arrive, which is before a worker is asked for their files, or forked at all.
         self._stated: dict[Checksum, Size] = {}
         self.metadata_size = self.metadata_stored = 0
-        self.request = source.request
-        self.close = source.close
 
     def arrivals(self) -> Iterator[tuple[ObjectName, bytes | None]]:
         for name, data in self._source.arrivals():

@@ -1,10 +1,13 @@
 """From a remote's settings to the source that they mean."""
 
 import os
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from larix.errors import Invalid, NotFound, Unsupported
+from larix.remote.cached_source import CachedSource
 from larix.remote.http import DEFAULTS, HttpOptions
 from larix.remote.http_source import MIRROR_LIST, HttpSource
 from larix.remote.repo_source import RepoSource
@@ -17,25 +20,39 @@ WEB = ("http://", "https://")
 CLIENT_CERT, CLIENT_KEY, CA = "tls-client-cert-path", "tls-client-key-path", "tls-ca-path"
 
 
-def open_source(
-    repo: Repo, remote: Remote, options: HttpOptions = DEFAULTS, *, trusted: bool = True, unsigned: bool = False
-) -> Source:
-    """`trusted` is for a repo of this machine, see RepoSource. `unsigned`: what the remote must sign does not matter,
-    since what is wanted of it is known by its checksum, or the caller has looked.
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a remote is reached: by `http`, where it is behind that. Repos at the paths `caches` are asked first. What a
+    `trusted` repo of this machine has is linked, where it can be, without being read. `unsigned`: what the remote must
+    sign does not matter, since what is wanted of it is known by its checksum, or the caller has looked."""
+
+    http: HttpOptions = DEFAULTS
+    caches: Sequence[str] = ()
+    trusted: bool = True
+    unsigned: bool = False
+
+
+def open_source(repo: Repo, remote: Remote, access: Access | None = None) -> Source:
+    """The source that the settings of a remote mean; whoever calls closes it.
 
     Raises Invalid for settings that mean nothing, or that forbid it, Unsupported for those that larix cannot keep to
     yet, Untrusted.
     """
+    access = access or Access()
     if "unconfigured-state" in remote.options:
         raise Invalid(f"remote unconfigured-state: {remote.options['unconfigured-state']}")
     if backend := remote.options.get("custom-backend"):
         raise Invalid(f"Cannot fetch from remote '{remote.name}': it uses custom backend '{backend}', another program")
-    if not unsigned:
+    if not access.unsigned:
         check_policy(remote)
-    return _open(repo, remote, options, trusted=trusted, listed=False)
+    with ExitStack() as opened:
+        source = opened.enter_context(closing(_open(repo, remote, access, listed=False)))
+        caches = [opened.enter_context(closing(RepoSource(path, trusted=False))) for path in access.caches]
+        opened.pop_all()
+    return CachedSource(source, caches) if caches else source
 
 
-def _open(repo: Repo, remote: Remote, options: HttpOptions, *, trusted: bool, listed: bool) -> Source:
+def _open(repo: Repo, remote: Remote, access: Access, *, listed: bool) -> Source:
     if "metalink" in remote.options:
         raise Unsupported(f"Remote {remote.name}: larix cannot use a metalink yet")
     url, content_url = _with_scheme(remote.url), _with_scheme(remote.options.get("contenturl") or "") or None
@@ -43,12 +60,12 @@ def _open(repo: Repo, remote: Remote, options: HttpOptions, *, trusted: bool, li
         path = url.removeprefix("file://")
         if path.startswith("localhost/"):
             path = path.removeprefix("localhost")
-        return RepoSource(unquote(path), trusted=trusted)
+        return RepoSource(unquote(path), trusted=access.trusted)
     for one in url, content_url:
         if one is not None and not one.removeprefix(MIRROR_LIST).startswith(WEB):
             also = " or file://" if one is url and not url.startswith(MIRROR_LIST) else ""
             raise Invalid(f"Remote {remote.name}: {one!r} must begin with http://, https://{also}")
-    return HttpSource(repo, url, content_url, http_options(remote, options), listed=listed)
+    return HttpSource(repo, url, content_url, http_options(remote, access.http), listed=listed)
 
 
 def _with_scheme(url: str) -> str:
@@ -79,7 +96,7 @@ def http_options(remote: Remote, options: HttpOptions = DEFAULTS) -> HttpOptions
 def load_summary(repo: Repo, remote: Remote) -> bytes | None:
     """The summary that the remote has now, if it has one. Raises FetchFailed, Untrusted."""
     check_summary_policy(remote)
-    source = _open(repo, remote, DEFAULTS, trusted=True, listed=True)
+    source = _open(repo, remote, Access(), listed=True)
     try:
         return source.summary()
     finally:

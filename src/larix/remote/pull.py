@@ -1,304 +1,148 @@
-"""Pulling: bring commits, and all that they reach, from a source into a repo; nothing of it where something fails.
+"""Pulling: bring commits, and all that they reach, into a repo; nothing of it where something fails.
 
-Metadata is fetched and taken apart here, which says what is needed next; file objects are fetched, checked and written
-by workers.
+From a remote by its name, as its settings say; from a repo of this machine; or from any other source.
 """
 
-from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
 
-import larix.gvariant as gvariant
-from larix.errors import Corrupt, Error, Invalid, NotFound
-from larix.formats import objects
+from larix.errors import Corrupt, Error, NotFound
 from larix.formats.checksum import Checksum, is_checksum
-from larix.formats.objects import Commit, ObjectName, ObjectType
-from larix.linux.workers import start_workers
-from larix.ops.bindings import check_bindings
-from larix.ops.walk import check_depth
+from larix.formats.names import parse_refspec
 from larix.progress import NO_PROGRESS, Progress
+from larix.remote.open import Access, open_source
+from larix.remote.puller import Asked, Puller, PullOptions
+from larix.remote.repo_source import RepoSource
 from larix.remote.source import Pulled, Source
 from larix.repo import refs as refs_here
-from larix.repo.object_errors import differing
 from larix.repo.ref_changes import Expected
+from larix.repo.remotes import Remote, load_remote
 from larix.repo.repo import Repo
-from larix.repo.transaction import Handed, Transaction
+from larix.repo.summary import store_summary
+from larix.repo.transaction import Transaction
 
-# File objects that one worker is given at once.
-BATCH = 128
-
-Paths = frozenset[tuple[str, ...]]
-WHOLE_TREE: Paths = frozenset({()})
+# Each with the commit to bring; None is the newest.
+Refs = Mapping[str, Checksum | None]
 
 
-@dataclass(frozen=True, slots=True)
-class PullOptions:
-    """`depth` is how many parents of each commit come too, -1 for all. `check_bindings` compares the refs that a
-    commit says it was made for, and its collection with `collection`, where one is given; `check_timestamps` refuses a
-    commit older than what its ref has here, and `newer_than` one older than a commit that is here. `plain_files`
-    refuses files that a bare-user-only repo cannot have. `subpaths` are the parts of each tree to bring, as the names
-    on the way there; where they are not the whole tree, the commits stay partial."""
+def pull_remote(
+    repo: Repo,
+    remote: str | Remote,
+    refs: Iterable[str] | Refs | None = None,
+    options: PullOptions | None = None,
+    access: Access | None = None,
+    *,
+    progress: Progress = NO_PROGRESS,
+) -> Pulled:
+    """Bring branches of the remote, each at its newest commit or at the one given; they become NAME:REF here.
 
-    depth: int = 0
-    commits_only: bool = False
-    check_bindings: bool = True
-    check_timestamps: bool = False
-    plain_files: bool = False
-    subpaths: Paths = WHOLE_TREE
-    newer_than: Checksum | None = None
-    collection: str | None = None
+    With `options.mirror` they become branches of the repo itself, or are kept under the collection that they are of.
+    Without `refs` the remote's configured branches come; where there are none, a mirror gets all, and the summary.
 
-
-def check_age(repo: Repo, commit: Checksum, oldest: Checksum) -> None:
-    """Raises TooOld where a commit has an older timestamp than another; both are here."""
-    ages = [repo.load_commit(checksum).timestamp for checksum in (commit, oldest)]
-    if ages[0] < ages[1]:
-        raise _too_old(commit, ages[0], str(oldest), ages[1])
-
-
-class TooOld(Invalid):
-    """A commit is older than it may be."""
-
-
-def _too_old(commit: Checksum, timestamp: int, other: str, oldest: int) -> TooOld:
-    return TooOld(f"Upgrade target {commit} (timestamp {timestamp}) is chronologically older than {other} ({oldest})")
-
-
-class Asked(NamedTuple):
-    """For what a commit is wanted: a ref, the collection that it must be made for, how old it may be."""
-
-    ref: str
-    collection: str | None
-    oldest: int
+    Raises NotFound, Corrupt, Invalid, FetchFailed, and Untrusted where the remote demands signatures; then the repo is
+    as it was.
+    """
+    remote = load_remote(repo, remote) if isinstance(remote, str) else remote
+    options = replace(options or PullOptions(), collection=remote.collection)
+    refs = remote.branches or None if refs is None else refs
+    if refs is None and not options.mirror:
+        raise NotFound(f"No configured branches for remote {remote.name}; name those to pull")
+    with closing(open_source(repo, remote, access)) as source:
+        named: Refs | Iterable[str] = source.refs() if refs is None else refs
+        wanted = named if isinstance(named, Mapping) else dict.fromkeys(named)
+        kept_by = source.collection if options.mirror else None
+        branches = [_Branch(ref, commit, options.collection, kept_by) for ref, commit in wanted.items()]
+        if refs is None:
+            branches += [_Branch(ref, commit, of, of) for (of, ref), commit in source.mirrors().items()]
+        pulled = _pull(repo, source, branches, None if options.mirror else remote.name, options, progress)
+        if refs is None and (summary := source.summary()) is not None:
+            store_summary(repo, summary)
+    return pulled
 
 
-class Puller:
-    """Brings what commits reach into a transaction; whoever has begun that ends it."""
-
-    def __init__(self, source: Source, transaction: Transaction, options: PullOptions, progress: Progress) -> None:
-        self._source = source
-        self._transaction = transaction
-        self._repo = transaction.repo
-        self._options = options
-        self._progress = progress
-        self._oldest: int | None = None
-        if options.newer_than is not None:
-            self._oldest = transaction.repo.load_commit(options.newer_than).timestamp
-        self._pulled = Pulled()
-        self._asked: dict[Checksum, list[Asked]] = {}
-        # Commit -> how many of its parents are wanted.
-        self._depths: dict[Checksum, int] = {}
-        self._parents: dict[Checksum, Checksum | None] = {}
-        self._wanted: set[ObjectName] = set()
-        # Directory -> how deep it lies.
-        self._levels: dict[Checksum, int] = {}
-        # Directory -> what is wanted below it; and those that were looked into.
-        self._paths: dict[Checksum, Paths] = {}
-        self._entered: set[Checksum] = set()
-        # Objects that are here already and were not looked into yet.
-        self._here: deque[ObjectName] = deque()
-        self._files: deque[Checksum] = deque()
-        self._workers = start_workers(self._bring, self._take_over, threads=self._repo.options.threads)
-
-    def run(self, commits: Mapping[Checksum, list[Asked]]) -> Pulled:
-        self._asked = dict(commits)
-        self._progress.start("Fetching" if self._source.remote else "Importing")
-        with self._workers:
-            for commit in commits:
-                self._want_commit(commit, self._options.depth)
-            self._look_here()
-            for name, data in self._source.arrivals():
-                if data is None:
-                    self._missing(name)
-                else:
-                    self._take_metadata(name, data)
-                self._look_here()
-                # Not to wait for a worker, while what was requested here arrives.
-                while len(self._files) >= BATCH and self._workers.is_free():
-                    self._workers.submit(self._next_batch())
-            self._progress.all_known()
-            while self._files:
-                self._workers.submit(self._next_batch())
-        self._pulled.transferred += self._source.transferred
-        return self._pulled
-
-    def _next_batch(self) -> list[Checksum]:
-        return [self._files.popleft() for _ in range(min(BATCH, len(self._files)))]
-
-    def _bring(self, checksums: list[Checksum]) -> tuple[Pulled, Handed]:
-        """In a worker."""
-        return self._source.bring(checksums, self._transaction), self._transaction.hand_over()
-
-    def _take_over(self, brought: tuple[Pulled, Handed]) -> None:
-        pulled, handed = brought
-        self._pulled.add(pulled)
-        self._progress.advance(pulled.content, pulled.content_size)
-        self._transaction.take_over(handed)
-
-    def _missing(self, name: ObjectName) -> None:
-        # History may end anywhere, and most commits have no detached metadata.
-        is_parent = name.type == ObjectType.COMMIT and name.checksum not in self._asked
-        if name.type != ObjectType.COMMIT_META and not is_parent:
-            raise NotFound(f"Object {name} is missing: no {self._source.locate(name)}")
-        if is_parent:
-            self._progress.advance(1)
-
-    def _want(self, name: ObjectName) -> None:
-        if name in self._wanted:
-            return
-        self._wanted.add(name)
-        if not self._transaction.has(name):
-            self._progress.expect(1)
-            if name.type == ObjectType.FILE:
-                self._files.append(name.checksum)
-            else:
-                self._source.request(name)
-        elif name.type != ObjectType.FILE:
-            self._here.append(name)
-
-    def _want_commit(self, commit: Checksum | None, depth: int) -> None:
-        while commit is not None:
-            before = self._depths.get(commit)
-            if before is not None and (before == -1 or 0 <= depth <= before):
-                return
-            self._depths[commit] = depth
-            if before is None:
-                # It may be new also where the commit is not.
-                self._source.request(ObjectName(commit, ObjectType.COMMIT_META))
-                self._want(ObjectName(commit, ObjectType.COMMIT))
-                return
-            # Another way here leaves more to go: on along those that came already.
-            commit, depth = self._parents.get(commit) if depth else None, max(depth - 1, -1)
-
-    def _look_here(self) -> None:
-        while self._here:
-            name = self._here.popleft()
-            self._look_into(name, self._transaction.load(name))
-
-    def _take_metadata(self, name: ObjectName, data: bytes) -> None:
-        if name.type == ObjectType.COMMIT_META:
-            try:
-                gvariant.decode(objects.DETACHED_TYPE, data)
-            except Corrupt as error:
-                raise Corrupt(f"Corrupted object {name}: {error}") from None
-            self._transaction.set_detached_metadata(name.checksum, data)
+def pull_local(
+    repo: Repo,
+    source: RepoSource,
+    refs: Refs | None = None,
+    remote: str | None = None,
+    options: PullOptions | None = None,
+    *,
+    progress: Progress = NO_PROGRESS,
+) -> Pulled:
+    """Bring branches of a repo of this machine, all of its own if none is named. REF becomes a branch of the repo, and
+    REMOTE:REF of that remote, or all of the `remote` that is given. Raises as `pull`."""
+    groups: dict[str | None, dict[str, Checksum | None]] = {}
+    for text, given in (source.refs() if refs is None else refs).items():
+        if refs is None or is_checksum(text):
+            groups.setdefault(None, {})[text] = given
         else:
-            if (found := objects.checksum_of(data)) != name.checksum:
-                raise differing(name, found)
-            self._look_into(name, data)
-            if not self._source.link(name, self._transaction):
-                self._transaction.add_metadata(name.type, data)
-            self._progress.advance(1)
-        self._pulled.metadata += 1
-
-    def _look_into(self, name: ObjectName, data: bytes) -> None:
-        """Want what this object names."""
-        try:
-            if name.type == ObjectType.COMMIT:
-                self._look_into_commit(name.checksum, objects.decode_commit(data))
-            elif name.type == ObjectType.DIR_TREE:
-                self._look_into_dirtree(name.checksum, objects.decode_dirtree(data))
-            else:
-                objects.decode_dirmeta(data)
-        except Corrupt as error:
-            raise Corrupt(f"Corrupted object {name}: {error}") from None
-
-    def _look_into_commit(self, checksum: Checksum, commit: Commit) -> None:
-        for asked in self._asked.get(checksum, []):
-            self._check_commit(checksum, commit, asked)
-        if self._options.commits_only or self._options.subpaths != WHOLE_TREE:
-            if self._repo.is_partial(checksum) or not self._repo.has(ObjectName(checksum, ObjectType.COMMIT)):
-                self._transaction.set_partial(checksum, True)
-        else:
-            self._transaction.set_partial(checksum, False)
-        if not self._options.commits_only and not self._repo.has_whole(checksum):
-            self._want_directory(commit.dirtree, commit.dirmeta, 0, self._options.subpaths)
-        self._parents[checksum] = commit.parent
-        if depth := self._depths[checksum]:
-            self._want_commit(commit.parent, max(depth - 1, -1))
-
-    def _check_commit(self, checksum: Checksum, commit: Commit, asked: Asked) -> None:
-        if self._options.check_bindings:
-            check_bindings(checksum, commit.metadata, asked.ref, asked.collection)
-        if self._options.check_timestamps and commit.timestamp < asked.oldest:
-            raise _too_old(checksum, commit.timestamp, f"what {asked.ref!r} has here", asked.oldest)
-        if self._oldest is not None and commit.timestamp < self._oldest:
-            raise _too_old(checksum, commit.timestamp, str(self._options.newer_than), self._oldest)
-
-    def _want_directory(self, dirtree: Checksum, dirmeta: Checksum, level: int, paths: Paths) -> None:
-        check_depth(level, f"Directory {dirtree}")
-        self._levels.setdefault(dirtree, level)
-        self._want(ObjectName(dirmeta, ObjectType.DIR_META))
-        known = self._paths.get(dirtree, frozenset())
-        if not paths <= known:
-            self._paths[dirtree] = WHOLE_TREE if () in paths else paths | known
-            if dirtree in self._entered:
-                # For less than what is wanted now.
-                self._look_into_dirtree(dirtree, self._transaction.load_dirtree(dirtree))
-        self._want(ObjectName(dirtree, ObjectType.DIR_TREE))
-
-    def _look_into_dirtree(self, checksum: Checksum, tree: objects.DirTree) -> None:
-        self._entered.add(checksum)
-        paths = self._paths[checksum]
-        for name, file in tree.files.items():
-            if below(paths, name):
-                self._want(ObjectName(file, ObjectType.FILE))
-        for name, (dirtree, dirmeta) in tree.dirs.items():
-            if wanted := below(paths, name):
-                self._want_directory(dirtree, dirmeta, self._levels[checksum] + 1, wanted)
-
-
-def below(paths: Paths, name: str) -> Paths:
-    """What of these paths lies at or below the entry `name`."""
-    if paths == WHOLE_TREE:
-        return WHOLE_TREE
-    found = frozenset(path[1:] for path in paths if path[0] == name)
-    return WHOLE_TREE if () in found else found
+            of, ref = parse_refspec(text)
+            groups.setdefault(of, {})[ref] = given or source.look_up(text)
+    pulled = Pulled()
+    for of, wanted in groups.items():
+        pulled.add(pull(repo, source, wanted, of if remote is None else remote, options, progress=progress))
+    return pulled
 
 
 def pull(
     repo: Repo,
     source: Source,
-    refs: Mapping[str, Checksum | None],
+    refs: Refs,
     remote: str | None,
     options: PullOptions | None = None,
     *,
-    mirrored: str | None = None,
-    mirrors: Mapping[tuple[str, str], Checksum] | None = None,
     progress: Progress = NO_PROGRESS,
 ) -> Pulled:
     """Bring `refs` from the source, each at its newest commit or at the one given, and point them there.
 
-    They become branches of `remote`, or of the repo itself where it is None, or are kept as a mirror of the collection
-    `mirrored`; with them come `mirrors`, (collection, ref) -> commit. A name that is a checksum brings that commit and
-    sets no ref. `progress` counts objects and the bytes of files.
+    They become branches of `remote`, or of the repo itself where it is None. A name that is a checksum brings that
+    commit and sets no ref. `progress` counts objects and the bytes of files.
     Raises NotFound, Corrupt, Invalid, FetchFailed; then the repo is as it was.
     """
     options = options or PullOptions()
-    targets: dict[tuple[str | None, str], Checksum] = {}
-    # What they have now, and must have at the end.
-    before: dict[tuple[str | None, str], Expected] = {}
+    branches = [_Branch(ref, commit, options.collection, None) for ref, commit in refs.items()]
+    return _pull(repo, source, branches, remote, options, progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    """To be brought at `commit`, or at its newest. That must be made for `collection`, if one is given; here the branch
+    is kept as a mirror of the collection `kept_by`, or like the others of the pull."""
+
+    ref: str
+    commit: Checksum | None
+    collection: str | None
+    kept_by: str | None
+
+
+def _pull(
+    repo: Repo,
+    source: Source,
+    branches: Iterable[_Branch],
+    remote: str | None,
+    options: PullOptions,
+    progress: Progress,
+) -> Pulled:
+    # Of each branch: what it has now and must have at the end, and what it gets.
+    targets: dict[tuple[str | None, str], tuple[Expected, Checksum]] = {}
     commits: dict[Checksum, list[Asked]] = {}
-    for name, given in refs.items():
-        if is_checksum(name):
-            commits.setdefault(Checksum(name), [])
+    for one in branches:
+        if is_checksum(one.ref):
+            commits.setdefault(Checksum(one.ref), [])
             continue
-        before[mirrored, name] = expected_here(repo, remote, mirrored, name)
-        commit = targets[mirrored, name] = given or source.find_ref(name)
-        commits.setdefault(commit, []).append(Asked(name, options.collection, age_here(repo, remote, mirrored, name)))
-    for (collection, name), commit in (mirrors or {}).items():
-        targets[collection, name] = commit
-        before[collection, name] = expected_here(repo, remote, collection, name)
-        commits.setdefault(commit, []).append(Asked(name, collection, age_here(repo, remote, collection, name)))
+        expected = expected_here(repo, remote, one.kept_by, one.ref)
+        commit = one.commit or source.find_ref(one.ref)
+        targets[one.kept_by, one.ref] = expected, commit
+        asked = Asked(one.ref, one.collection, age_here(repo, remote, one.kept_by, one.ref))
+        commits.setdefault(commit, []).append(asked)
     with Transaction(repo, resumable=True, plain_files=options.plain_files) as transaction:
         pulled = Puller(source, transaction, options, progress).run(commits)
-        for (kept_by, name), commit in targets.items():
-            expected = before[kept_by, name]
+        for (kept_by, ref), (expected, commit) in targets.items():
             if kept_by is None:
-                transaction.set_ref(remote, name, commit, expected=expected)
+                transaction.set_ref(remote, ref, commit, expected=expected)
             else:
-                transaction.set_collection_ref(kept_by, name, commit, expected=expected)
+                transaction.set_collection_ref(kept_by, ref, commit, expected=expected)
         progress.start("Writing")
         transaction.commit()
     return pulled

@@ -10,8 +10,8 @@ from larix.errors import Corrupt, Error, FetchFailed, Invalid, NotFound, Unsuppo
 from larix.formats.checksum import Checksum
 from larix.formats.objects import ObjectName, ObjectType
 from larix.ops.fsck import Finding, check, check_all, find_uses, still_damaged
-from larix.remote.open import open_source
-from larix.remote.pull import PullOptions, pull
+from larix.remote.open import Access
+from larix.remote.pull import pull_remote
 from larix.repo.exclusive import Exclusive
 from larix.repo.remotes import Remote
 from larix.repo.repo import Repo
@@ -72,7 +72,8 @@ def _complete(repo: Repo, remote: Remote, commits: Iterable[Checksum], failures:
     whole: set[Checksum] = set()
     for commit in sorted(commits):
         try:
-            _bring(repo, remote, commit)
+            # What the remote must sign is not asked: an object is what its name says, or is refused.
+            pull_remote(repo, remote, [commit], access=Access(trusted=False, unsigned=True))
         except (NotFound, Corrupt, Invalid) as error:
             failures[remote.name] = error
         except (FetchFailed, Unsupported) as error:
@@ -81,12 +82,3 @@ def _complete(repo: Repo, remote: Remote, commits: Iterable[Checksum], failures:
         else:
             whole.add(commit)
     return whole
-
-
-def _bring(repo: Repo, remote: Remote, commit: Checksum) -> None:
-    # What the remote must sign is not asked: an object is what its name says, or is refused.
-    source = open_source(repo, remote, trusted=False, unsigned=True)
-    try:
-        pull(repo, source, {commit: None}, None, PullOptions())
-    finally:
-        source.close()

@@ -22,6 +22,7 @@ class RepoSource:
     """A repo in a directory of this machine, of any mode."""
 
     remote = False
+    near = 0
 
     def __init__(self, path: str, *, trusted: bool = True) -> None:
         """Objects of a `trusted` repo are linked, where they can be, without being read."""

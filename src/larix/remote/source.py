@@ -12,7 +12,8 @@ from larix.repo.transaction import Transaction
 
 @dataclass(slots=True)
 class Pulled:
-    """What came: numbers of objects, those of them that came from caches, bytes of content, bytes that travelled."""
+    """What came: numbers of objects, those of them that came from caches, bytes of content, bytes that travelled, and
+    whether that was over a network."""
 
     metadata: int = 0
     content: int = 0
@@ -20,6 +21,7 @@ class Pulled:
     content_near: int = 0
     content_size: int = 0
     transferred: int = 0
+    over_network: bool = False
 
     def add(self, other: "Pulled") -> None:
         self.metadata += other.metadata
@@ -28,6 +30,7 @@ class Pulled:
         self.content_near += other.content_near
         self.content_size += other.content_size
         self.transferred += other.transferred
+        self.over_network |= other.over_network
 
 
 class Source(Protocol):
@@ -41,6 +44,11 @@ class Source(Protocol):
     @property
     def transferred(self) -> int:
         """Bytes of summary, refs and metadata that travelled so far."""
+        ...
+
+    @property
+    def near(self) -> int:
+        """How many metadata objects came from caches so far."""
         ...
 
     def find_ref(self, ref: str) -> Checksum:
@@ -93,14 +101,51 @@ class Source(Protocol):
 
 
 class InFront:
-    """What a source takes over from another that it stands in front of."""
+    """A source that stands in front of another, and does as that does. Derive from it what is to be different."""
 
     def __init__(self, source: Source) -> None:
+        """Closes the other one."""
         self._source = source
         self.remote = source.remote
         self.collection = source.collection
-        self.find_ref = source.find_ref
-        self.refs = source.refs
-        self.mirrors = source.mirrors
-        self.locate = source.locate
-        self.summary = source.summary
+
+    @property
+    def transferred(self) -> int:
+        return self._source.transferred
+
+    @property
+    def near(self) -> int:
+        return self._source.near
+
+    def find_ref(self, ref: str) -> Checksum:
+        return self._source.find_ref(ref)
+
+    def refs(self) -> dict[str, Checksum]:
+        return self._source.refs()
+
+    def mirrors(self) -> dict[tuple[str, str], Checksum]:
+        return self._source.mirrors()
+
+    def locate(self, name: ObjectName) -> str:
+        return self._source.locate(name)
+
+    def summary(self) -> bytes | None:
+        return self._source.summary()
+
+    def request(self, name: ObjectName) -> None:
+        self._source.request(name)
+
+    def arrivals(self) -> Iterator[tuple[ObjectName, bytes | None]]:
+        return self._source.arrivals()
+
+    def link(self, name: ObjectName, transaction: Transaction) -> bool:
+        return self._source.link(name, transaction)
+
+    def bring(self, checksums: list[Checksum], transaction: Transaction) -> Pulled:
+        return self._source.bring(checksums, transaction)
+
+    def measure(self, checksums: list[Checksum]) -> list[Size]:
+        return self._source.measure(checksums)
+
+    def close(self) -> None:
+        self._source.close()

@@ -12,7 +12,7 @@ from larix.linux import files
 from larix.progress import NO_PROGRESS, Progress
 from larix.remote.measure import Cost, measuring
 from larix.remote.open import open_source
-from larix.remote.pull import PullOptions, check_age
+from larix.remote.puller import PullOptions, check_age
 from larix.repo.remotes import load_remote
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.kernel import find_kernel, free_bytes

@@ -9,8 +9,8 @@ from larix.formats.checksum import Checksum
 from larix.formats.keyfile import KeyFile
 from larix.formats.names import check_ref, parse_refspec, refspec
 from larix.progress import NO_PROGRESS, Progress
-from larix.remote.pull import PullOptions, TooOld, check_age
-from larix.remote.pull_remote import pull_remote
+from larix.remote.pull import pull_remote
+from larix.remote.puller import PullOptions, TooOld, check_age
 from larix.repo.refs import unknown
 from larix.repo.repo import Repo
 from larix.sysroot.deployment import Deployment
