@@ -32,7 +32,7 @@ from larix.ops.commit import (
     commit_tree,
 )
 from larix.ops.diff import Changes, commit_as_tree, diff, directory_as_tree
-from larix.ops.fsck import Finding, check, check_all
+from larix.ops.fsck import Finding, FsckOptions, Report, check, check_all, fsck
 from larix.ops.modify import Modification, Modifier
 from larix.ops.placing import CheckoutOptions, Overwrite
 from larix.ops.prune import PruneOptions, PrunePlan, delete_commit, plan_prune, prune
@@ -49,6 +49,7 @@ from larix.remote.measure import Cost
 from larix.remote.open import Access
 from larix.remote.pull import pull, pull_local, pull_remote
 from larix.remote.puller import PullOptions
+from larix.remote.repair import Repaired, fsck_and_repair
 from larix.remote.repo_source import RepoSource
 from larix.remote.source import Pulled, Source
 from larix.repo.exclusive import Exclusive
@@ -145,6 +146,9 @@ __all__ = [  # noqa: RUF022
     "directory_as_tree",
     "ExportOptions",
     "export",
+    "FsckOptions",
+    "Report",
+    "fsck",
     "Finding",
     "check",
     "check_all",
@@ -164,6 +168,8 @@ __all__ = [  # noqa: RUF022
     "pull_remote",
     "pull_local",
     "Access",
+    "Repaired",
+    "fsck_and_repair",
     "Pulled",
     "Cost",
     "Source",

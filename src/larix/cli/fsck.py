@@ -2,8 +2,9 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import NoReturn
 
 from larix.cli.json import print_json
 from larix.cli.options import Parser, add_json, add_lock_timeout, add_repo, open_repo
@@ -11,17 +12,20 @@ from larix.cli.output import tell_passed_over
 from larix.cli.progress import add_progress, progress_of
 from larix.errors import Corrupt, Invalid
 from larix.formats.checksum import Checksum
-from larix.formats.objects import ObjectName, ObjectType
-from larix.ops import fsck
-from larix.ops.bindings import check_back_refs
+from larix.ops.fsck import Finding, FsckOptions, Report, Stage, Uses, check_all_refs, check_commits, fsck
 from larix.progress import NO_PROGRESS, Progress
-from larix.remote.repair import Repaired, repair
-from larix.repo.exclusive import Exclusive
+from larix.remote.repair import Repaired, fsck_and_repair
 from larix.repo.remotes import list_remotes, load_remote
 from larix.repo.repo import Repo
 
 # Of partial commits, so many are named.
 MAX_TOLD = 20
+STAGES = {
+    Stage.REFS: "Validating refs...",
+    Stage.COLLECTION_REFS: "Validating refs in collections...",
+    Stage.COMMITS: "Enumerating commits...",
+    Stage.OBJECTS: "Verifying content integrity of {} commit objects...",
+}
 
 
 def configure(parser: Parser) -> None:
@@ -51,55 +55,47 @@ def run(args: argparse.Namespace) -> None:
         if not args.quiet and not args.json:
             print(text, flush=True)
 
-    # What is to be mended or deleted may be the commit that a ref names.
-    refs_first = not args.repair and not args.delete
+    def told(stage: Stage, count: int) -> None:
+        say(STAGES[stage].format(count))
+
+    options = FsckOptions(
+        bindings=args.verify_bindings,
+        back_refs=args.verify_back_refs,
+        go_on=args.all or args.delete or args.repair or args.json,
+        delete=args.delete,
+        tombstones=args.add_tombstones,
+    )
     with open_repo(args) as repo:
         tell_passed_over(repo)
-        say("Validating refs...")
-        if refs_first:
-            check_refs(repo, args, say)
-        say("Enumerating commits...")
-        commits, partial = fsck.list_commits(repo)
-        if refs_first:
-            check_commits(repo, args, commits, say)
-        if args.repair:
-            remotes = [load_remote(repo, name) for name in args.remote or list_remotes(repo)]
-            damaged = [commit for commit in partial if repo.is_damaged(commit)]
-            commits = sorted({*commits, *damaged, *fsck.find_missing_commits(repo)})
-        say(f"Verifying content integrity of {len(commits)} commit objects...")
-        with shown_progress(args) as progress, closing(fsck.check(repo, commits, progress=progress)) as findings:
-            go_on = args.all or args.delete or args.repair or args.json
-            found = list(findings) if go_on else until_corrupt(findings)
-        if args.delete and any(one.name.type != ObjectType.FILE for one in found):
-            # What lies below it was not looked at, and a pull would count on it.
-            known = {one.name for one in found}
-            found += [one for one in fsck.check_all(repo) if not one.missing and one.name not in known]
         repaired: Repaired | None = None
-        if args.repair and (found or damaged):
-            repaired = repair(repo, found, commits, remotes)
-            found = [*repaired.found.values()]
-            partial = [commit for commit in partial if repo.is_partial(commit)]
-        needed = fsck.find_uses(repo, commits, {finding.name for finding in found}) if found else {}
+        with shown_progress(args) as progress:
+            if args.repair:
+                remotes = [load_remote(repo, name) for name in args.remote or list_remotes(repo)]
+                found, repaired = fsck_and_repair(repo, remotes, options, told=told, progress=progress)
+            else:
+                found = fsck(repo, options, told=told, progress=progress)
         if args.json:
-            problems = [describe(finding, needed[finding.name], repaired) for finding in found]
-            print_json({"commits": len(commits), "partial_commits": partial, "problems": problems})
+            problems = [describe(finding, found.uses[finding.name], repaired) for finding in found.findings]
+            print_json({"commits": len(found.commits), "partial_commits": found.partial, "problems": problems})
         if repaired is not None:
-            report(repaired, needed, say)
-        elif found:
-            deal_with(repo, args, needed, found)
-        if not refs_first:
-            check_refs(repo, args, say)
-            check_commits(repo, args, commits, say)
-        if partial and not args.json:
-            print(f"{len(partial)} partial commits not verified")
-            say_which(repo, partial, say)
-        if damaged := [commit for commit in partial if repo.is_damaged(commit)]:
+            say_repaired(repaired, found, say)
+            # What was to be mended may have been the commit that a ref names.
+            check_all_refs(repo, options, told)
+            check_commits(repo, found, options)
+        elif found.findings:
+            say_damage(found, go_on=options.go_on)
+        for commit in found.tombstones:
+            say(f"Adding tombstone for commit {commit}")
+        if found.partial and not args.json:
+            print(f"{len(found.partial)} partial commits not verified")
+            say_which(repo, found.partial, say)
+        if damaged := [commit for commit in found.partial if repo.is_damaged(commit)]:
             raise Corrupt(
                 f"{len(damaged)} partial commits from fsck-detected corruption; "
                 "pull them again, or use fsck --repair, to mend them"
             )
     if not args.json:
-        print(f"object fsck of {len(commits)} commits completed successfully - no errors found.")
+        print(f"object fsck of {len(found.commits)} commits completed successfully - no errors found.")
 
 
 def say_which(repo: Repo, partial: list[Checksum], say: Callable[[str], None]) -> None:
@@ -116,22 +112,7 @@ def shown_progress(args: argparse.Namespace) -> AbstractContextManager[Progress]
     return nullcontext(NO_PROGRESS) if args.quiet else progress_of(args)
 
 
-def check_refs(repo: Repo, args: argparse.Namespace, say: Callable[[str], None]) -> None:
-    fsck.check_refs(repo, bindings=args.verify_bindings)
-    say("Validating refs in collections...")
-    fsck.check_collection_refs(repo, bindings=args.verify_bindings)
-
-
-def check_commits(repo: Repo, args: argparse.Namespace, commits: list[Checksum], say: Callable[[str], None]) -> None:
-    if args.verify_back_refs:
-        for commit in commits:
-            check_back_refs(repo, commit, repo.load_commit(commit).metadata)
-    if args.add_tombstones:
-        for commit in fsck.add_tombstones(repo, commits):
-            say(f"Adding tombstone for commit {commit}")
-
-
-def describe(finding: fsck.Finding, uses: fsck.Uses, repaired: Repaired | None) -> dict[str, object]:
+def describe(finding: Finding, uses: Uses, repaired: Repaired | None) -> dict[str, object]:
     name = finding.name
     about: dict[str, object] = {"checksum": name.checksum, "type": name.type.extension}
     about |= {"missing": finding.missing, "problem": finding.problem, "commits": uses.commits, "paths": uses.paths}
@@ -141,14 +122,14 @@ def describe(finding: fsck.Finding, uses: fsck.Uses, repaired: Repaired | None) 
     return about
 
 
-def report(repaired: Repaired, needed: dict[ObjectName, fsck.Uses], say: Callable[[str], None]) -> None:
+def say_repaired(repaired: Repaired, report: Report, say: Callable[[str], None]) -> None:
     """What was mended and what was not; raises Corrupt where anything was not."""
     for name, finding in sorted(repaired.found.items()):
         where, links = repaired.aside.get(name, ("", 0))
         if name in repaired.mended:
-            say(f"Mended {name}{place(needed[name])}")
+            say(f"Mended {name}{place(report.uses[name])}")
         else:
-            print(f"Not mended: {name}{place(needed[name])}: {finding.problem}", file=sys.stderr)
+            print(f"Not mended: {name}{place(report.uses[name])}: {finding.problem}", file=sys.stderr)
         if where:
             say(f"  The damaged one is kept as {where}")
         if links:
@@ -161,49 +142,21 @@ def report(repaired: Repaired, needed: dict[ObjectName, fsck.Uses], say: Callabl
         raise Corrupt(f"{len(repaired.left)} of {len(repaired.found)} damaged objects could not be mended{also}")
 
 
-def place(uses: fsck.Uses) -> str:
+def place(uses: Uses) -> str:
     return f" ({', '.join(uses.paths)})" if uses.paths else ""
 
 
-def until_corrupt(findings: Iterator[fsck.Finding]) -> list[fsck.Finding]:
-    """Missing objects, of which one must know them all to mend the repo, and at most one that is corrupt."""
-    found = []
-    for finding in findings:
-        found.append(finding)
-        if not finding.missing:
-            break
-    return found
-
-
-def deal_with(
-    repo: Repo,
-    args: argparse.Namespace,
-    needed: dict[ObjectName, fsck.Uses],
-    found: list[fsck.Finding],
-) -> None:
-    """Say what is wrong, and delete and note what shall be; always raises Corrupt. `needed`: commits with an object."""
-    damaged: dict[Checksum, None] = {}
-    for finding in sorted(found, key=lambda finding: finding.name):
-        uses = needed[finding.name]
-        users = uses.commits
+def say_damage(report: Report, *, go_on: bool) -> NoReturn:
+    for finding in report.findings:
+        uses = report.uses[finding.name]
+        users = ", ".join(uses.commits)
         if finding.missing:
-            print(f"Object missing in commits {', '.join(users)}: {finding.name}{place(uses)}", file=sys.stderr)
-            damaged.update(dict.fromkeys(users))
+            print(f"Object missing in commits {users}: {finding.name}{place(uses)}", file=sys.stderr)
             continue
-        message = f"In commits {', '.join(users)}: fsck {finding.name}{place(uses)}: {finding.problem}"
-        if not args.all and not args.delete and not args.json:
+        message = f"In commits {users}: fsck {finding.name}{place(uses)}: {finding.problem}"
+        if not go_on:
             raise Corrupt(message)
         print(message, file=sys.stderr)
-        if args.delete:
-            damaged.update(dict.fromkeys(users))
-    if args.delete:
-        with Exclusive(repo) as exclusive:
-            bad, needed_by = fsck.still_damaged(exclusive, [one.name for one in found if not one.missing])
-            damaged |= dict.fromkeys(sorted(needed_by))
-            exclusive.mark_damaged(damaged)
-            exclusive.delete(bad)
-    else:
-        fsck.mark_damaged(repo, damaged)
-    for commit in damaged:
+    for commit in report.marked:
         print(f"Marking commit as partial: {commit}", file=sys.stderr)
-    raise Corrupt(f"Repository corruption encountered: {len(found)} of the objects are missing or corrupt")
+    raise Corrupt(f"Repository corruption encountered: {len(report.findings)} of the objects are missing or corrupt")

@@ -1,9 +1,10 @@
 """Looking whether a repo is whole: every object that a commit reaches is there and has its checksum."""
 
 from collections import defaultdict, deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Set
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Set
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from enum import Enum, auto
 from itertools import islice
 
 from larix.errors import Corrupt, Error, NotFound
@@ -12,7 +13,7 @@ from larix.formats.checksum import Checksum
 from larix.formats.content import content_checksum
 from larix.formats.objects import Commit, ObjectName, ObjectType
 from larix.linux.workers import start_workers
-from larix.ops.bindings import check_bindings
+from larix.ops.bindings import check_back_refs, check_bindings
 from larix.ops.reach import list_inside, reach
 from larix.progress import NO_PROGRESS, Progress
 from larix.repo.config import set_option
@@ -30,12 +31,135 @@ MAX_PLACES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
+class FsckOptions:
+    """`bindings`: refs are compared with what their commits say they were made for; `back_refs`: these refs must be
+    here. Without `go_on` the search ends at the first corrupt object. `delete` removes corrupt objects, so that a pull
+    brings them anew. `tombstones` are added for parents that are not here."""
+
+    bindings: bool = False
+    back_refs: bool = False
+    go_on: bool = True
+    delete: bool = False
+    tombstones: bool = False
+
+
+class Stage(Enum):
+    """What fsck has come to; with OBJECTS it tells of how many commits."""
+
+    REFS = auto()
+    COLLECTION_REFS = auto()
+    COMMITS = auto()
+    OBJECTS = auto()
+
+
+# Is told what has begun.
+Told = Callable[[Stage, int], None]
+
+
+@dataclass(slots=True)
+class Report:
+    """`commits` were looked into, `partial` ones not. `uses`: what needs each object that was found. `marked` are
+    commits that are noted to be damaged, since something of them is not here, or no longer; `tombstones` were added."""
+
+    commits: list[Checksum]
+    partial: list[Checksum]
+    findings: list["Finding"] = field(default_factory=list)
+    uses: dict[ObjectName, "Uses"] = field(default_factory=dict)
+    marked: list[Checksum] = field(default_factory=list)
+    tombstones: list[Checksum] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong: an object is missing, or is there and is not what its name promises."""
 
     name: ObjectName
     problem: str
     missing: bool
+
+
+def fsck(
+    repo: Repo,
+    options: FsckOptions | None = None,
+    *,
+    told: Told = lambda stage, count: None,
+    progress: Progress = NO_PROGRESS,
+) -> Report:
+    """Look whether the repo is whole. Commits of which objects are missing are marked, so that no command counts on
+    them; so are those of deleted objects. Where the search ended at a corrupt object, nothing is marked.
+
+    Raises Error for refs that are not as they should be: what is damaged is told by the report. `progress` is as for
+    `check`.
+    """
+    options = options or FsckOptions()
+    # What is to be deleted may be the commit that a ref names.
+    if not options.delete:
+        check_all_refs(repo, options, told)
+    told(Stage.COMMITS, 0)
+    report = Report(*list_commits(repo))
+    if not options.delete:
+        check_commits(repo, report, options)
+    told(Stage.OBJECTS, len(report.commits))
+    report.findings = find_damage(repo, report.commits, options, progress=progress)
+    progress.end()
+    if report.findings:
+        report.uses = find_uses(repo, report.commits, {finding.name for finding in report.findings})
+        if options.go_on or all(finding.missing for finding in report.findings):
+            report.marked = _note(repo, report, options)
+    elif options.delete:
+        check_all_refs(repo, options, told)
+        check_commits(repo, report, options)
+    return report
+
+
+def check_all_refs(repo: Repo, options: FsckOptions, told: Told) -> None:
+    """Those of collections too. Raises Error."""
+    told(Stage.REFS, 0)
+    check_refs(repo, bindings=options.bindings)
+    told(Stage.COLLECTION_REFS, 0)
+    check_collection_refs(repo, bindings=options.bindings)
+
+
+def check_commits(repo: Repo, report: Report, options: FsckOptions) -> None:
+    """What the commits say of refs and parents. Raises NotFound, Invalid."""
+    if options.back_refs:
+        for commit in report.commits:
+            check_back_refs(repo, commit, repo.load_commit(commit).metadata)
+    if options.tombstones:
+        report.tombstones = list(add_tombstones(repo, report.commits))
+
+
+def find_damage(
+    repo: Repo, commits: Iterable[Checksum], options: FsckOptions, *, progress: Progress = NO_PROGRESS
+) -> list["Finding"]:
+    """What is wrong with the objects that these commits reach; and, if some are to be deleted, what may be below."""
+    found: list[Finding] = []
+    with closing(check(repo, commits, progress=progress)) as findings:
+        for finding in findings:
+            found.append(finding)
+            # All that is missing must be known to mend the repo.
+            if not options.go_on and not finding.missing:
+                break
+    if options.delete and any(one.name.type != ObjectType.FILE for one in found):
+        # What lies below it was not looked at, and a pull would count on it.
+        known = {one.name for one in found}
+        found += [one for one in check_all(repo) if not one.missing and one.name not in known]
+    return sorted(found, key=lambda finding: finding.name)
+
+
+def _note(repo: Repo, report: Report, options: FsckOptions) -> list[Checksum]:
+    """Mark the commits that need what was found, and delete what is corrupt, if it shall be."""
+    needed = [one for one in report.findings if one.missing or options.delete]
+    damaged = dict.fromkeys(commit for one in needed for commit in report.uses[one.name].commits)
+    if not options.delete:
+        mark_damaged(repo, damaged)
+        return [*damaged]
+    with Exclusive(repo) as exclusive:
+        bad, needed_by = still_damaged(exclusive, [one.name for one in report.findings if not one.missing])
+        damaged |= dict.fromkeys(sorted(needed_by))
+        exclusive.mark_damaged(damaged)
+        exclusive.delete(bad)
+    return [*damaged]
 
 
 def check_refs(repo: Repo, *, bindings: bool = False) -> None:

@@ -9,7 +9,21 @@ from dataclasses import dataclass, field
 from larix.errors import Corrupt, Error, FetchFailed, Invalid, NotFound, Unsupported
 from larix.formats.checksum import Checksum
 from larix.formats.objects import ObjectName, ObjectType
-from larix.ops.fsck import Finding, check, check_all, find_uses, still_damaged
+from larix.ops.fsck import (
+    Finding,
+    FsckOptions,
+    Report,
+    Stage,
+    Told,
+    check,
+    check_all,
+    find_damage,
+    find_missing_commits,
+    find_uses,
+    list_commits,
+    still_damaged,
+)
+from larix.progress import NO_PROGRESS, Progress
 from larix.remote.open import Access
 from larix.remote.pull import pull_remote
 from larix.repo.exclusive import Exclusive
@@ -30,6 +44,34 @@ class Repaired:
     aside: dict[ObjectName, tuple[str, int]] = field(default_factory=dict)
     left: list[Finding] = field(default_factory=list)
     failures: dict[str, Error] = field(default_factory=dict)
+
+
+def fsck_and_repair(
+    repo: Repo,
+    remotes: Sequence[Remote],
+    options: FsckOptions | None = None,
+    *,
+    told: Told = lambda stage, count: None,
+    progress: Progress = NO_PROGRESS,
+) -> tuple[Report, Repaired]:
+    """Look whether the repo is whole, and mend what is not; commits that were damaged before are mended too.
+
+    Refs are not looked at: what is to be mended may be the commit that one names. Raises as `check` and `repair`.
+    """
+    options = options or FsckOptions()
+    told(Stage.COMMITS, 0)
+    whole, partial = list_commits(repo)
+    damaged = [commit for commit in partial if repo.is_damaged(commit)]
+    report = Report(sorted({*whole, *damaged, *find_missing_commits(repo)}), partial)
+    told(Stage.OBJECTS, len(report.commits))
+    report.findings = find_damage(repo, report.commits, options, progress=progress)
+    repaired = Repaired({})
+    if report.findings or damaged:
+        repaired = repair(repo, report.findings, report.commits, remotes)
+        report.findings = [*repaired.found.values()]
+        report.partial = [commit for commit in partial if repo.is_partial(commit)]
+        report.uses = find_uses(repo, report.commits, {*repaired.found})
+    return report, repaired
 
 
 def repair(repo: Repo, found: Sequence[Finding], commits: Iterable[Checksum], remotes: Sequence[Remote]) -> Repaired:
