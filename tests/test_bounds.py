@@ -5,6 +5,7 @@ import os
 import resource
 import socket
 import ssl
+import stat
 import subprocess
 import sys
 import tarfile
@@ -360,6 +361,25 @@ def test_where_it_is_too_deep(
     assert f"nested more than {LEVELS - 10} directories" in said or f"more than {LEVELS - 10} characters" in said
     assert ostree(deep / "repo", "refs") == "deep"
     assert not (tmp_path / "out").exists()
+
+
+def test_a_wide_directory_far_down(digging: Path) -> None:
+    """Of which the paths alone would take half a gigabyte."""
+    repo = digging / "wide"
+    with larix.Repo.init(str(repo), "bare-user") as opened, larix.Transaction(opened) as transaction:
+        meta = larix.DirMeta(0, 0, stat.S_IFDIR | 0o755)
+        below = larix.Directory(meta, dirs={str(number): larix.Directory(meta) for number in range(2000)})
+        for _ in range(1000):
+            below = larix.Directory(meta, dirs={"d" * 250: below})
+        larix.commit_tree(transaction, larix.add_tree(transaction, below), "main")
+        transaction.commit()
+
+    def little_memory() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20))
+
+    words = [str(LARIX), f"--repo={repo}", "checkout", "-U", "main", f"{digging}/wide-out"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, preexec_fn=little_memory)
+    assert done.returncode == 0, done.stderr[-500:]
 
 
 @pytest.mark.slow

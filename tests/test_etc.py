@@ -311,6 +311,11 @@ def test_the_plan_is_what_an_upgrade_does(tmp_path: Path, releases: Path, monkey
     assert "    Conflicts in /etc, where yours was kept: new\n" in admin(sysroot, "status")
     status = json.loads(admin(sysroot, "status", "--json"))["deployments"]
     assert [one["etc_conflicts"] for one in status] == [found["conflicts"], []]
+    # A status is asked for when something is broken, too.
+    made = next(path for path in (sysroot / "ostree/deploy/test/deploy").glob("*/etc") if path != etc)
+    made.rename(made.with_name("gone"))
+    assert "Conflicts" not in admin(sysroot, "status")
+    assert len(json.loads(admin(sysroot, "status", "--json"))["deployments"]) == 2
 
 
 class Meeting(NamedTuple):

@@ -1,5 +1,6 @@
 """A machine in the hands of both tools, with two stateroots; and one in a directory of the running system."""
 
+import errno
 import os
 import shutil
 import stat
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from larix.sysroot import stateroot as stateroot_module
 from larix.sysroot.sysroot import Sysroot
 from tests.judge import NEWEST, admin, by_c, c_admin, fails, larix, make_os_tree, ostree, picture, release, run_larix
 from tests.namespaces import in_namespace
@@ -297,6 +299,32 @@ def test_a_first_deployment_that_fails_leaves_var_empty(tmp_path: Path, monkeypa
     admin(sysroot, "deploy", "--os=test", "good")
     names = {path.name for path in (sysroot / "ostree/deploy/test/var").iterdir()}
     assert "of-the-second" in names and "of-the-first" not in names
+
+
+def test_a_var_for_which_there_is_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
+    (sysroot := tmp_path / "sysroot").mkdir()
+    admin(sysroot, "init-fs", sysroot)
+    admin(sysroot, "os-init", "test")
+    tree = make_os_tree(tmp_path / "tree", "1", "6.1.0")
+    (tree / "var/own").mkdir()
+    larix(sysroot / "ostree/repo", "commit", "-b", "main", f"--tree=dir={tree}")
+    top = sysroot / "ostree/deploy/test"
+
+    def fill(source: int, target: int) -> None:
+        os.mkdir("begun", dir_fd=target)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stateroot_module, "copy_tree", fill)
+        said = fails("admin", "deploy", "--os=test", "main", f"--sysroot={sysroot}")
+    assert f"{top}/var" in said and "No space left" in said
+    assert sorted(path.name for path in top.iterdir()) == ["backing", "deploy", "var"]
+    # One that was killed leaves it.
+    (top / ".var.new/begun").mkdir(parents=True)
+    (top / "var/mine").touch()
+    admin(sysroot, "deploy", "--os=test", "main")
+    assert not (top / ".var.new").exists()
 
 
 def test_a_var_that_leads_elsewhere(tmp_path: Path, releases: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import larix as api
-from larix.errors import FetchFailed
+from larix.errors import FetchFailed, Invalid
+from larix.remote import http as larix_http
 from larix.remote.http import Http, HttpOptions, Spill, in_ascii
 from tests.judge import admin, by_c, fails, larix, ostree, run_c, run_larix
 from tests.servers import Left, Quiet, free_port, listening, nginx, proxy
@@ -429,10 +431,55 @@ def test_a_directory_on_this_machine(c_repos: dict[str, Path], tmp_path: Path) -
         ("http://müller:8080/", "http://xn--mller-kva:8080/"),
         ("http://user:pässword@host.example/", "http://user:p%C3%A4ssword@host.example/"),
         ("http://host/%20 ", "http://host/%20 "),
+        ("http://ü.example:80x/?#", "http://xn--tda.example:80x/?#"),
+        ("http://Ü.Example/é", "http://xn--tda.example/%C3%A9"),
+        ("http://[ü/", "http://[%C3%BC/"),
+        ("ü", "xn--tda"),
     ],
 )
 def test_names_of_the_web(url: str, expected: str) -> None:
     assert in_ascii(url) == expected
+
+
+@pytest.mark.parametrize("host", ["straße.test", "h\u2024x", "x。y", "exa℀mple.com", "ü..example", "x" + "ü" * 90])
+def test_hosts_that_may_be_taken_for_another(host: str, tmp_path: Path) -> None:
+    """Today's rules and those of 2003 make different names of them, of which anybody may own one."""
+    with pytest.raises(Invalid, match="has no sure name in the DNS"):
+        in_ascii(f"http://{host}/repo")
+    ostree(repo := tmp_path / "repo", "init", "--mode=archive")
+    larix(repo, "remote", "add", "--no-gpg-verify", "origin", f"http://{host}/é")
+    assert "has no sure name" in fails(f"--repo={repo}", "pull", "origin", "main")
+    assert "has no sure name" in fails(f"--repo={repo}", "remote", "refs", "origin")
+
+
+def test_who_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place that takes no connection: what another has, or has not, is not waited for again and again."""
+    monkeypatch.setattr(larix_http, "CONNECT_SECONDS", 1)
+    with ExitStack() as opened:
+        silent = opened.enter_context(swallowing())
+        asked: list[str] = []
+        here = opened.enter_context(answering([404], asked))
+        there = opened.enter_context(answering([404], asked))
+        http = Http(Spill(lambda: -1, lambda size: None), HttpOptions(retries=2))
+        opened.callback(http.close)
+        assert http.get("one", 100, [silent, here, there]) is None
+        assert asked == [here, there]
+        # Now it comes last, and only where all others are at a loss.
+        assert http.get("two", 100, [silent, here]) is None
+        assert asked == [here, there, here]
+        with pytest.raises(FetchFailed, match="tried 3 times"):
+            http.get("three", 100, [silent])
+
+
+@contextmanager
+def swallowing() -> Iterator[str]:
+    """A port where nobody accepts: connections beyond those that wait already are not even refused."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as waiting:
+        for _ in range(3):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(server.getsockname())
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
 
 
 def test_each_answer_of_each_mirror(tmp_path: Path) -> None:
@@ -465,7 +512,7 @@ def test_each_answer_of_each_mirror(tmp_path: Path) -> None:
 
 
 @contextmanager
-def answering(answers: list[int | str]) -> Iterator[str]:
+def answering(answers: list[int | str], asked: list[str] | None = None) -> Iterator[str]:
     if answers == ["nobody"]:
         yield f"http://127.0.0.1:{free_port()}/"
         return
@@ -473,6 +520,8 @@ def answering(answers: list[int | str]) -> Iterator[str]:
     class Handler(Quiet):
         def do_GET(self) -> None:
             answer = answers.pop(0) if len(answers) > 1 else answers[0]
+            if asked is not None:
+                asked.append(f"http://{self.headers['Host']}/")
             if answer == "cut":
                 self.close_connection = True
                 return

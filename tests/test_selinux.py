@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,7 @@ COMMITS = [
     "--selinux-policy=os --tree=dir=os --canonical-permissions",
     "--selinux-policy=os --tree=ref=plain",
     "--selinux-policy=os --tree=tar=tar",
+    "--selinux-policy=os --tar-autocreate-parents --tree=tar=part",
     "--selinux-policy=off --tree=dir=os",
     "--selinux-policy=none --tree=dir=os",
     "--selinux-policy-from-base --tree=dir=os",
@@ -69,7 +71,9 @@ def test_the_same_labels(words: str, mode: str, trees: Path, tmp_path: Path, mon
         pytest.skip("older C tools know no epochs")
     monkeypatch.chdir(trees)
     archive = shutil.make_archive(str(tmp_path / "os"), "tar", trees / "os")
-    given = words.replace("tar=tar", f"tar={archive}").split()
+    with tarfile.open(tmp_path / "part", "w") as part:
+        part.add("os/usr/bin/ls", "usr/bin/ls")
+    given = words.replace("tar=tar", f"tar={archive}").replace("tar=part", f"tar={tmp_path}/part").split()
     made = []
     for tool in larix, ostree:
         ostree(repo := tmp_path / tool.__name__, "init", f"--mode={mode}")
@@ -80,6 +84,94 @@ def test_the_same_labels(words: str, mode: str, trees: Path, tmp_path: Path, mon
     has_labels = "system_u:object_r" in larix(repo, "ls", "-RX", "labelled")
     wanted = not any(word in ("--selinux-policy=off", "--selinux-policy=none", "-P") for word in given)
     assert has_labels == wanted
+
+
+ON = "SELINUX=enforcing\n"
+TYPE = "SELINUXTYPE=default\n"
+# What stands in `config` -> whether the C tool labels by it.
+CONFIGS = {
+    TYPE: False,
+    f"SELINUX=DISABLED\n{TYPE}": False,
+    f"SELINUX=other\n{TYPE}": False,
+    f"SELINUX=disabled # x\n{TYPE}": False,
+    f"SELINUX = enforcing\n{TYPE}": False,
+    f" {ON}{TYPE}": False,
+    f"{ON}{TYPE}SELINUX=disabled\n": True,
+    f"{ON}SELINUXTYPE=default  \n": True,
+    f"SELINUX=permissive # x\n{TYPE}": True,
+}
+
+
+@pytest.mark.parametrize("text", CONFIGS)
+def test_when_it_is_on(text: str, trees: Path, tmp_path: Path) -> None:
+    tree = Path(shutil.copytree(trees / "os", tmp_path / "os", symlinks=True))
+    (tree / "usr/etc/selinux/config").write_text(text)
+    compare(tree, tmp_path, CONFIGS[text])
+
+
+def compare(tree: Path, tmp_path: Path, expected: bool) -> None:
+    made = []
+    for tool in larix, ostree:
+        ostree(repo := tmp_path / tool.__name__, "init", "--mode=archive")
+        made.append(tool(repo, "commit", "-b", "x", WHEN, f"--selinux-policy={tree}", tree / "usr/bin"))
+    assert made[0] == made[1]
+    assert ("object_r" in larix(tmp_path / "larix", "ls", "-RX", "x")) == expected
+
+
+@pytest.mark.parametrize("text", [ON, f"{ON} {TYPE}"])
+def test_when_it_is_on_without_a_policy(text: str, trees: Path, tmp_path: Path) -> None:
+    """The C tool stumbles."""
+    tree = Path(shutil.copytree(trees / "os", tmp_path / "os", symlinks=True))
+    (tree / "usr/etc/selinux/config").write_text(text)
+    ostree(repo := tmp_path / "repo", "init", "--mode=archive")
+    assert "names no policy" in fails(f"--repo={repo}", "commit", "-b", "x", f"--selinux-policy={tree}", str(tree))
+
+
+@pytest.mark.parametrize("place", ["usr/etc/selinux", "usr/etc/selinux/config", "usr/etc/selinux/default"])
+def test_a_policy_behind_symlinks(place: str, trees: Path, tmp_path: Path) -> None:
+    """They lead where they do in the tree, and one that leads nowhere is no tree without a policy."""
+    tree = Path(shutil.copytree(trees / "os", tmp_path / "os", symlinks=True))
+    (tree / place).rename(tree / "usr/other")
+    (tree / place).symlink_to(os.path.relpath(tree / "usr/other", (tree / place).parent))
+    compare(tree, tmp_path, True)
+    (tree / "usr/other").rename(tree / "usr/lost")
+    said = fails(f"--repo={tmp_path}/larix", "commit", "-b", "y", f"--selinux-policy={tree}", str(tree / "usr/bin"))
+    assert "leads nowhere" in said or "is not there" in said
+
+
+def test_the_first_place_is_the_one(trees: Path, tmp_path: Path) -> None:
+    tree = Path(shutil.copytree(trees / "os", tmp_path / "os", symlinks=True))
+    (tree / "etc/selinux").mkdir(parents=True)
+    compare(tree, tmp_path, False)
+
+
+@pytest.mark.parametrize(
+    ("contexts", "said"),
+    [
+        ("", "has no label for /,"),
+        ("/.*\t<<none>>\n", "has no label for /,"),
+        ("/.*\tsystem_u:object_r:usr_t:s0\n/usr/bin/(ls\ta:b:c:s0\n", "has no answer for /"),
+    ],
+)
+def test_a_policy_that_is_none(contexts: str, said: str, trees: Path, tmp_path: Path) -> None:
+    tree = Path(shutil.copytree(trees / "os", tmp_path / "os", symlinks=True))
+    (tree / "usr/etc/selinux/default/contexts/files/file_contexts").write_text(contexts)
+    ostree(repo := tmp_path / "repo", "init", "--mode=archive")
+    words = f"--repo={repo}", "commit", "-b", "x", f"--selinux-policy={tree}", str(tree)
+    assert run_c(*words, check=False).returncode == 1
+    assert said in fails(*words)
+
+
+def test_a_deep_policy_of_a_stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    ostree(repo := tmp_path / "repo", "init", "--mode=bare-user")
+    with tarfile.open(tmp_path / "tar", "w") as archive:
+        folder = tarfile.TarInfo("etc/selinux/" + "d/" * 3000)
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+    larix(repo, "commit", "-b", "deep", "--tar-autocreate-parents", f"--tree=tar={tmp_path}/tar")
+    assert larix(repo, "commit", "-b", "x", "-P", "--tree=ref=deep")
+    assert not [*tmp_path.glob("larix-policy*")]
 
 
 def test_where_nobody_has_attributes(trees: Path, tmp_path: Path) -> None:
@@ -191,6 +283,7 @@ def test_a_policy_of_a_stranger(trees: Path, tmp_path: Path) -> None:
         ostree(repo, "commit", "-b", f"strange{number}", tree)
         done = run_larix(f"--repo={repo}", "commit", "-b", "x", "-P", f"--tree=ref=strange{number}")
         assert "defect" not in done.err
+        assert done.status == 1
         if "default/" in name:
             assert "is no file" in done.err or "is not there" in done.err
     for place, target in ("etc", "usr/etc"), ("etc", None):

@@ -184,6 +184,9 @@ REFUSED = [
     "core.min-free-space-size=99999999999999TB",
     "ex-integrity.composefs=x",
     "core.fsync= true ",
+    "sysroot.boot-counting-tries=6",
+    "sysroot.boot-counting-tries=-1",
+    "sysroot.boot-counting-tries=+3",
 ]
 # The C tool takes these, and then counts them as false, or 0.
 REFUSED_BY_US = [
@@ -204,6 +207,10 @@ TAKEN = [
     "sysroot.bootprefix=true",
     "sysroot.bls-append-except-default=a=1;b=2",
     "core.default-repo-finders=config;lan",
+    "sysroot.bls-append-except-default=",
+    "sysroot.boot-counting-tries=5",
+    "core.min-free-space-size=100000000000MB",
+    "ex.readonly= x",
     "core.min-free-space-size=12345678MB",
     "core.key[de]=local",
     "ex-integrity.composefs=maybe",
@@ -220,6 +227,7 @@ def test_values_that_mean_nothing_are_not_set(setting: str, tmp_path: Path) -> N
         larix(repo, "config", "set", key, value)
         # The C tool looks for what stands before the brackets alone.
         assert (larix if "[" in key else ostree)(repo, "config", "get", key) == value
+        ostree(repo, "refs")
         return
     said = fails(f"--repo={repo}", "config", "set", key, value)
     assert value in said and key.partition(".")[2] in said
@@ -229,7 +237,20 @@ def test_values_that_mean_nothing_are_not_set(setting: str, tmp_path: Path) -> N
         assert (done.returncode == 1) == (setting in REFUSED)
 
 
-NAMES = ["core.[x]", "g[.x", "g].x", "core.#x", "core.b=c", "core.x\ny", "core. x", "core.x "]
+NAMES = [
+    "core.a[b c]",
+    "core.a[b,c]",
+    "core.a[b/c]",
+    "g\x7f.x",
+    "core.[x]",
+    "g[.x",
+    "g].x",
+    "core.#x",
+    "core.b=c",
+    "core.x\ny",
+    "core. x",
+    "core.x ",
+]
 
 
 def test_a_value_that_takes_long_to_read(tmp_path: Path) -> None:

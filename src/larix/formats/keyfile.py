@@ -9,9 +9,9 @@ from typing import Self
 
 from larix.errors import Corrupt, Invalid
 
-GROUP = re.compile(r"\[([^\[\]\x00-\x1f]+)\]")
-# No white space at its ends.
-KEY = re.compile(r"(?![#\s])[^=\[\]\x00-\x1f]*[^=\[\]\x00-\x1f\s](\[[^=\[\]\x00-\x1f]+\])?")
+GROUP = re.compile(r"\[([^\[\]\x00-\x1f\x7f]+)\]")
+# No white space at its ends; in brackets, what GLib takes for a language.
+KEY = re.compile(r"(?![#\s])[^=\[\]\x00-\x1f]*[^=\[\]\x00-\x1f\s](\[[-\w.@]+\])?")
 # What GLib takes for white space.
 SPACE = " \t\n\f\r"
 ESCAPES = {"\\s": " ", "\\n": "\n", "\\t": "\t", "\\r": "\r", "\\\\": "\\"}
@@ -40,6 +40,8 @@ class KeyFile:
     @classmethod
     def decode(cls, data: bytes, name: str) -> Self:
         """From a file. Raises Corrupt."""
+        if b"\0" in data:
+            raise Corrupt(f"{name} has a NUL byte, and is no key file")
         try:
             return cls(data.decode(), name)
         except UnicodeDecodeError:

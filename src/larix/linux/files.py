@@ -135,6 +135,11 @@ def open_below(fd: int, path: str) -> int:
     return found
 
 
+def open_in_root(path: str, root_fd: int, flags: int = DIRECTORY) -> int:
+    """Open what lies below an open directory; symlinks lead where they do for who has that directory as the root."""
+    return syscalls.open_in_root(path, root_fd, flags | os.O_CLOEXEC)
+
+
 def _parts_to_open(path: str) -> Iterator[str]:
     """As long as the kernel takes them."""
     while len(path) > LONGEST_PART:

@@ -3,8 +3,8 @@
 Distributions have that as a package, for their own Python; in a virtual environment it is looked for where they put it.
 """
 
-import errno
 import os
+import stat
 import sys
 import sysconfig
 from collections.abc import Callable
@@ -19,6 +19,7 @@ LABEL = b"security.selinux"
 POLICIES = "etc/selinux", "usr/etc/selinux"
 MAX_CONFIG_SIZE = 1 << 20
 CONTEXTS = "contexts/files/file_contexts"
+TYPE = "SELINUXTYPE="
 PLACES = "/usr/lib/python3/dist-packages", "{platlib}"
 MISSING = (
     "SELinux labels need libselinux's binding for the Python that runs larix, {version}: the package python3-selinux "
@@ -31,32 +32,44 @@ Labels = Callable[[str, int], bytes | None]
 def find_policy(root: str, what: str) -> str | None:
     """The directory of the policy that the configuration of a tree names; None where it names none, or turns it off.
 
-    `what` the tree is, for messages. Raises Invalid where the policy is not there, or is not made of files: a symlink
-    leads elsewhere here than where the tree is the root.
+    `what` the tree is, for messages. Symlinks lead where they do with the tree as the root. Raises Invalid where one
+    leads nowhere, and where the policy is not there or is not made of files.
     """
     with files.closing(files.open_directory(root)) as root_fd:
         for place in POLICIES:
             try:
-                with files.closing(files.open_below(root_fd, place)) as fd:
-                    return _find_in(fd, os.path.join(root, place), what)
+                with files.closing(files.open_in_root(place, root_fd)) as fd:
+                    return _find_in(root_fd, place, fd, what)
             except (FileNotFoundError, NotADirectoryError):
-                continue
-            except OSError as error:
-                if error.errno != errno.ELOOP:
-                    raise
+                if files.is_link(place, root_fd):
+                    raise Invalid(f"SELinux in {what}: {place} is a symlink that leads nowhere") from None
     return None
 
 
-def _find_in(fd: int, directory: str, what: str) -> str | None:
-    text = files.read("config", fd, MAX_CONFIG_SIZE).decode("utf-8", "surrogateescape")
-    settings = (line.partition("=") for line in text.splitlines() if not line.lstrip().startswith("#"))
-    values = {key.strip(): value.strip() for key, _, value in settings}
-    kind = values.get("SELINUXTYPE", "")
-    if values.get("SELINUX") == "disabled" or not kind:
+def _find_in(root_fd: int, place: str, fd: int, what: str) -> str | None:
+    """With the first place that is there the search ends."""
+    if "config" not in os.listdir(fd):
         return None
     try:
-        below = f"{kind}/{os.path.dirname(CONTEXTS)}" if "/" not in kind else ""
-        with files.closing(files.open_below(fd, below)) as contexts, os.scandir(contexts) as found:
+        with files.closing(files.open_in_root(f"{place}/config", root_fd, os.O_RDONLY | os.O_NONBLOCK)) as config:
+            if not stat.S_ISREG(os.fstat(config).st_mode):
+                raise Invalid(f"SELinux in {what}: {place}/config is no file")
+            text = os.read(config, MAX_CONFIG_SIZE).decode("utf-8", "surrogateescape")
+    except FileNotFoundError:
+        raise Invalid(f"SELinux in {what}: {place}/config is a symlink that leads nowhere") from None
+    # As the C tool reads it: no white space, and the first line that turns it on does.
+    lines = text.splitlines()
+    is_on = any(line.startswith(("SELINUX=enforcing", "SELINUX=permissive")) for line in lines)
+    kind = next((line.removeprefix(TYPE).strip() for line in reversed(lines) if line.startswith(TYPE)), "")
+    if not is_on:
+        return None
+    if not kind:
+        raise Invalid(f"SELinux in {what}: its config turns it on and names no policy")
+    try:
+        with files.closing(files.open_in_root(f"{place}/{kind}", root_fd)) as policy:
+            directory = os.readlink(f"/proc/self/fd/{policy}")
+        below = f"{place}/{kind}/{os.path.dirname(CONTEXTS)}"
+        with files.closing(files.open_in_root(below, root_fd)) as contexts, os.scandir(contexts) as found:
             kinds = {entry.name: entry.is_file(follow_symlinks=False) for entry in found if entry.name != "media"}
     except (FileNotFoundError, NotADirectoryError):
         kinds = {}
@@ -64,7 +77,7 @@ def _find_in(fd: int, directory: str, what: str) -> str | None:
         raise Invalid(f"SELinux in {what}: its config names the policy {kind!r}, and {kind}/{CONTEXTS} is not there")
     if odd := sorted(name for name, is_file in kinds.items() if not is_file):
         raise Invalid(f"SELinux in {what}: {kind}/{os.path.dirname(CONTEXTS)}/{odd[0]} is no file")
-    return os.path.join(directory, kind)
+    return directory
 
 
 def load_labels(policy: str, *, usr_etc_as_etc: bool = False) -> Labels:
@@ -91,7 +104,12 @@ def load_labels(policy: str, *, usr_etc_as_etc: bool = False) -> Labels:
             return str(binding.selabel_lookup(handle, path, mode)[1]).encode() + b"\0"
         except FileNotFoundError:
             return None
+        except OSError as error:
+            why = os.strerror(error.errno) if error.errno else "is one of its expressions broken?"
+            raise Invalid(f"The SELinux policy {policy} has no answer for {path}: {why}") from None
 
+    if find("/", stat.S_IFDIR | 0o755) is None:
+        raise Invalid(f"The SELinux policy {policy} has no label for /, which no policy is without")
     return find
 
 

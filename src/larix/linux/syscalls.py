@@ -15,7 +15,8 @@ _libc.syscall.argtypes = ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_
 _libc.syscall.restype = ctypes.c_long
 # The same number on all architectures; glibc has no function for it.
 OPENAT2 = 437
-RESOLVE_NO_SYMLINKS = 4
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_IN_ROOT = 0x10
 
 
 def syncfs(fd: int) -> None:
@@ -35,7 +36,16 @@ def rename_to_new(source: str, source_fd: int, name: str, dir_fd: int) -> None:
 
 def open_without_symlinks(path: str, dir_fd: int, flags: int) -> int:
     """Open a path, no part of which may be a symlink. Raises OSError, also where the kernel cannot do it."""
-    how = struct.pack("=QQQ", flags, 0, RESOLVE_NO_SYMLINKS)
+    return _open(path, dir_fd, flags, RESOLVE_NO_SYMLINKS)
+
+
+def open_in_root(path: str, root_fd: int, flags: int) -> int:
+    """Open a path as if the directory were the root: `..` and symlinks do not leave it. Raises OSError, as above."""
+    return _open(path, root_fd, flags, RESOLVE_IN_ROOT)
+
+
+def _open(path: str, dir_fd: int, flags: int, resolve: int) -> int:
+    how = struct.pack("=QQQ", flags, 0, resolve)
     found = _libc.syscall(OPENAT2, dir_fd, os.fsencode(path), how, len(how))
     _check(min(found, 0))
     return int(found)

@@ -8,6 +8,7 @@ can be filled. In user mode everything belongs to whoever runs larix, without se
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -96,6 +97,40 @@ def _count_files(repo: Repo, dirtree: Checksum, known: dict[Checksum, int]) -> D
     return count
 
 
+class _Directories:
+    """Numbered, each after the one that it is in, and known by that and its name: all the paths of a deep tree would
+    take more memory than there is."""
+
+    def __init__(self) -> None:
+        self._all: list[tuple[int, str, Checksum | None]] = []
+        # The path that was asked for last.
+        self._last = -1, ""
+
+    def add(self, parent: int, name: str, dirmeta: Checksum) -> int:
+        self._all.append((parent, name, dirmeta))
+        return len(self._all) - 1
+
+    def drop_meta(self, number: int) -> None:
+        """It was there before, and stays as it is."""
+        self._all[number] = *self._all[number][:2], None
+
+    def path(self, number: int) -> str:
+        names = []
+        at = number
+        while at not in (0, self._last[0]):
+            at, name, _ = self._all[at]
+            names.append(name)
+        if at > 0:
+            names.append(self._last[1])
+        self._last = number, "/".join(reversed(names))
+        return self._last[1]
+
+    def from_the_end(self) -> Iterator[tuple[str, Checksum]]:
+        for number in range(len(self._all) - 1, -1, -1):
+            if (meta := self._all[number][2]) is not None:
+                yield self.path(number), meta
+
+
 class _Checkout:
     def __init__(self, repo: Repo, fd: int, options: CheckoutOptions, placer: Placer, progress: Progress) -> None:
         self._repo = repo
@@ -118,17 +153,19 @@ class _Checkout:
         with self._workers:
             directories = self._fill_all(entry, made=made)
         # From the innermost on: a directory's mode may keep its owner out.
-        for below, dirmeta in reversed(directories):
+        for below, dirmeta in directories.from_the_end():
             with files.closing(files.open_below(self._fd, below)) as fd:
                 self._set_directory(fd, self._repo.load_dirmeta(dirmeta), below)
 
-    def _fill_all(self, top: Entry, *, made: bool) -> list[tuple[str, Checksum]]:
-        """Path and dirmeta of each new directory, each before what is in it. What is copied is not there yet."""
+    def _fill_all(self, top: Entry, *, made: bool) -> "_Directories":
+        """The new directories. What is copied is not there yet."""
         assert top.dirmeta is not None
-        new = []
-        stack = [(0, "", top.checksum, top.dirmeta, made)]
+        new = _Directories()
+        stack = [(0, -1, "", top.checksum, top.dirmeta, made)]
         while stack:
-            depth, below, dirtree, dirmeta, made = stack.pop()
+            depth, parent, name, dirtree, dirmeta, made = stack.pop()
+            number = new.add(parent, name, dirmeta)
+            below = new.path(number)
             check_depth(depth, f"/{below}")
             tree = self._without_skipped(below, self._repo.load_dirtree(dirtree))
             with files.closing(files.open_below(self._fd, below)) as fd, files.within(below):
@@ -137,12 +174,12 @@ class _Checkout:
                 copies = [entry for entry in tree.files.items() if not self._placer.link(entry[1], entry[0], fd)]
                 subdirectories = [(name, *both, self._make_directory(name, fd)) for name, both in tree.dirs.items()]
             self._progress.advance(len(tree.files) - len(copies))
-            if made:
-                new.append((below, dirmeta))
+            if not made:
+                new.drop_meta(number)
             for i in range(0, len(copies), BATCH):
                 self._workers.submit(_Batch(below, copies[i : i + BATCH]))
             for name, sub, meta, made in subdirectories:
-                stack.append((depth + 1, f"{below}/{name}" if below else name, sub, meta, made))
+                stack.append((depth + 1, number, name, sub, meta, made))
         return new
 
     def _without_skipped(self, below: str, tree: DirTree) -> DirTree:

@@ -28,7 +28,8 @@ def _load(root: str, what: str, usr_etc_as_etc: bool) -> Labels | None:
 
 def labels_of_commit(repo: Repo, commit: Checksum, *, usr_etc_as_etc: bool = False) -> Labels | None:
     """The same of a commit. What its policy is read from is removed again; libselinux keeps it in memory."""
-    with tempfile.TemporaryDirectory(prefix="larix-policy-") as root:
+    root = tempfile.mkdtemp(prefix="larix-policy-")
+    try:
         for place in POLICIES:
             options = CheckoutOptions(user_mode=True, subpath=place, allow_missing=True, cache=False)
             path = os.path.join(root, place)
@@ -37,3 +38,7 @@ def labels_of_commit(repo: Repo, commit: Checksum, *, usr_etc_as_etc: bool = Fal
             with suppress(Invalid):
                 checkout(repo, commit, path, options)
         return _load(root, f"commit {commit}", usr_etc_as_etc)
+    finally:
+        # As deep as the commit has it.
+        with files.closing(files.open_directory(os.path.dirname(root))) as fd:
+            files.remove_tree(os.path.basename(root), fd)

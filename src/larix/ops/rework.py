@@ -23,15 +23,16 @@ def lay_changed(transaction: Transaction, under: Directory, over: Stored, modifi
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Files of one directory, which is given by its path below the top."""
+    """Files of one directory, which is given by its number and its path below the top."""
 
+    number: int
     below: str
     files: list[tuple[str, Checksum]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Added:
-    below: str
+    number: int
     files: list[tuple[str, Checksum]]
     # Those that are objects already.
     unchanged: int
@@ -44,8 +45,7 @@ class _Reworker:
         self._repo = transaction.repo
         self._modification = modification
         self._workers = start_workers(self._add, self._take, threads=self._repo.options.threads)
-        # By paths below the top.
-        self._directories: dict[str, Directory] = {}
+        self._directories: list[Directory] = []
 
     def run(self, under: Directory, over: Stored) -> None:
         self._modification.skips("/")
@@ -56,11 +56,12 @@ class _Reworker:
         found = open_stored(self._repo, over)
         assert found.meta is not None
         under.meta = self._modification.directory(f"/{below}", found.meta)
-        self._directories[below] = under
+        number = len(self._directories)
+        self._directories.append(under)
         inside = f"{below}/" if below else ""
         files = [entry for entry in found.files.items() if not self._modification.skips(f"/{inside}{entry[0]}")]
         for i in range(0, len(files), BATCH):
-            self._workers.submit(_Batch(below, files[i : i + BATCH]))
+            self._workers.submit(_Batch(number, below, files[i : i + BATCH]))
         for name, stored in found.dirs.items():
             assert isinstance(stored, Stored)
             if not self._modification.skips(f"/{inside}{name}"):
@@ -71,7 +72,7 @@ class _Reworker:
         inside = f"/{batch.below}/" if batch.below else "/"
         changed = [(name, self._change(inside + name, checksum)) for name, checksum in batch.files]
         unchanged = sum(before == after for before, after in zip(batch.files, changed, strict=True))
-        return _Added(batch.below, changed, unchanged, self._transaction.hand_over())
+        return _Added(batch.number, changed, unchanged, self._transaction.hand_over())
 
     def _change(self, path: str, checksum: Checksum) -> Checksum:
         with self._repo.open_file(checksum) as stored:
@@ -83,4 +84,4 @@ class _Reworker:
     def _take(self, added: _Added) -> None:
         self._transaction.take_over(added.new, added.unchanged)
         for name, checksum in added.files:
-            self._directories[added.below].put_file(name, checksum)
+            self._directories[added.number].put_file(name, checksum)

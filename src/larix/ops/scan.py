@@ -85,8 +85,10 @@ def find_links(repo: Repo) -> Links:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Names in one directory, which is given by its path below the top and what it was, of files of `size` bytes."""
+    """Names in one directory, which is given by its number, its path below the top and what it was, of files of `size`
+    bytes."""
 
+    number: int
     below: str
     inode: tuple[int, int, int]
     names: list[str]
@@ -95,6 +97,7 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class _Added:
+    number: int
     below: str
     files: dict[str, Checksum]
     seen: dict[str, Seen | None]
@@ -116,8 +119,7 @@ class _Reader:
         self._progress = progress
         self._known = 0
         self._workers = start_workers(self._add, self._take, threads=sink.threads)
-        # By paths below the top.
-        self._directories: dict[str, Directory] = {}
+        self._directories: list[Directory] = []
 
     def read_into(self, under: Directory) -> int:
         self._modification.skips("/")
@@ -134,7 +136,8 @@ class _Reader:
         batch: list[str] = []
         size = 0
         dirs = []
-        self._directories[below] = into
+        number = len(self._directories)
+        self._directories.append(into)
         seen: dict[str, Seen | None] = {}
         # Not held open for what is in it: that may be deeper than a process may open files.
         with files.doing(f"Reading {path}"), files.closing(files.open_below(self._fd, below)) as fd:
@@ -160,12 +163,12 @@ class _Reader:
                         self._progress.advance(1, about.st_size)
                         continue
                     if batch and (len(batch) == BATCH or size + about.st_size > BATCH_SIZE):
-                        self._workers.submit(_Batch(below, inode, batch, size))
+                        self._workers.submit(_Batch(number, below, inode, batch, size))
                         batch, size = [], 0
                     batch.append(entry.name)
                     size += about.st_size
             if batch:
-                self._workers.submit(_Batch(below, inode, batch, size))
+                self._workers.submit(_Batch(number, below, inode, batch, size))
         if self._given is not None:
             self._given.note_files(below, seen)
         for name in dirs:
@@ -219,7 +222,7 @@ class _Reader:
                         about = os.stat(name, dir_fd=fd, follow_symlinks=False)
                     if not read.is_still(about):
                         raise _changed(f"{path}/{name}")
-        return _Added(batch.below, found, seen, self._sink.hand_over(), batch.size)
+        return _Added(batch.number, batch.below, found, seen, self._sink.hand_over(), batch.size)
 
     def _look(self, name: str, fd: int, path: str) -> Seen | None:
         """Of what is given away, before it is opened: what is read then is this, or is seen not to be."""
@@ -233,7 +236,7 @@ class _Reader:
         self._progress.advance(len(added.files), added.size)
         if self._given is not None:
             self._given.note_files(added.below, added.seen)
-        into = self._directories[added.below]
+        into = self._directories[added.number]
         for name, checksum in added.files.items():
             into.put_file(name, checksum)
 

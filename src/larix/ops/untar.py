@@ -27,7 +27,7 @@ from larix.formats.cpio import MAGICS, CpioMember, read_cpio
 from larix.formats.names import check_part, check_utf8
 from larix.formats.objects import MODE_BITS, DirMeta
 from larix.formats.xattrs import Xattrs
-from larix.ops.modify import Modification
+from larix.ops.modify import Modification, labelled
 from larix.ops.scan import Sink
 from larix.ops.tree import Directory
 from larix.progress import NO_PROGRESS, Progress
@@ -163,8 +163,10 @@ class _Laying:
             if found.meta is not None:
                 continue
             if self.options.make_parents and len(parts) > 1:
-                # As it is, whatever the modifier says: so does the C tool.
-                found.meta = DirMeta(member.uid, member.gid, NEW_DIRECTORY_MODE)
+                # As it is, whatever the modifier says, but for its label: so does the C tool.
+                labels, path = self.modification.modifier.labels, "/" + "/".join(parts[:count])
+                xattrs = labelled(labels, path, NEW_DIRECTORY_MODE, ())
+                found.meta = DirMeta(member.uid, member.gid, NEW_DIRECTORY_MODE, xattrs)
             elif count:
                 # The top may come later; where it does not, that is seen at the end.
                 missing = "/".join(parts[:count])

@@ -12,18 +12,18 @@ import os
 import random
 import re
 import time
+import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from itertools import count
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 import pycurl
 
 from larix import __version__
-from larix.errors import Error, FetchFailed, NotFound
+from larix.errors import Error, FetchFailed, Invalid, NotFound
 from larix.formats.objects import ObjectName
 from larix.linux import files
 
@@ -35,6 +35,8 @@ BUFFER_SIZE = 128 << 10
 REDIRECTS = 5
 # Of a URL that is kept as it is.
 PRINTED = "".join(map(chr, range(33, 127)))
+# What is before the host of a URL, the host, and what follows.
+HOST = re.compile(r"((?:[^/]*//)?(?:[^/?#]*@)?)([^/?#:@\[\]]*)(.*)", re.DOTALL)
 CONNECT_SECONDS = 30
 # Before the second try, in the middle; twice that before the next.
 PAUSE_SECONDS = 0.1
@@ -378,9 +380,7 @@ class Http:
             _drop_body(request)
             raise type(problem)(f"Fetching {url}: {problem}")
         # Nobody has answered before the transfer could begin.
-        unreached = not refused and (
-            code in NOBODY_THERE or (code in SLOW and handle.getinfo(pycurl.PRETRANSFER_TIME) == 0)
-        )
+        unreached = code in NOBODY_THERE or (code in SLOW and handle.getinfo(pycurl.REQUEST_SIZE) == 0)
         network = code in NOT_RESUMED or (self._options.retries_network and code in TRANSIENT_CURL)
         transient = problem is None and (status in TRANSIENT_STATUS if refused else network)
         request.is_absent |= missing
@@ -391,6 +391,10 @@ class Http:
             request.again.append(request.left[0])
         if unreached:
             self._unreachable.add(request.places[request.left[0]])
+        if request.is_absent:
+            # That is what is said of it; who cannot be reached is not waited for.
+            rest = [number for number in request.left[1:] if request.places[number] not in self._unreachable]
+            request.left[1:] = rest
         if len(request.left) > 1:
             self._ask_next(request)
             return None
@@ -423,18 +427,25 @@ def _as_bytes(text: str) -> bytes:
 
 
 def in_ascii(url: str) -> str:
-    """With what the web has for other characters: in the name of a host, and elsewhere."""
+    """With what the web has for other characters: in the name of a host, and elsewhere.
+
+    Raises Invalid for a host whose name today's rules and those of 2003 do not take for the same: it may be another's.
+    """
     if url.isascii():
         return url
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    with suppress(UnicodeError):
-        # One that has no such name is asked for as it is, and not found.
-        host = host.encode("idna").decode()
-    user, at, place = parts.netloc.rpartition("@")
-    port = place[len(place.rstrip("0123456789")) :] if ":" in place.rpartition("]")[2] else ""
-    netloc = f"{user}{at}{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}"
-    return quote(_as_bytes(urlunsplit(parts._replace(netloc=netloc))), safe=PRINTED)
+    found = HOST.fullmatch(url)
+    assert found is not None
+    before, host, after = found.groups()
+    if not host.isascii():
+        try:
+            name = host.lower().encode("idna")
+            is_same = name.decode("idna") == unicodedata.normalize("NFC", host.lower())
+        except UnicodeError:
+            is_same = False
+        if not is_same:
+            raise Invalid(f"{url}: the host {host!r} has no sure name in the DNS; write that itself, as xn--...")
+        host = name.decode()
+    return quote(_as_bytes(f"{before}{host}{after}"), safe=PRINTED)
 
 
 def _drop_body(request: Request) -> None:

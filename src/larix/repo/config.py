@@ -30,20 +30,28 @@ BOOLEANS = {
     ),
     "sysroot": ("bootprefix", "readonly"),
 }
-NUMBERS = {"core": ("lock-timeout-secs", "tmp-expiry-secs"), "sysroot": ("boot-counting-tries",)}
-TRI_STATE = "true|false|yes|no|1|0|maybe"
+NUMBERS = {"core": ("lock-timeout-secs", "tmp-expiry-secs")}
+TRI_STATE = "true|false|yes|no|1|0|maybe", "true, false or maybe"
+# What a value must be, and the same for people.
 PATTERNS = {
-    "core.default-repo-finders": "(config|lan|mount)(;(config|lan|mount))*;?",
-    "core.min-free-space-size": r"[0-9]{1,11}MB|[0-9]{1,8}GB|[0-9]{1,5}TB",
+    "core.default-repo-finders": (
+        "(config|lan|mount)(;(config|lan|mount))*;?",
+        "one or several of config, lan and mount, with ; between them",
+    ),
+    "core.min-free-space-size": (r"[0-9]{1,13}MB|[0-9]{1,10}GB|[0-9]{1,7}TB", "a number followed by MB, GB or TB"),
     "ex-integrity.fsverity": TRI_STATE,
     "ex-integrity.composefs": TRI_STATE,
-    "ex-fsverity.required": "true|false|1|0",
-    "sysroot.bls-append-except-default": "[^=;]+=[^;]*(;[^=;]+=[^;]*)*;?",
+    "ex-fsverity.required": ("true|false|1|0", "true or false"),
+    "sysroot.bls-append-except-default": (
+        "([^=;]+=[^;]*(;[^=;]+=[^;]*)*;?)?",
+        "KEY=VALUE, or several between ;",
+    ),
+    "sysroot.boot-counting-tries": ("0*[0-5]", "a number up to 5"),
 }
 BOOTLOADERS = ("auto", "none", "grub2", "syslinux", "uboot", "zipl", "aboot")
-
-
-CHECKED = {key for keys in (*BOOLEANS.values(), *NUMBERS.values()) for key in keys} | {"min-free-space-percent"}
+# Where nobody takes white space before the value.
+UNINDENTED = {(group, key) for known in (BOOLEANS, NUMBERS) for group, keys in known.items() for key in keys}
+UNINDENTED |= {("core", "min-free-space-percent")}
 
 
 def read_config(repo: Repo) -> KeyFile:
@@ -74,12 +82,13 @@ def _check(repo: Repo, config: KeyFile, group: str, key: str) -> None:
     """Raises Invalid where this value, which is new, means nothing."""
     value = config.find(group, key) or ""
     try:
-        if value != value.lstrip() and key in CHECKED:
+        if value != value.lstrip() and (group, key) in UNINDENTED:
             raise Invalid(f"white space before '{value}'")
         if key in BOOLEANS.get(group, ()):
             config.find_bool(group, key, False)
-        elif (pattern := PATTERNS.get(f"{group}.{key}")) is not None and not re.fullmatch(pattern, value):
-            raise Invalid(f"Invalid value '{value}'; it must be as {pattern}")
+        elif (pattern := PATTERNS.get(f"{group}.{key}")) is not None:
+            if not re.fullmatch(pattern[0], value):
+                raise Invalid(f"Invalid {key} '{value}': it must be {pattern[1]}")
         elif key in NUMBERS.get(group, ()):
             config.find_int(group, key, 0)
         elif group == "core" and key == "repo_version" and value != "1":

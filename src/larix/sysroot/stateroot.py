@@ -88,28 +88,35 @@ def fill_var(sysroot: Sysroot, root_fd: int, stateroot: str) -> None:
     """
     top = stateroot_path(stateroot)
     path, made = f"{top}/var", f"{top}/.var.new"
+    # What one that was killed has left.
+    files.remove_tree(made, sysroot.fd)
     if "var" not in files.directories(root_fd) or files.is_link(path, sysroot.fd) or files.names(path, sysroot.fd):
         # A symlink may lead anywhere, and is left to whoever made it.
         return
-    files.remove_tree(made, sysroot.fd)
-    files.make_directory(made, sysroot.fd, 0o700)
     with (
+        files.doing(f"Filling {sysroot.path}/{path}"),
         files.closing(files.open_directory("var", root_fd, follow=False)) as source,
         files.closing(files.open_directory(path, sysroot.fd, follow=False)) as var,
-        files.closing(files.open_directory(made, sysroot.fd, follow=False)) as new,
     ):
-        _fill(new, source, root_fd)
-        files.copy_metadata(var, new)
+        files.make_directory(made, sysroot.fd, 0o700)
         try:
-            files.rename(made, sysroot.fd, path, sysroot.fd)
-        except OSError as error:
-            if error.errno not in (errno.EBUSY, errno.ENOTEMPTY, errno.EEXIST):
-                raise
+            with files.closing(files.open_directory(made, sysroot.fd, follow=False)) as new:
+                _fill(new, source, root_fd)
+                files.copy_metadata(var, new)
+            try:
+                files.rename(made, sysroot.fd, path, sysroot.fd)
+                return
+            except OSError as error:
+                if error.errno not in (errno.EBUSY, errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+        except BaseException:
             files.remove_tree(made, sysroot.fd)
-            # A file system of its own; or somebody was here first.
-            if not os.listdir(var):
-                _fill(var, source, root_fd)
-                files.sync_file_system(var)
+            raise
+        files.remove_tree(made, sysroot.fd)
+        # A file system of its own; or somebody was here first.
+        if not os.listdir(var):
+            _fill(var, source, root_fd)
+            files.sync_file_system(var)
 
 
 def _fill(var: int, source: int, root_fd: int) -> None:

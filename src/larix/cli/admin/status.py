@@ -103,8 +103,8 @@ def find_conflicts(sysroot: Sysroot, index: int) -> Sequence[Conflict]:
 def _has(sysroot: Sysroot, deployment: Deployment, path: str) -> bool:
     above, _, name = path.rpartition("/")
     with (
-        files.closing(files.open_directory(f"{deployment.path}/etc", sysroot.fd, follow=False)) as etc,
         suppress(OSError),
+        files.closing(files.open_directory(f"{deployment.path}/etc", sysroot.fd, follow=False)) as etc,
         files.closing(files.open_below(etc, above)) as fd,
     ):
         os.stat(name, dir_fd=fd, follow_symlinks=False)
