@@ -19,13 +19,14 @@ from larix.formats.objects import DETACHED_TYPE, Commit, Metadata, ObjectType
 from larix.gvariant import Variant
 from larix.linux import files
 from larix.ops.bindings import COLLECTION_BINDING, REF_BINDING
-from larix.ops.bootable import describe_kernel
 from larix.ops.consume import Given
+from larix.ops.kernel import describe_kernel
 from larix.ops.modify import Modification, Modifier
 from larix.ops.rework import lay_changed
 from larix.ops.scan import ReadOptions, find_links, lay_directory
 from larix.ops.sizes import find_sizes
-from larix.ops.tree import Directory, Stored, add_tree, lay_over, open_stored
+from larix.ops.tree import Directory, Stored, add_tree, lay_over, open_stored, tree_of
+from larix.ops.trees import ObjectTree
 from larix.ops.untar import ArchiveOptions, lay_archive
 from larix.progress import NO_PROGRESS, Progress
 from larix.repo.ref_changes import Expected
@@ -147,7 +148,7 @@ def commit(
             root = add_tree(transaction, top)
             progress.start("Writing")
             if options.bootable:
-                metadata += describe_kernel(transaction, root)
+                metadata += describe_kernel(ObjectTree(transaction, root))
             if parent is not None and options.skip_unchanged and root == tree_of(repo, parent):
                 checksum = parent
             else:
@@ -191,11 +192,6 @@ def _kept(repo: Repo, keys: Sequence[str], parent: Checksum | None) -> list[tupl
 def _fitting(modifier: Modifier, repo: Repo) -> Modifier:
     """Where nobody has extended attributes there is no place for labels either."""
     return replace(modifier, canonical=True, labels=None) if repo.layout.user_only else modifier
-
-
-def tree_of(repo: Repo, commit: Checksum) -> Stored:
-    found = repo.load_commit(commit)
-    return Stored(found.dirtree, found.dirmeta)
 
 
 def _lay(

@@ -52,7 +52,7 @@ def find_sizes(transaction: Transaction, root: Stored) -> Variant:
             return False
         packed = unpacked = transaction.stored_size(name)
         if kind == ObjectType.FILE:
-            header, unpacked = transaction.look(checksum)
+            header, unpacked = transaction.look_at_file(checksum)
             unpacked = len(header.target.encode()) if header.is_symlink else unpacked
         found[name] = Size(checksum, packed, unpacked, kind)
         return True

@@ -50,6 +50,12 @@ class MetadataSink(Protocol):
     def add_metadata(self, kind: ObjectType, data: bytes) -> Checksum: ...
 
 
+def tree_of(repo: Repo, commit: Checksum) -> Stored:
+    """The top directory of a commit. Raises NotFound, Corrupt."""
+    found = repo.load_commit(commit)
+    return Stored(found.dirtree, found.dirmeta)
+
+
 def open_stored(repo: Repo, stored: Stored) -> Directory:
     """Ready to be changed; what is below it is not looked at. Raises NotFound, Corrupt."""
     tree = repo.load_dirtree(stored.dirtree)

@@ -1,18 +1,21 @@
 """What a pull would bring and cost, before it does. The metadata comes, and goes again; of files, only their sizes."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from larix.errors import Corrupt
 from larix.formats.checksum import Checksum
+from larix.formats.content import FileHeader
 from larix.formats.objects import Commit, ObjectName, ObjectType, decode_commit
 from larix.formats.sizes import KEY, TYPE, Size, decode_size
 from larix.progress import NO_PROGRESS, Progress
 from larix.remote.pull import age_here
 from larix.remote.puller import Asked, Puller, PullOptions
 from larix.remote.source import InFront, Pulled, Source
+from larix.repo.layout import StoredFile
 from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
 
@@ -39,12 +42,15 @@ class Measured:
     def load_commit(self) -> Commit:
         return decode_commit(self._transaction.load(ObjectName(self.commit, ObjectType.COMMIT)))
 
-    def unpacked_size(self, file: Checksum) -> int:
-        """In bytes."""
-        name = ObjectName(file, ObjectType.FILE)
-        if self._transaction.has(name):
-            return self._transaction.look(file)[1]
-        return self._source.measure([file])[0].unpacked
+    def look_at_file(self, file: Checksum) -> tuple[FileHeader, int]:
+        """Header and size in bytes. What was not brought is taken for a file, be it a symlink."""
+        if self._transaction.has(ObjectName(file, ObjectType.FILE)):
+            return self._transaction.look_at_file(file)
+        return FileHeader(0, 0, stat.S_IFREG), self._source.measure([file])[0].unpacked
+
+    def open_file(self, file: Checksum) -> StoredFile:
+        """Raises NotFound for what was not brought."""
+        return self._transaction.open_file(file)
 
 
 @contextmanager

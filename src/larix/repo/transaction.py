@@ -201,12 +201,19 @@ class Transaction:
 
     # Objects that were added, or were there before
 
-    def look(self, checksum: Checksum) -> tuple[FileHeader, int]:
+    def look_at_file(self, checksum: Checksum) -> tuple[FileHeader, int]:
         """Of a file object the header, perhaps without extended attributes, and the size of the content."""
         name = ObjectName(checksum, ObjectType.FILE)
         if name not in self.added:
             return self.repo.look_at_file(checksum)
         return self.repo.layout.look(self._staging_path(name), self._fd)
+
+    def open_file(self, checksum: Checksum) -> StoredFile:
+        """A file object, which whoever calls closes. Raises NotFound, Corrupt."""
+        name = ObjectName(checksum, ObjectType.FILE)
+        if name not in self.added:
+            return self.repo.open_file(checksum)
+        return self.repo.layout.read(self._staging_path(name), self._fd)
 
     def stored_size(self, name: ObjectName) -> int:
         """Bytes of the object as it lies on disk."""

@@ -16,15 +16,16 @@ from larix.errors import Invalid
 from larix.formats.bootentry import PATHS
 from larix.linux import files
 from larix.linux.freeze import bring_journal_home
+from larix.ops.kernel import load_kernel
+from larix.ops.trees import DiskTree
 from larix.sysroot.bootloaders.base import BootLoader
 from larix.sysroot.bootloaders.find import find_bootloader
 from larix.sysroot.bootloaders.none import NoBootLoader
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.held import begin_list
-from larix.sysroot.kernel import install_kernel, kernel_directory, load_kernel
+from larix.sysroot.kernel import install_kernel, kernel_directory
 from larix.sysroot.plan import plan_entries
 from larix.sysroot.sysroot import PREFIX, Sysroot
-from larix.sysroot.trees import DiskTree
 
 
 @dataclass(frozen=True, slots=True)

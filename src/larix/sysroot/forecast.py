@@ -1,21 +1,23 @@
 """What an upgrade would bring and need, before it is done."""
 
 import os
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
 from larix.formats.checksum import Checksum
 from larix.formats.names import check_ref
-from larix.formats.objects import Commit, DirTree
+from larix.formats.objects import Commit
 from larix.linux import files
+from larix.ops.kernel import Kernel, find_kernel
+from larix.ops.tree import Stored
+from larix.ops.trees import ObjectTree
 from larix.progress import NO_PROGRESS, Progress
 from larix.remote.measure import Cost, measuring
 from larix.remote.open import open_source
 from larix.remote.puller import PullOptions, check_age
 from larix.repo.remotes import load_remote
 from larix.sysroot.deployment import Deployment
-from larix.sysroot.kernel import find_kernel, free_bytes
+from larix.sysroot.kernel import free_bytes
 from larix.sysroot.origin import check_configured, load_refspec
 from larix.sysroot.sysroot import Sysroot
 from larix.sysroot.upgrade import REBASE, UpgradeOptions, guarding_age, resolve_ref
@@ -33,39 +35,6 @@ class Forecast:
     free: int
     boot: int
     boot_free: int
-
-
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """Of a commit, here or not: its directories, and how large its files are."""
-
-    root: Checksum
-    load_dirtree: Callable[[Checksum], DirTree]
-    find_size: Callable[[Checksum], int]
-
-    def list(self, path: str) -> list[str]:
-        tree = self._directory(path)
-        return sorted([*tree.files, *tree.dirs]) if tree is not None else []
-
-    def is_file(self, path: str) -> bool:
-        """Or a symlink, which only the file itself would tell."""
-        return self.find(path) is not None
-
-    def is_directory(self, path: str) -> bool:
-        return self._directory(path) is not None
-
-    def find(self, path: str) -> Checksum | None:
-        directory, _, name = path.rpartition("/")
-        tree = self._directory(directory)
-        return tree.files.get(name) if tree is not None else None
-
-    def _directory(self, path: str) -> DirTree | None:
-        tree = self.load_dirtree(self.root)
-        for part in path.split("/"):
-            if part not in tree.dirs:
-                return None
-            tree = self.load_dirtree(tree.dirs[part][0])
-        return tree
 
 
 def forecast_upgrade(
@@ -91,7 +60,7 @@ def forecast_upgrade(
                     said = measured.load_commit()
                     rebase = said.metadata.find_string(REBASE) if follows else None
                     if rebase is None:
-                        contents = Contents(said.dirtree, measured.load_dirtree, measured.unpacked_size)
+                        contents = ObjectTree(measured, Stored(said.dirtree, said.dirmeta))
                         return _forecast(sysroot, source, ref, commit, said, measured.cost, contents)
                 # One step, as an upgrade goes.
                 ref, follows = check_ref(rebase), False
@@ -114,7 +83,7 @@ def _forecast_here(
 
 
 def _forecast(
-    sysroot: Sysroot, source: Deployment, ref: str, checksum: Checksum, commit: Commit, cost: Cost, contents: Contents
+    sysroot: Sysroot, source: Deployment, ref: str, checksum: Checksum, commit: Commit, cost: Cost, contents: ObjectTree
 ) -> Forecast | None:
     if checksum == source.checksum:
         return None
@@ -126,23 +95,23 @@ def _forecast(
     return Forecast(ref, checksum, commit, cost, free, boot, boot_free)
 
 
-def _contents_here(sysroot: Sysroot, commit: Commit) -> Contents:
+def _contents_here(sysroot: Sysroot, commit: Commit) -> ObjectTree:
     repo = sysroot.repo
-    return Contents(commit.dirtree, repo.load_dirtree, lambda file: repo.look_at_file(file)[1])
+    return ObjectTree(repo, Stored(commit.dirtree, commit.dirmeta))
 
 
-def _kernel_size(sysroot: Sysroot, stateroot: str, checksum: Checksum, contents: Contents, unit: int) -> int:
+def _kernel_size(sysroot: Sysroot, stateroot: str, checksum: Checksum, contents: ObjectTree, unit: int) -> int:
     """Bytes that the kernel takes in /boot, in whole blocks; none where a deployment of the stateroot has the same."""
-    wanted = _kernel_of(sysroot, checksum, contents)
+    kernel, wanted = _kernel_of(sysroot, checksum, contents)
     for deployment in sysroot.deployments:
         if deployment.stateroot == stateroot:
             commit = sysroot.repo.load_commit(deployment.checksum)
-            if _kernel_of(sysroot, deployment.checksum, _contents_here(sysroot, commit)) == wanted:
+            if _kernel_of(sysroot, deployment.checksum, _contents_here(sysroot, commit))[1] == wanted:
                 return 0
-    return sum(-(-contents.find_size(file) // unit) * unit for file in wanted.values())
+    return sum(-(-contents.size(path) // unit) * unit for path in kernel.files.values())
 
 
-def _kernel_of(sysroot: Sysroot, checksum: Checksum, contents: Contents) -> dict[str, Checksum]:
-    """Name in /boot -> file object."""
+def _kernel_of(sysroot: Sysroot, checksum: Checksum, contents: ObjectTree) -> tuple[Kernel, dict[str, Checksum]]:
+    """Also name in /boot -> file object."""
     kernel = find_kernel(contents, str(checksum), with_dtb=sysroot.options.with_dtb)
-    return {name: file for name, path in kernel.files.items() if (file := contents.find(path)) is not None}
+    return kernel, {name: file for name, path in kernel.files.items() if (file := contents.find_file(path)) is not None}

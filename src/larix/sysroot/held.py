@@ -9,11 +9,11 @@ from enum import StrEnum
 from larix.errors import Error, NotFound
 from larix.formats.checksum import Checksum
 from larix.linux import files
+from larix.ops.kernel import load_kernel
+from larix.ops.trees import DiskTree
 from larix.sysroot.deployment import NAME, deploy_path, is_pinned
-from larix.sysroot.kernel import load_kernel
 from larix.sysroot.running import running_root, staged_deployment
 from larix.sysroot.sysroot import LOADER, Sysroot
-from larix.sysroot.trees import DiskTree
 
 
 class Claim(StrEnum):

@@ -12,16 +12,18 @@ from larix.formats.kargs import KernelArgs
 from larix.formats.keyfile import KeyFile
 from larix.linux import files
 from larix.ops.checkout import checkout
+from larix.ops.kernel import Kernel, load_kernel
 from larix.ops.placing import CheckoutOptions
+from larix.ops.tree import tree_of
+from larix.ops.trees import ObjectTree
 from larix.progress import Progress
 from larix.sysroot.copying import copy_tree
 from larix.sysroot.deployment import NAME, Deployment, deploy_path, stateroot_path
 from larix.sysroot.etcmerge import merge, read_tree
 from larix.sysroot.etcplan import EtcPlan, plan_merge
-from larix.sysroot.kernel import Kernel, check_space, install_overlay, kernel_directory, load_kernel
+from larix.sysroot.kernel import check_space, install_overlay, kernel_directory
 from larix.sysroot.stateroot import fill_var
 from larix.sysroot.sysroot import Sysroot
-from larix.sysroot.trees import CommitTree
 
 
 def make_deployment(
@@ -69,7 +71,7 @@ def make_deployment(
 
 def _find_kernel(sysroot: Sysroot, stateroot: str, commit: Checksum, overlays: Sequence[str]) -> Kernel:
     """That of the commit, for which there must be room in /boot."""
-    tree = CommitTree(sysroot.repo, commit)
+    tree = ObjectTree(sysroot.repo, tree_of(sysroot.repo, commit))
     kernel = load_kernel(tree, str(commit), with_dtb=sysroot.options.with_dtb)
     with files.closing(files.open_directory("boot", sysroot.fd)) as fd:
         check_space(kernel, tree, kernel_directory(stateroot, kernel.bootcsum), overlays, fd, sysroot.fd)

@@ -9,11 +9,11 @@ from larix.errors import Error
 from larix.formats.bootentry import BootEntry, BootTarget
 from larix.formats.kargs import KernelArgs
 from larix.linux import files
+from larix.ops.osrelease import find_os_name
+from larix.ops.trees import DiskTree
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.sysroot import Sysroot
 
-OS_RELEASE = ("usr/lib/os-release", "etc/os-release")
-MAX_OS_RELEASE = 1 << 16
 # What starts a tree that has no initramfs to do it.
 PREPARE_ROOT = "/usr/lib/ostree/ostree-prepare-root"
 
@@ -85,20 +85,9 @@ def _title(sysroot: Sysroot, deployment: Deployment) -> str:
     # The tree is here, and boots, also where its commit is not.
     with suppress(Error):
         version = sysroot.repo.load_commit(deployment.checksum).metadata.find_string("version") or ""
-    name = _pretty_name(sysroot, deployment)
+    name = deployment.stateroot
+    with suppress(OSError), files.closing(files.open_directory(deployment.path, sysroot.fd)) as fd:
+        name = find_os_name(DiskTree(fd)) or name
     if version and version not in name:
         name += f" {version}"
     return name
-
-
-def _pretty_name(sysroot: Sysroot, deployment: Deployment) -> str:
-    for path in OS_RELEASE:
-        try:
-            text = files.read(f"{deployment.path}/{path}", sysroot.fd, MAX_OS_RELEASE).decode("utf-8", "replace")
-        except OSError:
-            continue
-        values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-        for key in "PRETTY_NAME", "ID":
-            if name := values.get(key, "").strip().strip("\"'"):
-                return " ".join(name.split())
-    return deployment.stateroot

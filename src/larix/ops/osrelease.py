@@ -1,0 +1,19 @@
+"""What an operating system calls itself, by os-release(5) in its tree."""
+
+from larix.ops.trees import Kind, Tree
+
+PLACES = ("usr/lib/os-release", "etc/os-release")
+MAX_SIZE = 1 << 16
+
+
+def find_os_name(tree: Tree) -> str | None:
+    """One line: PRETTY_NAME, else ID."""
+    for path in PLACES:
+        if tree.kind(path) is not Kind.FILE or tree.size(path) > MAX_SIZE:
+            continue
+        text = b"".join(tree.pieces(path)).decode("utf-8", "replace")
+        values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+        for key in "PRETTY_NAME", "ID":
+            if name := values.get(key, "").strip().strip("\"'"):
+                return " ".join(name.split())
+    return None
