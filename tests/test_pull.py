@@ -91,6 +91,13 @@ def test_without_a_summary_refs_are_asked_for(origin: Path, tmp_path: Path) -> N
         assert refs(ours) == {"origin:os/stable": refs(origin)["os/stable"]}
         assert "refs/heads/none" in fails(f"--repo={ours}", "pull", "origin", "none")
         assert "summary" in fails(f"--repo={ours}", "pull", "origin", "--mirror")
+    # Nor need the server show its config.
+    (bare / "config").unlink()
+    with nginx(bare, tmp_path / "nginx") as url:
+        theirs = client(tmp_path / "other", "archive", url)
+        assert f"{url}/refs/heads/none" in fails(f"--repo={theirs}", "pull", "origin", "none")
+        larix(theirs, "pull", "origin", "os/stable")
+        assert refs(theirs) == refs(ours)
 
 
 # On one machine
@@ -238,13 +245,17 @@ def test_a_remote_that_demands_signatures_is_refused(origin: Path, tmp_path: Pat
     url = f"file://{origin}"
     for i, settings in enumerate(
         ([], ["--set=gpg-verify=true"], ["--no-gpg-verify", "--set=gpg-verify-summary=true"],
-         ["--no-gpg-verify", "--set=sign-verify=true"], ["--no-gpg-verify", "--set=sign-verify=ed25519"])
+         ["--no-gpg-verify", "--set=sign-verify=true"], ["--no-gpg-verify", "--set=sign-verify=ed25519"],
+         ["--set=gpg-verify=1"])
     ):  # fmt: skip
         larix(ours, "remote", "add", *settings, f"r{i}", url)
         assert "demands signatures" in fails(f"--repo={ours}", "pull", f"r{i}", "other")
     assert "signatures" in fails(f"--repo={ours}", "pull-local", "--gpg-verify", origin)
     assert not objects(ours)
     assert not refs(ours)
+    settings = [f"--set={key}=0" for key in ("gpg-verify", "gpg-verify-summary", "sign-verify", "sign-verify-summary")]
+    larix(ours, "remote", "add", *settings, "none", url)
+    larix(ours, "pull", "none", "other")
 
 
 def test_a_commit_for_another_ref_is_refused_as_by_the_c_tool(origin: Path, tmp_path: Path) -> None:

@@ -416,11 +416,18 @@ def test_addresses_that_are_not_ascii(c_repos: dict[str, Path], tmp_path: Path) 
             assert "error: " in fails(f"--repo={repo}", "pull", "--network-retries=0", "other", "os/stable")
 
 
-def test_a_directory_on_this_machine(c_repos: dict[str, Path], tmp_path: Path) -> None:
-    for name, url in ("one", f"file://localhost{c_repos['archive']}"), ("two", f"FILE://{c_repos['archive']}"):
-        ostree(repo := tmp_path / name, "init", "--mode=archive")
+def test_a_directory_on_this_machine(c_repos: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = c_repos["archive"]
+    (tmp_path / "src-\udce4 %").symlink_to(there)
+    urls = f"file://localhost{there}", f"FILE://{there}", f"file:{there}", f"file://{tmp_path}/src-%E4%20%25"
+    for number, url in enumerate(urls):
+        ostree(repo := tmp_path / str(number), "init", "--mode=archive")
         larix(repo, "remote", "add", "--no-gpg-verify", "origin", url)
         larix(repo, "pull", "origin", "os/stable")
+    monkeypatch.chdir(there.parent)
+    for url in f"file://{there.name}", f"file://{there.name}/", f"file:{there.name}":
+        larix(repo, "remote", "add", "--force", "--no-gpg-verify", "origin", url)
+        assert "error: Remote origin: " in fails(f"--repo={repo}", "pull", "origin", "os/stable")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -466,6 +467,69 @@ def test_an_entry_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "boot/loader/entries/ostree-1.conf").write_bytes(b"x" * ((1 << 20) + 1))
     for command in "status", "cleanup":
         assert "boot/loader/entries/ostree-1.conf" in fails("admin", command, f"--sysroot={tmp_path}")
+
+
+# What stands in ostree-2.conf in place of `version 2`, where ostree-1.conf has `version 1`.
+VERSIONS = ["version abc", "version 1.9", "version 1_0", "version 99999999999999999999999", "version 010", "version -1"]
+
+
+@as_root
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_order_of_versions(version: str, tmp_path: Path, releases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the rules of strverscmp, by which boot loaders find what to boot."""
+    monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
+    sysroot = by_c(tmp_path / "sysroot", releases)
+    for ref in "os/1", "os/2":
+        admin(sysroot, "deploy", "--os=test", f"origin:{ref}")
+    second = sysroot / "boot/loader/entries/ostree-2.conf"
+    second.write_text(second.read_text().replace("version 2", version))
+    assert admin(sysroot, "status") == c_admin(sysroot, "status")
+
+
+def test_entries_of_one_version(tmp_path: Path, releases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their names say which comes first; one that stands twice is there once, and nothing that boots is deleted."""
+    monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
+    admin(tmp_path, "init-fs", tmp_path)
+    admin(tmp_path, "os-init", "test")
+    larix(tmp_path / "ostree/repo", "pull-local", "--remote=origin", releases)
+    for ref in "os/1", "os/2":
+        admin(tmp_path, "deploy", "--os=test", f"origin:{ref}")
+    entries = tmp_path / "boot/loader/entries"
+    for path in entries.iterdir():
+        path.write_text(re.sub("version .*", "version 1", path.read_text()))
+    shutil.copy(entries / "ostree-2.conf", entries / "ostree-10.conf")
+    os.mkfifo(entries / "ostree-4.conf")
+    (entries / "ostree-5.conf").mkdir()
+    assert re.findall("refspec: (.*)", admin(tmp_path, "status")) == ["origin:os/2", "origin:os/1"]
+    assert "expected < 2" in fails("admin", "undeploy", "2", f"--sysroot={tmp_path}")
+    admin(tmp_path, "deploy", "--os=test", "origin:os/3")
+    assert re.findall("refspec: (.*)", admin(tmp_path, "status")) == ["origin:os/3", "origin:os/2"]
+    (entries / "ostree-9.conf").symlink_to("nowhere")
+    assert "ostree-9.conf: No such file" in fails("admin", "status", f"--sysroot={tmp_path}")
+
+
+def test_a_loader_that_is_no_link(tmp_path: Path) -> None:
+    admin(tmp_path, "init-fs", tmp_path)
+    (tmp_path / "boot/loader").mkdir()
+    assert "boot/loader is no symlink" in fails("admin", "status", f"--sysroot={tmp_path}")
+
+
+@pytest.mark.parametrize(
+    "words", [["deploy", "--os=test", "--karg={}", "origin:os/1"], ["instutil", "set-kargs", "{}"]]
+)
+def test_arguments_that_no_entry_may_have(
+    words: list[str], tmp_path: Path, releases: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The C tool would not open the sysroot any more."""
+    monkeypatch.setenv("OSTREE_SYSROOT_DEBUG", "mutable-deployments")
+    admin(tmp_path, "init-fs", tmp_path)
+    admin(tmp_path, "os-init", "test")
+    larix(tmp_path / "ostree/repo", "pull-local", "--remote=origin", releases)
+    admin(tmp_path, "deploy", "--os=test", "--karg=é", "origin:os/2")
+    before = booting(tmp_path)
+    said = fails("admin", *(word.format("x=\udcff") for word in words), f"--sysroot={tmp_path}")
+    assert "is not UTF-8 text" in said
+    assert booting(tmp_path) == before
 
 
 def test_kernel_arguments() -> None:

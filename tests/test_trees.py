@@ -24,7 +24,7 @@ CONTENTS: dict[str, bytes | str | None] = {
     "usr/lib/modules/6.1/vmlinuz": b"kernel",
     "usr/lib/modules/6.2": None,
     "usr/lib/modules/6.2/vmlinuz": None,
-    "usr/lib/os-release": b"ID=x\nPRETTY_NAME='An  OS'\n",
+    "usr/lib/os-release": b'ID=x\nPRETTY_NAME="An  \\"OS\\""\n',
     "usr/lib/link": "../lib",
     "usr/z": b"x" * 100_000,
     "usr/a.b": b"",
@@ -142,6 +142,6 @@ def test_content(tree: Tree) -> None:
 
 
 def test_what_is_found_in_it(tree: Tree) -> None:
-    assert find_os_name(tree) == "An OS"
+    assert find_os_name(tree) == 'An "OS"'
     assert find_versions(tree) == ["6.1", "6.2"]
     assert walk_files(tree, "usr/lib") == ["usr/lib/link", "usr/lib/modules/6.1/vmlinuz", "usr/lib/os-release"]

@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> None:
     modifier = read_modifier(args)
     with open_repo(args, fsync=args.fsync) as repo, ExitStack() as opened:
         layers = [read_layer(repo, kind, what, args, opened) for kind, what in trees]
-        base = repo.resolve(args.base) if args.base else None
+        base = repo.resolve(args.base) if args.base is not None else None
         modifier = replace(modifier, labels=find_labels(repo, args, base, layers))
         options = describe(args)
         how = TreeOptions(base, modifier, args.link_checkout_speedup, args.devino_canonical)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-from larix.errors import NotFound
+from larix.errors import Invalid, NotFound
 
 # A space inside double quotes does not end an argument; the quotes belong to it, since the kernel takes them away.
 ARGUMENT = re.compile(r'(?:"[^"]*"|[^\s"]|")+')
@@ -13,6 +13,12 @@ ARGUMENT = re.compile(r'(?:"[^"]*"|[^\s"]|")+')
 
 def name_of(argument: str) -> str:
     return argument.partition("=")[0]
+
+
+def _check_text(argument: str) -> str:
+    if argument.encode("utf-8", "replace").decode() != argument:
+        raise Invalid(f"Kernel argument {argument!r} is not UTF-8 text, as a boot entry must be")
+    return argument
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +42,13 @@ class KernelArgs:
         return None
 
     def append(self, added: Iterable[str]) -> Self:
-        return type(self)((*self.arguments, *added))
+        """Raises Invalid for what is not UTF-8: a boot entry with it, other tools do not read."""
+        return type(self)((*self.arguments, *map(_check_text, added)))
 
     def replace(self, argument: str) -> Self:
-        """In place of the first argument of its name, without the others of that name; else at the end."""
+        """In place of the first argument of its name, without the others of that name; else at the end. Raises Invalid
+        as `append`."""
+        _check_text(argument)
         name = name_of(argument)
         kept = list(self.arguments)
         places = [i for i, other in enumerate(kept) if name_of(other) == name]

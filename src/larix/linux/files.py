@@ -525,9 +525,9 @@ def read_whole(path: str) -> bytes:
         return file.read()
 
 
-def read(name: str, dir_fd: int, limit: int) -> bytes:
+def read(name: str, dir_fd: int, limit: int, *, follow: bool = False) -> bytes:
     """The whole content. Raises Corrupt when it is longer than `limit` bytes."""
-    with closing(os.open(name, READ, dir_fd=dir_fd)) as fd:
+    with closing(os.open(name, READ & ~os.O_NOFOLLOW if follow else READ, dir_fd=dir_fd)) as fd:
         size = os.fstat(fd).st_size
         if size > limit:
             raise Corrupt(f"{name}: {size} bytes; at most {limit} are allowed")

@@ -1,4 +1,4 @@
-"""The calls of the kernel that Python's `os` lacks: the only place with ctypes."""
+"""What the kernel and the C library can do and Python's `os` lacks: the only place with ctypes."""
 
 import ctypes
 import os
@@ -6,6 +6,7 @@ import struct
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.sync_file_range.argtypes = ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint
+_libc.strverscmp.argtypes = ctypes.c_char_p, ctypes.c_char_p
 _libc.prctl.argtypes = ctypes.c_int, *[ctypes.c_ulong] * 4
 SYNC_FILE_RANGE_WRITE = 2
 SET_PARENT_DEATH_SIGNAL = 1
@@ -17,6 +18,11 @@ _libc.syscall.restype = ctypes.c_long
 OPENAT2 = 437
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_IN_ROOT = 0x10
+
+
+def compare_versions(one: bytes, other: bytes) -> int:
+    """Below, at or above 0, as strverscmp(3): numbers in texts are compared as numbers."""
+    return int(_libc.strverscmp(one, other))
 
 
 def syncfs(fd: int) -> None:

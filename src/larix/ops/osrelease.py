@@ -1,5 +1,7 @@
 """What an operating system calls itself, by os-release(5) in its tree."""
 
+import shlex
+
 from larix.ops.trees import Kind, Tree
 
 PLACES = ("usr/lib/os-release", "etc/os-release")
@@ -14,6 +16,14 @@ def find_os_name(tree: Tree) -> str | None:
         text = b"".join(tree.pieces(path)).decode("utf-8", "replace")
         values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
         for key in "PRETTY_NAME", "ID":
-            if name := values.get(key, "").strip().strip("\"'"):
+            if name := _unquoted(values.get(key, "")):
                 return " ".join(name.split())
     return None
+
+
+def _unquoted(value: str) -> str:
+    """As a shell would read it, or what stands there where one could not."""
+    try:
+        return " ".join(shlex.split(value))
+    except ValueError:
+        return value.strip().strip("\"'")

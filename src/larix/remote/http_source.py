@@ -64,7 +64,7 @@ class HttpSource:
             if not listed:
                 config = self._load_config()
                 self.collection = config.find("core", "collection-id")
-                self._mode = config.find("core", "mode") or "bare"
+                self._mode = config.find("core", "mode") or ("bare" if config.groups() else "archive")
         except BaseException:
             self.close()
             raise
@@ -111,9 +111,12 @@ class HttpSource:
 
     def _load_config(self) -> KeyFile:
         url, data = self._get("config", MAX_CONFIG_SIZE)
-        if data is not None and data.startswith(GZIP):
+        if data is None:
+            # Not every server has it: it tells nothing without which one could not do.
+            return KeyFile()
+        if data.startswith(GZIP):
             raise _packed(url)
-        return KeyFile.decode(required(url, data), url)
+        return KeyFile.decode(data, url)
 
     def find_ref(self, ref: str) -> Checksum:
         if self._summary is not None:

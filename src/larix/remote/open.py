@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from larix.errors import Invalid, NotFound, Unsupported
 from larix.remote.cached_source import CachedSource
@@ -56,16 +56,26 @@ def _open(repo: Repo, remote: Remote, access: Access, *, listed: bool) -> Source
     if "metalink" in remote.options:
         raise Unsupported(f"Remote {remote.name}: larix cannot use a metalink yet")
     url, content_url = _with_scheme(remote.url), _with_scheme(remote.options.get("contenturl") or "") or None
-    if url.startswith("file://"):
-        path = url.removeprefix("file://")
-        if path.startswith("localhost/"):
-            path = path.removeprefix("localhost")
-        return RepoSource(unquote(path), trusted=access.trusted)
+    if url.startswith("file:"):
+        return RepoSource(_path_of(remote, url), trusted=access.trusted)
     for one in url, content_url:
         if one is not None and not one.removeprefix(MIRROR_LIST).startswith(WEB):
             also = " or file://" if one is url and not url.startswith(MIRROR_LIST) else ""
             raise Invalid(f"Remote {remote.name}: {one!r} must begin with http://, https://{also}")
     return HttpSource(repo, url, content_url, http_options(remote, access.http), listed=listed)
+
+
+def _path_of(remote: Remote, url: str) -> str:
+    """file:/PATH, file:///PATH or file://localhost/PATH. Raises Invalid for the directory of another host."""
+    path = url.removeprefix("file:")
+    if path.startswith("//"):
+        host, _, path = path.removeprefix("//").partition("/")
+        path = f"/{path}"
+        if host not in ("", "localhost"):
+            raise Invalid(f"Remote {remote.name}: {url!r} names a host; a directory of this machine is file:///PATH")
+    if not path.startswith("/"):
+        raise Invalid(f"Remote {remote.name}: {url!r} has no whole path; it must begin with file:///")
+    return os.fsdecode(unquote_to_bytes(os.fsencode(path)))
 
 
 def _with_scheme(url: str) -> str:

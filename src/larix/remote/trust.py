@@ -1,6 +1,7 @@
 """What a remote must sign before we take anything from it."""
 
 from larix.errors import Invalid, Untrusted
+from larix.formats.keyfile import parse_bool
 from larix.repo.remotes import Remote
 
 # Setting -> its value where nothing is said.
@@ -21,10 +22,15 @@ def check_summary_policy(remote: Remote) -> None:
 def _check(remote: Remote, settings: dict[str, str]) -> None:
     for setting, otherwise in settings.items():
         value = remote.options.get(setting, otherwise)
-        if value == "false":
+        try:
+            demands = parse_bool(value)
+        except ValueError:
+            if not setting.startswith("sign-"):
+                raise Invalid(f"Remote {remote.name}: {setting} must be true or false, not {value!r}") from None
+            # The names of engines.
+            demands = True
+        if not demands:
             continue
-        if value != "true" and not setting.startswith("sign-"):
-            raise Invalid(f"Remote {remote.name}: {setting} must be true or false, not {value!r}")
         raise Untrusted(
             f"Remote {remote.name} demands signatures ({setting}={value}), which larix cannot check yet; "
             f"nothing was taken. Set {setting}=false only where you trust the way to {remote.url}"

@@ -12,11 +12,13 @@ The list of deployments is what the entries of boot/loader say; nothing else hol
 other systems that boot from the same /boot.
 """
 
+import errno
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cmp_to_key
 from types import TracebackType
 from typing import Self
 
@@ -26,6 +28,7 @@ from larix.formats.checksum import Checksum
 from larix.formats.keyfile import KeyFile
 from larix.linux import files
 from larix.linux.lock import Tell, lock_file
+from larix.linux.syscalls import compare_versions
 from larix.repo.repo import Repo, RepoOptions
 from larix.sysroot.deployment import NAME, Deployment, deploy_path
 from larix.sysroot.running import running_root
@@ -177,6 +180,9 @@ class Sysroot:
         except FileNotFoundError:
             return 0
         except OSError as error:
+            if error.errno == errno.EINVAL:
+                base = os.path.basename(path)
+                raise Corrupt(f"{self.path}/{path} is no symlink; it must be one, to {base}.0 or {base}.1") from None
             raise files.explained(f"Reading {self.path}/{path}", error) from error
         found = pattern.fullmatch(target)
         if not found:
@@ -192,9 +198,10 @@ class Sysroot:
             except FileNotFoundError:
                 return []
             with files.closing(fd):
-                found = [(f"{where}/{name}", _read_entry(where, name, fd)) for name in _entry_names(fd)]
-        found.sort(key=lambda one: one[1].version, reverse=True)
-        return [self._read_deployment(*one) for one in found]
+                found = [(name, _read_entry(where, name, fd)) for name in _entry_names(fd)]
+        found.sort(key=cmp_to_key(_compare), reverse=True)
+        # One that several entries name is there once, where it boots first.
+        return list(dict.fromkeys(self._read_deployment(f"{where}/{name}", entry) for name, entry in found))
 
     def _read_deployment(self, where: str, entry: BootEntry) -> Deployment:
         try:
@@ -229,14 +236,21 @@ class Sysroot:
 
 
 def _entry_names(fd: int) -> list[str]:
+    """Without what no boot loader reads. A symlink that leads nowhere is not passed over."""
     with os.scandir(fd) as entries:
-        return sorted(one.name for one in entries if ENTRY.fullmatch(one.name) and not one.is_dir())
+        return [one.name for one in entries if ENTRY.fullmatch(one.name) and (one.is_symlink() or one.is_file())]
+
+
+def _compare(one: tuple[str, BootEntry], other: tuple[str, BootEntry]) -> int:
+    """By their versions, as boot loaders and the C tool do it; those of one version by their names."""
+    versions = [os.fsencode(entry.find("version") or "") for _, entry in (one, other)]
+    return compare_versions(*versions) or compare_versions(os.fsencode(one[0]), os.fsencode(other[0]))
 
 
 def _read_entry(where: str, name: str, fd: int) -> BootEntry:
     with files.doing(f"Reading {where}/{name}"):
         try:
-            return BootEntry.decode(files.read(name, fd, MAX_ENTRY_SIZE)).without_prefix(PREFIX)
+            return BootEntry.decode(files.read(name, fd, MAX_ENTRY_SIZE, follow=True)).without_prefix(PREFIX)
         except Corrupt as error:
             # Which begins with the name.
             raise Corrupt(f"{where}/{error}") from None

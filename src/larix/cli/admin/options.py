@@ -89,7 +89,7 @@ def find_index(sysroot: Sysroot, text: str) -> int:
 def running_kernel_args() -> KernelArgs:
     found = KernelArgs.parse(files.read_whole("/proc/cmdline").decode("utf-8", "surrogateescape"))
     # What the boot loader added for that boot alone.
-    return found.without("BOOT_IMAGE").without("initrd")
+    return KernelArgs().append(found.arguments).without("BOOT_IMAGE").without("initrd")
 
 
 def print_plan(plan: EtcPlan) -> None:
