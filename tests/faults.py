@@ -19,7 +19,7 @@ from multiprocessing import Value
 from typing import Any
 
 import larix
-from larix.linux import files, syscalls
+from larix.linux import syscalls, writing
 from tests.judge import Done, run_larix
 
 KILL = 0
@@ -123,7 +123,7 @@ def _patched(fault: int, at: int, count: Any) -> Iterator[None]:
         *((os, name, lambda *_: True) for name in BY_NAME),
         *((os, name, by_either) for name in BY_EITHER),
         (os, "open", lambda _, flags=0, *__: bool(flags & MAKING)),
-        (fcntl, "ioctl", lambda _, request, *__: request == files.SET_FLAGS),
+        (fcntl, "ioctl", lambda _, request, *__: request == writing.SET_FLAGS),
         (syscalls, "syncfs", lambda *_: True),
         (syscalls, "rename_to_new", lambda *_: True),
     ]

@@ -24,7 +24,7 @@ import pytest
 import larix
 from larix.errors import Corrupt, FetchFailed
 from larix.formats.content import FileHeader
-from larix.linux import files
+from larix.linux import reading
 from larix.ops import walk
 from larix.remote import serve as server_module
 from larix.remote.http import Body, Http, HttpOptions, Request, Spill
@@ -68,7 +68,7 @@ def test_compressed_nothing_is_not_kept(tmp_path: Path) -> None:
 
     source, _ = of_packed(read, left[0] + len(head), Archive())
     tracemalloc.start()
-    with files.closing(files.open_directory(str(tmp_path))) as fd, pytest.raises(Corrupt):
+    with reading.closing(reading.open_directory(str(tmp_path))) as fd, pytest.raises(Corrupt):
         source.write(Archive(), "object", fd)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

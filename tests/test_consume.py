@@ -13,7 +13,7 @@ import pytest
 
 import larix
 from larix.errors import Busy
-from larix.linux import files
+from larix.linux import reading
 from larix.ops.consume import Given, holds
 from larix.repo.sources import Inode
 from tests.judge import Done, everything, fails, ostree, run_larix
@@ -165,7 +165,7 @@ def test_below_a_directory_that_may_not_be_read() -> None:
         (scratch / "closed").chmod(0o711)
 
         def work() -> None:
-            below = (files.open_directory(str(scratch / "closed" / name)) for name in ("tree", "repo"))
+            below = (reading.open_directory(str(scratch / "closed" / name)) for name in ("tree", "repo"))
             tree, repo = below
             assert not holds(tree, repo)
             assert not holds(repo, tree)
@@ -285,6 +285,6 @@ def test_a_directory_is_not_two(tmp_path: Path, tree: Path, monkeypatch: pytest.
             assert not ctypes.CDLL(None).renameat2(-100, bytes(tree / "c"), -100, bytes(tmp_path / "other"), 2)
         return real(fd, below)
 
-    real = files.open_below
-    monkeypatch.setattr(files, "open_below", exchange)
+    real = reading.open_below
+    monkeypatch.setattr(reading, "open_below", exchange)
     assert "changed while it was read" in fails(f"--repo={repo}", "commit", "-b", "x", tree)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import larix.api
-from larix.linux import files
+from larix.linux import writing
 from tests.judge import make_os_tree, ostree
 
 ROOT = Path(__file__).parent.parent
@@ -58,7 +58,7 @@ def test_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         for root in tmp_path.glob("disk/ostree/deploy/os/deploy/*.[0-9]"):
             fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-            files.set_immutable(fd, False)
+            writing.set_immutable(fd, False)
             os.close(fd)
 
 

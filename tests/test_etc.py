@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from larix.linux import files
+from larix.linux import reading
 from larix.ops.diff import Changes
 from larix.sysroot.copying import copy_tree
 from larix.sysroot.etcmerge import merge, read_tree
@@ -132,7 +132,7 @@ def ancestors(path: str) -> list[str]:
 def merged(top: Path) -> EtcPlan:
     """Merge `old`, `etc` and `new` below a directory, as a deployment does, into `target`."""
     (top / "target").mkdir()
-    fds = [files.open_directory(str(top / name)) for name in ("old", "etc", "new", "target")]
+    fds = [reading.open_directory(str(top / name)) for name in ("old", "etc", "new", "target")]
     try:
         plan = plan_merge(*(read_tree(fd) for fd in fds[:3]))
         copy_tree(fds[2], fds[3])
@@ -466,8 +466,8 @@ def test_what_vanished_since_it_was_planned_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "etc/kept").write_text("mine")
     paths = ["kept", "run", "run/sub", "run/sub/file"]
     with (
-        files.closing(files.open_directory(str(tmp_path / "etc"))) as etc,
-        files.closing(files.open_directory(str(tmp_path / "target"))) as target,
+        reading.closing(reading.open_directory(str(tmp_path / "etc"))) as etc,
+        reading.closing(reading.open_directory(str(tmp_path / "target"))) as target,
     ):
         merge(EtcPlan(placed={path: path for path in paths}), etc, target)
     assert [path.name for path in (tmp_path / "target").iterdir()] == ["kept"]

@@ -17,7 +17,7 @@ from larix.errors import Corrupt, Invalid, Moved, NotFound
 from larix.formats.kargs import KernelArgs
 from larix.formats.runfiles import decode_booted, decode_staged
 from larix.gvariant import Variant
-from larix.linux import files
+from larix.linux import writing
 from larix.sysroot import running
 from larix.sysroot.bootswap import write_deployments
 from larix.sysroot.cleanup import cleanup, execute_cleanup, plan_cleanup
@@ -528,10 +528,10 @@ def test_a_disk_that_cannot_promise_the_new_list(
 
         return call
 
-    real_replace = files.replace_link
-    monkeypatch.setattr(files, "replace_link", replace_link)
+    real_replace = writing.replace_link
+    monkeypatch.setattr(writing, "replace_link", replace_link)
     for name in "sync", "sync_file_system":
-        monkeypatch.setattr(files, name, fail_then(getattr(files, name)))
+        monkeypatch.setattr(writing, name, fail_then(getattr(writing, name)))
     assert "Input/output error" in fails("admin", *words, f"--sysroot={machine}")
     assert broken
     for path in before:

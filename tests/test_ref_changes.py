@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import larix
-from larix.linux import files
+from larix.linux import writing
 from larix.progress import Progress
 from larix.repo.locking import lock_changes
 from tests.judge import everything, fails, ostree
@@ -120,11 +120,11 @@ def test_a_disk_that_stays_full(at: int, repo: Path, monkeypatch: pytest.MonkeyP
 
         return call
 
-    real_rename = files.rename
-    monkeypatch.setattr(files, "rename", rename)
+    real_rename = writing.rename
+    monkeypatch.setattr(writing, "rename", rename)
     for name in "link", "symlink", "mkdir":
         monkeypatch.setattr(os, name, refuse_if_full(getattr(os, name)))
-    monkeypatch.setattr(files, "create", refuse_if_full(files.create))
+    monkeypatch.setattr(writing, "create", refuse_if_full(writing.create))
     ostree(repo, "refs", "--create=other", "main")
     before = contents(repo)
     with larix.Repo(str(repo)) as opened, pytest.raises(larix.NoSpace), larix.Transaction(opened) as transaction:
@@ -142,7 +142,7 @@ def test_a_disk_that_fails_in_the_middle(at: int, repo: Path, monkeypatch: pytes
     ostree(repo, "refs", "--create=z", "main")
     ostree(repo, "refs", "--alias", "--create=alias", "main")
     before = contents(repo)
-    real = {name: getattr(files, name) for name in ("rename", "remove")}
+    real = {name: getattr(writing, name) for name in ("rename", "remove")}
     calls = count()
 
     def failing(name: str) -> Callable[..., None]:
@@ -159,7 +159,7 @@ def test_a_disk_that_fails_in_the_middle(at: int, repo: Path, monkeypatch: pytes
         transaction.set_alias("alias", "sub/one")
         transaction.set_ref(None, "z", None)
         for name in real:
-            monkeypatch.setattr(files, name, failing(name))
+            monkeypatch.setattr(writing, name, failing(name))
         with pytest.raises(larix.Error, match="Input/output error"):
             transaction.commit()
         assert next(calls) > at

@@ -20,7 +20,7 @@ from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader
 from larix.formats.keyfile import KeyFile
 from larix.formats.objects import DIRTREE_TYPE, Commit, DirMeta, Metadata, ObjectName, ObjectType
-from larix.linux import files
+from larix.linux.failures import doing
 from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
 from tests.judge import everything, fails, larix, ostree, picture, run_c, run_larix
@@ -380,7 +380,7 @@ def test_an_ordinary_user_has_bare_user_and_archive(tree: Path, tmp_path: Path) 
 
 def test_a_full_disk_has_its_own_error() -> None:
     for number, kind in (errno.ENOSPC, NoSpace), (errno.EDQUOT, NoSpace), (errno.ENOENT, NotFound), (errno.EIO, Error):
-        with pytest.raises(kind, match="Writing x: "), files.doing("Writing x"):
+        with pytest.raises(kind, match="Writing x: "), doing("Writing x"):
             raise OSError(number, os.strerror(number))
 
 

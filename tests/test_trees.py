@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import larix
-from larix.linux import files
+from larix.linux import reading
 from larix.ops.kernel import find_versions
 from larix.ops.osrelease import find_os_name
 from larix.ops.tree import tree_of
@@ -78,7 +78,7 @@ def write(top: Path) -> Path:
 
 
 def on_disk(tmp_path: Path, opened: ExitStack) -> Tree:
-    return DiskTree(opened.enter_context(files.closing(files.open_directory(str(write(tmp_path / "tree"))))))
+    return DiskTree(opened.enter_context(reading.closing(reading.open_directory(str(write(tmp_path / "tree"))))))
 
 
 def of_a_commit(tmp_path: Path, opened: ExitStack) -> Tree:

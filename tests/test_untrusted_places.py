@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import larix
-from larix.linux import files, syscalls
+from larix.linux import reading, syscalls, trees, writing
 from larix.sysroot.copying import copy_tree
 from larix.sysroot.etcmerge import merge
 from larix.sysroot.etcplan import EtcPlan
@@ -103,7 +103,7 @@ def test_a_symlink_put_in_the_way_of_a_checkout(
     (tmp_path / "tree/one/two/three/file").write_text("x")
     ostree(repo, "commit", "-b", "main", f"--tree=dir={tmp_path / 'tree'}")
     (tmp_path / "outside/two/three").mkdir(parents=True)
-    real = files.make_directory
+    real = writing.make_directory
 
     def swap(name: str, dir_fd: int | None = None, mode: int = 0o777) -> bool:
         made = real(name, dir_fd, mode)
@@ -112,7 +112,7 @@ def test_a_symlink_put_in_the_way_of_a_checkout(
             os.symlink(tmp_path / "outside", tmp_path / "out/one")
         return made
 
-    monkeypatch.setattr(files, "make_directory", swap)
+    monkeypatch.setattr(writing, "make_directory", swap)
     said = fails("checkout", f"--repo={repo}", "-U", *options, "main", tmp_path / "out")
     assert "one" in said
     assert [path.name for path in everything(tmp_path / "outside")] == ["two", "three"]
@@ -133,8 +133,8 @@ def test_a_symlink_put_in_the_way_of_etc(side: str, what: str, tmp_path: Path) -
     path = "own/inside" if what == "directory" else "own/file"
     plan = EtcPlan(removals=(path,)) if what == "removal" else EtcPlan(placed={path: path})
     with (
-        files.closing(files.open_directory(str(tmp_path / "etc"))) as etc,
-        files.closing(files.open_directory(str(tmp_path / "target"))) as target,
+        reading.closing(reading.open_directory(str(tmp_path / "etc"))) as etc,
+        reading.closing(reading.open_directory(str(tmp_path / "target"))) as target,
     ):
         if what == "removal" and side == "etc":
             merge(plan, etc, target)
@@ -166,8 +166,8 @@ def test_a_tree_that_its_owner_may_not_read(mode: int, scratch: Path) -> None:
         (scratch / "tree/sub/deep/file").write_text("x")
         for name in "tree/sub/deep", "tree/sub", "tree":
             (scratch / name).chmod(mode)
-        with files.closing(files.open_directory(str(scratch))) as fd:
-            files.remove_tree("tree", fd)
+        with reading.closing(reading.open_directory(str(scratch))) as fd:
+            trees.remove_tree("tree", fd)
         assert not (scratch / "tree").exists()
 
     run_as("nobody", scratch, remove)
@@ -182,8 +182,8 @@ def test_a_deep_tree_that_its_owner_may_not_write(scratch: Path) -> None:
         (path / "/".join("d" * 250)).mkdir(parents=True)
         for directory in [*path.rglob("*"), path]:
             directory.chmod(0o500)
-        with files.closing(files.open_directory(str(scratch))) as fd:
-            files.remove_tree("tree", fd)
+        with reading.closing(reading.open_directory(str(scratch))) as fd:
+            trees.remove_tree("tree", fd)
         assert not path.exists()
 
     run_as("nobody", scratch, remove)
@@ -198,8 +198,8 @@ def test_a_tree_of_any_depth(tmp_path: Path) -> None:
         os.close(fd)
         fd = below
     os.close(fd)
-    with files.closing(files.open_directory(str(tmp_path))) as top:
-        files.remove_tree("d", top)
+    with reading.closing(reading.open_directory(str(tmp_path))) as top:
+        trees.remove_tree("d", top)
     assert os.listdir(tmp_path) == ["file"]
 
 
@@ -214,8 +214,8 @@ def test_names_of_etc_are_anyones(tmp_path: Path) -> None:
             path.write_text(name)
     (tmp_path / "etc").mkdir()
     with (
-        files.closing(files.open_directory(str(tmp_path / "defaults"))) as defaults,
-        files.closing(files.open_directory(str(tmp_path / "etc"))) as etc,
+        reading.closing(reading.open_directory(str(tmp_path / "defaults"))) as defaults,
+        reading.closing(reading.open_directory(str(tmp_path / "etc"))) as etc,
     ):
         copy_tree(defaults, etc)
     assert picture(tmp_path / "etc") == picture(tmp_path / "defaults")

@@ -21,7 +21,7 @@ from larix.formats.checksum import Checksum, parse_checksum
 from larix.formats.names import parse_refspec
 from larix.formats.objects import Metadata
 from larix.gvariant import Variant
-from larix.linux import files
+from larix.linux.failures import doing
 from larix.linux.selinux import Labels
 from larix.ops.commit import (
     CommitOptions,
@@ -224,7 +224,7 @@ def parse_parent(args: argparse.Namespace) -> Checksum | EllipsisType | None:
 def open_archive(path: str) -> BufferedReader:
     if path == "-":
         return os.fdopen(sys.stdin.fileno(), "rb", closefd=False)
-    with files.doing(f"Reading {path}"):
+    with doing(f"Reading {path}"):
         return Path(path).open("rb")
 
 

@@ -5,7 +5,8 @@ import argparse
 from larix.cli.options import Parser, add_repo, open_repo
 from larix.cli.output import write_bytes
 from larix.cli.streams import check_output
-from larix.linux import files
+from larix.linux import reading, writing
+from larix.linux.failures import doing
 from larix.ops.tar import ExportOptions, export
 
 # Pipes and tapes get whole records.
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
             return
         # Nothing that is there goes before the tree has been found.
         first = next(pieces)
-        with files.doing(f"Writing {args.output}"), files.closing(files.open_output(args.output)) as fd:
-            files.write_all(fd, first)
+        with doing(f"Writing {args.output}"), reading.closing(writing.open_output(args.output)) as fd:
+            writing.write_all(fd, first)
             for piece in pieces:
-                files.write_all(fd, piece)
+                writing.write_all(fd, piece)

@@ -16,7 +16,7 @@ from typing import NoReturn
 from larix import __version__
 from larix.cli.streams import check_output, prepare_streams
 from larix.errors import Error, Invalid, Unsupported, printable
-from larix.linux.files import explained
+from larix.linux.failures import as_error
 
 # The release of the C tool whose command line and formats larix follows. Scripts read it from `--version`, as YAML.
 FOLLOWS = "2026.4"
@@ -149,7 +149,7 @@ def main(args: Sequence[str], program: str = "larix") -> int:
             print(error.usage, file=sys.stderr)
         print(f"error: {printable(str(error))}", file=sys.stderr)
     except OSError as error:
-        print(f"error: {printable(str(explained('Failed', error)))}", file=sys.stderr)
+        print(f"error: {printable(str(as_error('Failed', error)))}", file=sys.stderr)
     return 1
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import NoReturn
 
 from larix.errors import Failed, Invalid, NotFound, Unsupported
-from larix.linux import files
+from larix.linux import reading
+from larix.linux.failures import doing
 from larix.repo.repo import Repo, RepoOptions
 
 SYSTEM_REPO = "/ostree/repo"
@@ -148,8 +149,8 @@ def _fail_before_commit() -> None:
 
 
 def read_text(path: str) -> str:
-    with files.doing(f"Reading {path}"):
-        data = files.read_whole(path)
+    with doing(f"Reading {path}"):
+        data = reading.read_whole(path)
     try:
         return data.decode()
     except UnicodeDecodeError:

@@ -20,7 +20,8 @@ from larix.formats.objects import (
     decode_dirtree,
 )
 from larix.gvariant.text import byteswapped, to_text
-from larix.linux import files
+from larix.linux import reading
+from larix.linux.failures import doing
 from larix.ops.sizes import read_sizes
 from larix.repo.repo import Repo
 
@@ -45,8 +46,8 @@ def configure(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     if args.print_variant_type is not None:
-        with files.doing(f"Reading {args.object}"):
-            data = files.read_whole(args.object)
+        with doing(f"Reading {args.object}"):
+            data = reading.read_whole(args.object)
         print_variant(args.print_variant_type, data, swap=False)
         return
     with open_repo(args) as repo:

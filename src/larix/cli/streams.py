@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from larix.errors import Failed
-from larix.linux.files import names_are_utf8
+from larix.linux.reading import names_are_utf8
 
 BUFFER = 1 << 16
 # Whoever was to read it does not want it.

@@ -13,7 +13,8 @@ from larix.formats.objects import MAX_METADATA_SIZE, from_wire_time
 from larix.formats.summary import COLLECTION_ID, COLLECTION_MAP, SUMMARY_TYPE, Summary, SummaryRef, decode_summary
 from larix.gvariant import Variant
 from larix.gvariant.text import to_text
-from larix.linux import files
+from larix.linux import reading
+from larix.linux.failures import doing
 from larix.ops.summary import update_summary
 from larix.repo.summary import PATH, SIGNATURES
 
@@ -56,9 +57,9 @@ def run(args: argparse.Namespace) -> None:
         is_part = args.json or args.raw or args.list_metadata_keys or args.print_metadata_key
         if not args.view and not is_part:
             raise Invalid("No option specified; --update writes the summary, --view prints it")
-        with files.doing(f"Reading the summary of {repo.path}"):
+        with doing(f"Reading the summary of {repo.path}"):
             try:
-                data = files.read(PATH, repo.fd, MAX_METADATA_SIZE)
+                data = reading.read(PATH, repo.fd, MAX_METADATA_SIZE)
             except FileNotFoundError:
                 raise NotFound(f"{repo.path} has no summary; `larix summary --update` makes one") from None
         is_signed = os.access(SIGNATURES, os.F_OK, dir_fd=repo.fd)

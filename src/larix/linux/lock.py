@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from larix.errors import Busy
-from larix.linux import files
+from larix.linux import reading
 
 # Seconds between two tries.
 POLL = 0.05
@@ -55,7 +55,7 @@ def lock_file(
 
 def lock_directory(name: str, dir_fd: int) -> int:
     """Open a directory and lock it; closing the result unlocks. Raises Busy at once where another holds it."""
-    fd = files.open_directory(name, dir_fd, follow=False)
+    fd = reading.open_directory(name, dir_fd, follow=False)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -81,9 +81,9 @@ def _holder(fd: int) -> str:
     for pid in sorted(held):
         # Workers have what their parent has.
         with suppress(OSError):
-            stat = files.read_whole(f"/proc/{pid}/stat")
+            stat = reading.read_whole(f"/proc/{pid}/stat")
             if int(stat.rpartition(b")")[2].split()[1]) not in held:
-                words = files.read_whole(f"/proc/{pid}/cmdline").decode(errors="replace").replace("\0", " ").split()
+                words = reading.read_whole(f"/proc/{pid}/cmdline").decode(errors="replace").replace("\0", " ").split()
                 return f"process {pid} ({' '.join(words)[:SHOWN]})"
     return "another process"
 
@@ -93,4 +93,4 @@ def _locks(pid: int, fd: int) -> Iterator[bool]:
     with suppress(OSError):
         for name in os.listdir(f"/proc/{pid}/fd"):
             if os.path.samestat(os.stat(f"/proc/{pid}/fd/{name}"), os.fstat(fd)):
-                yield b"\nlock:" in files.read_whole(f"/proc/{pid}/fdinfo/{name}")
+                yield b"\nlock:" in reading.read_whole(f"/proc/{pid}/fdinfo/{name}")

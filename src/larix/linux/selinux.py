@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from larix.errors import Invalid, Unsupported
-from larix.linux import files
+from larix.linux import reading
 
 LABEL = b"security.selinux"
 # Below the root of a tree.
@@ -35,13 +35,13 @@ def find_policy(root: str, what: str) -> str | None:
     `what` the tree is, for messages. Symlinks lead where they do with the tree as the root. Raises Invalid where one
     leads nowhere, and where the policy is not there or is not made of files.
     """
-    with files.closing(files.open_directory(root)) as root_fd:
+    with reading.closing(reading.open_directory(root)) as root_fd:
         for place in POLICIES:
             try:
-                with files.closing(files.open_in_root(place, root_fd)) as fd:
+                with reading.closing(reading.open_in_root(place, root_fd)) as fd:
                     return _find_in(root_fd, place, fd, what)
             except (FileNotFoundError, NotADirectoryError):
-                if files.is_link(place, root_fd):
+                if reading.is_link(place, root_fd):
                     raise Invalid(f"SELinux in {what}: {place} is a symlink that leads nowhere") from None
     return None
 
@@ -51,7 +51,7 @@ def _find_in(root_fd: int, place: str, fd: int, what: str) -> str | None:
     if "config" not in os.listdir(fd):
         return None
     try:
-        with files.closing(files.open_in_root(f"{place}/config", root_fd, os.O_RDONLY | os.O_NONBLOCK)) as config:
+        with reading.closing(reading.open_in_root(f"{place}/config", root_fd, os.O_RDONLY | os.O_NONBLOCK)) as config:
             if not stat.S_ISREG(os.fstat(config).st_mode):
                 raise Invalid(f"SELinux in {what}: {place}/config is no file")
             text = os.read(config, MAX_CONFIG_SIZE).decode("utf-8", "surrogateescape")
@@ -66,10 +66,10 @@ def _find_in(root_fd: int, place: str, fd: int, what: str) -> str | None:
     if not kind:
         raise Invalid(f"SELinux in {what}: its config turns it on and names no policy")
     try:
-        with files.closing(files.open_in_root(f"{place}/{kind}", root_fd)) as policy:
+        with reading.closing(reading.open_in_root(f"{place}/{kind}", root_fd)) as policy:
             directory = os.readlink(f"/proc/self/fd/{policy}")
         below = f"{place}/{kind}/{os.path.dirname(CONTEXTS)}"
-        with files.closing(files.open_in_root(below, root_fd)) as contexts, os.scandir(contexts) as found:
+        with reading.closing(reading.open_in_root(below, root_fd)) as contexts, os.scandir(contexts) as found:
             kinds = {entry.name: entry.is_file(follow_symlinks=False) for entry in found if entry.name != "media"}
     except (FileNotFoundError, NotADirectoryError):
         kinds = {}

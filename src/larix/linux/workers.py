@@ -22,7 +22,8 @@ from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
 from larix.errors import Failed
-from larix.linux import files, syscalls
+from larix.linux import syscalls
+from larix.linux.failures import doing
 
 # Those that we may use.
 CORES = len(os.sched_getaffinity(0))
@@ -176,7 +177,7 @@ class _Worker:
         # What the pipe has not taken yet, and what came of an answer that is not whole.
         self._outgoing = bytearray()
         self._incoming = bytearray()
-        with ExitStack() as childs, ExitStack() as ours, files.doing("Starting a worker process"):
+        with ExitStack() as childs, ExitStack() as ours, doing("Starting a worker process"):
             tasks, self._tasks = _pipe(childs, ours)
             self._answers, answers = _pipe(ours, childs)
             os.set_blocking(self._tasks, False)

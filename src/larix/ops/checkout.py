@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from larix.errors import NotFound
 from larix.formats.checksum import Checksum
 from larix.formats.objects import DirMeta, DirTree
-from larix.linux import files, xattr
+from larix.linux import reading, trees, writing, xattr
+from larix.linux.failures import doing, within
 from larix.linux.workers import start_workers
 from larix.ops.modify import labelled
 from larix.ops.placing import CheckoutOptions, Overwrite, Placer, hidden_name
@@ -54,17 +55,17 @@ def checkout(
     if "/" in options.skipped:
         return
     is_file = entry.dirmeta is None
-    with files.doing(f"Checking out to {path}"):
+    with doing(f"Checking out to {path}"):
         # Nobody else looks in before owner and mode are right.
-        made = files.make_directory(path, mode=0o700)
+        made = writing.make_directory(path, mode=0o700)
         if not made and not is_file and options.overwrite is Overwrite.REFUSE:
             raise FileExistsError(errno.EEXIST, "File exists", os.path.basename(path.rstrip("/")))
-        with files.closing(files.open_directory(path, follow=not made)) as fd:
+        with reading.closing(reading.open_directory(path, follow=not made)) as fd:
             try:
                 with closing(Placer(repo, options)) as placer:
                     _Checkout(repo, fd, options, placer, progress).run(entry, made=made)
                 if options.fsync:
-                    files.sync_file_system(fd)
+                    writing.sync_file_system(fd)
             except BaseException as error:
                 if made:
                     _clear_away(path, fd, error)
@@ -74,7 +75,7 @@ def checkout(
 def _clear_away(path: str, fd: int, error: BaseException) -> None:
     """Remove what was made until the error, which is what is to be told."""
     try:
-        files.remove_open(path, fd)
+        trees.remove_open(path, fd)
     except OSError as more:
         error.add_note(f"{path} is left, not whole, and could not be removed: {more.strerror}")
 
@@ -154,7 +155,7 @@ class _Checkout:
             directories = self._fill_all(entry, made=made)
         # From the innermost on: a directory's mode may keep its owner out.
         for below, dirmeta in directories.from_the_end():
-            with files.closing(files.open_below(self._fd, below)) as fd:
+            with reading.closing(reading.open_below(self._fd, below)) as fd:
                 self._set_directory(fd, self._repo.load_dirmeta(dirmeta), below)
 
     def _fill_all(self, top: Entry, *, made: bool) -> "_Directories":
@@ -168,7 +169,7 @@ class _Checkout:
             below = new.path(number)
             check_depth(depth, f"/{below}")
             tree = self._without_skipped(below, self._repo.load_dirtree(dirtree))
-            with files.closing(files.open_below(self._fd, below)) as fd, files.within(below):
+            with reading.closing(reading.open_below(self._fd, below)) as fd, within(below):
                 if self._options.whiteouts:
                     made = self._white_out(fd, tree, made=made)
                 copies = [entry for entry in tree.files.items() if not self._placer.link(entry[1], entry[0], fd)]
@@ -198,30 +199,30 @@ class _Checkout:
             del tree.files[name]
             if name == OPAQUE:
                 for other in os.listdir(fd):
-                    files.remove_tree(other, fd)
+                    trees.remove_tree(other, fd)
                 made = True
             else:
-                files.remove_tree(hidden_name(name, WHITEOUT), fd)
+                trees.remove_tree(hidden_name(name, WHITEOUT), fd)
         return made
 
     def _make_directory(self, name: str, fd: int) -> bool:
         """Whether it is new."""
-        if files.make_directory(name, fd, 0o700):
+        if writing.make_directory(name, fd, 0o700):
             return True
         if self._options.overwrite is Overwrite.REFUSE:
             raise FileExistsError(errno.EEXIST, "File exists", name)
         # As with an upper layer of a container.
         replaces = self._options.overwrite is Overwrite.REPLACE and self._options.whiteouts
         if replaces and not stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
-            files.remove(name, fd)
-            return files.make_directory(name, fd, 0o700)
+            writing.remove(name, fd)
+            return writing.make_directory(name, fd, 0o700)
         # Whatever else it is, also a symlink to a directory, raises OSError.
-        os.close(files.open_directory(name, fd, follow=False))
+        os.close(reading.open_directory(name, fd, follow=False))
         return False
 
     def _copy_batch(self, batch: _Batch) -> int:
         """In a worker: how many were copied."""
-        with files.closing(files.open_below(self._fd, batch.below)) as fd, files.within(batch.below):
+        with reading.closing(reading.open_below(self._fd, batch.below)) as fd, within(batch.below):
             for name, checksum in batch.files:
                 path = f"{batch.below}/{name}" if batch.below else name
                 self._placer.copy(checksum, name, fd, self._options.label_path(path))
@@ -229,12 +230,12 @@ class _Checkout:
 
     def _set_directory(self, fd: int, meta: DirMeta, below: str) -> None:
         if not self._options.user_mode:
-            files.set_owner(fd, meta.uid, meta.gid)
+            writing.set_owner(fd, meta.uid, meta.gid)
             path = self._options.label_path(below)
             for key, value in labelled(self._options.labels, path, meta.mode, meta.xattrs):
                 xattr.set_on(fd, key, value)
         mode = stat.S_IMODE(meta.mode)
-        files.set_mode(fd, mode & PLAIN_BITS if self._options.plain_directories else mode)
+        writing.set_mode(fd, mode & PLAIN_BITS if self._options.plain_directories else mode)
         # As the files, which are only linked where they are not to be copied.
         if not self._options.copy:
-            files.set_mtime(fd, 0)
+            writing.set_mtime(fd, 0)

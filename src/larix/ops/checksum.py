@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader, Piece, content_checksum
 from larix.formats.objects import DirTree, ObjectType, checksum_of, decode_dirtree
-from larix.linux import files
+from larix.linux import reading
+from larix.linux.failures import doing
 from larix.ops.modify import Modifier
 from larix.ops.scan import open_entry
 from larix.repo.on_disk import read_dirmeta
@@ -46,10 +47,10 @@ def checksum_path(path: str, *, xattrs: bool = True) -> Checksum:
     """
     modifier = Modifier(xattrs=xattrs)
     if os.path.isdir(path) and not os.path.islink(path):
-        with files.doing(f"Reading {path}"), files.closing(files.open_directory(path)) as fd:
+        with doing(f"Reading {path}"), reading.closing(reading.open_directory(path)) as fd:
             return checksum_of(modifier.directory("/", read_dirmeta(fd)).encode())
     parent, name = os.path.split(path)
-    with files.doing(f"Reading {path}"):
-        fd = files.open_directory(parent or ".")
-    with files.closing(fd), open_entry(name, fd, path) as entry:
+    with doing(f"Reading {path}"):
+        fd = reading.open_directory(parent or ".")
+    with reading.closing(fd), open_entry(name, fd, path) as entry:
         return content_checksum(modifier.file("/", entry.header), entry.content)

@@ -17,7 +17,7 @@ from larix.formats.checksum import Checksum
 from larix.formats.names import parse_refspec
 from larix.formats.objects import DETACHED_TYPE, Commit, Metadata, ObjectType
 from larix.gvariant import Variant
-from larix.linux import files
+from larix.linux.failures import doing
 from larix.ops.bindings import COLLECTION_BINDING, REF_BINDING
 from larix.ops.consume import Given
 from larix.ops.kernel import describe_kernel
@@ -161,7 +161,7 @@ def commit(
         told(committed)
         try:
             for one in given.values():
-                with files.doing(f"The commit is made, but {one.path} cannot be removed"):
+                with doing(f"The commit is made, but {one.path} cannot be removed"):
                     one.remove(committed_at)
         finally:
             if repo.config.find_bool("core", "commit-update-summary", False):

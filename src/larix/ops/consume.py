@@ -12,7 +12,8 @@ from typing import NamedTuple, Self
 from larix.errors import Busy, Invalid
 from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader
-from larix.linux import files
+from larix.linux import reading, trees, writing
+from larix.linux.failures import doing
 from larix.ops.walk import Descent, descend
 from larix.repo.layout import StoredFile
 from larix.repo.repo import Repo
@@ -56,10 +57,10 @@ class Given:
         """Raises Invalid where it would take the repo with it, or is a part of it."""
         self.path = path
         self.adopt = adopt
-        with files.doing(f"Reading {path}"):
-            self.fd = files.open_directory(path)
+        with doing(f"Reading {path}"):
+            self.fd = reading.open_directory(path)
         try:
-            with files.doing(f"Reading {path}"):
+            with doing(f"Reading {path}"):
                 if holds(self.fd, repo.fd) or holds(repo.fd, self.fd):
                     raise Invalid(f"{path} and the repo {repo.path} lie in one another; it cannot be given away")
         except BaseException:
@@ -104,15 +105,15 @@ class Given:
     def _remove_inside(self, below: str, left: list[str]) -> Descent[None]:
         """What is left, with the reason where it has another, is noted."""
         why: dict[str, str] = {}
-        with files.closing(files.open_below(self.fd, below)) as fd:
+        with reading.closing(reading.open_below(self.fd, below)) as fd:
             if _inode(os.fstat(fd)) != self._directories[below]:
                 return
             for name, seen in self._files[below].items():
                 try:
                     if seen is None:
-                        files.remove_tree(name, fd)
+                        trees.remove_tree(name, fd)
                     elif self._is_committed(seen, about := os.stat(name, dir_fd=fd, follow_symlinks=False)):
-                        files.remove(name, fd)
+                        writing.remove(name, fd)
                         self._unlinked.add(about.st_ino)
                     elif seen.adopted and about.st_ino == seen.inode:
                         why[name] = " (written to after it was committed, and so was its object: use fsck)"
@@ -137,8 +138,8 @@ class Given:
 
     def _remove_directory(self, name: str, below: str) -> bool:
         """Whether it was empty."""
-        with files.closing(files.open_below(self.fd, below)) as fd:
-            return files.remove_if_empty(name, fd)
+        with reading.closing(reading.open_below(self.fd, below)) as fd:
+            return writing.remove_if_empty(name, fd)
 
     def _is_committed(self, seen: Seen, about: os.stat_result) -> bool:
         """As it was read, and nobody has changed it since it became an object."""
@@ -156,10 +157,10 @@ class Given:
             return
         with (
             suppress(FileNotFoundError, NotADirectoryError),
-            files.closing(files.open_directory(parent or ("/" if self.path.startswith("/") else "."))) as fd,
+            reading.closing(reading.open_directory(parent or ("/" if self.path.startswith("/") else "."))) as fd,
         ):
             if _inode(os.stat(name, dir_fd=fd, follow_symlinks=False)) == _inode(os.fstat(self.fd)):
-                files.remove_if_empty(name, fd)
+                writing.remove_if_empty(name, fd)
 
 
 def _inode(about: os.stat_result) -> tuple[int, int]:

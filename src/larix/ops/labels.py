@@ -6,7 +6,8 @@ from contextlib import suppress
 
 from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum
-from larix.linux import files
+from larix.linux import reading, trees
+from larix.linux.failures import doing
 from larix.linux.selinux import POLICIES, Labels, find_policy, load_labels
 from larix.ops.checkout import checkout
 from larix.ops.placing import CheckoutOptions
@@ -21,7 +22,7 @@ def labels_of(root: str, *, usr_etc_as_etc: bool = False) -> Labels | None:
 
 
 def _load(root: str, what: str, usr_etc_as_etc: bool) -> Labels | None:
-    with files.doing(f"Reading the SELinux policy of {what}"):
+    with doing(f"Reading the SELinux policy of {what}"):
         policy = find_policy(root, what)
     return load_labels(policy, usr_etc_as_etc=usr_etc_as_etc) if policy is not None else None
 
@@ -40,5 +41,5 @@ def labels_of_commit(repo: Repo, commit: Checksum, *, usr_etc_as_etc: bool = Fal
         return _load(root, f"commit {commit}", usr_etc_as_etc)
     finally:
         # As deep as the commit has it.
-        with files.closing(files.open_directory(os.path.dirname(root))) as fd:
-            files.remove_tree(os.path.basename(root), fd)
+        with reading.closing(reading.open_directory(os.path.dirname(root))) as fd:
+            trees.remove_tree(os.path.basename(root), fd)

@@ -17,12 +17,12 @@ from larix.errors import Corrupt, Invalid, Unsupported
 from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader, content_checksum
 from larix.formats.objects import ObjectName, ObjectType
-from larix.linux import files, xattr
+from larix.linux import reading, trees, writing, xattr
 from larix.linux.selinux import Labels
 from larix.ops.modify import labelled
 from larix.ops.scan import open_entry
 from larix.repo.layout import StoredFile, object_path
-from larix.repo.object_errors import explained
+from larix.repo.object_errors import object_error
 from larix.repo.repo import Repo
 
 CACHE = "uncompressed-objects-cache"
@@ -102,7 +102,7 @@ class Placer:
         try:
             mode, size = layout.mode_and_size(source, holder.objects_fd)
         except (OSError, Corrupt) as error:
-            raise explained(object_name, error) from None
+            raise object_error(object_name, error) from None
         is_symlink = stat.S_ISLNK(mode)
         if not is_symlink and self._passed_whiteouts and name.startswith(PASSED_WHITEOUT):
             return False
@@ -117,12 +117,12 @@ class Placer:
             return False
         try:
             try:
-                files.link(source, holder.objects_fd, name, dir_fd)
+                writing.link(source, holder.objects_fd, name, dir_fd)
             except FileExistsError:
-                self._meet_link(checksum, name, dir_fd, lambda to: files.link(source, holder.objects_fd, to, dir_fd))
+                self._meet_link(checksum, name, dir_fd, lambda to: writing.link(source, holder.objects_fd, to, dir_fd))
         except OSError as error:
             # Another file system, an object with as many links as there can be, or of another user.
-            if error.errno not in files.CANNOT_LINK or self._require_links:
+            if error.errno not in writing.CANNOT_LINK or self._require_links:
                 raise
             return False
         return True
@@ -170,17 +170,17 @@ class Placer:
         try:
             make(temporary)
             try:
-                files.rename(temporary, dir_fd, name, dir_fd)
+                writing.rename(temporary, dir_fd, name, dir_fd)
             except IsADirectoryError:
                 # As with an upper layer of a container.
                 if not self._whiteouts:
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name) from None
-                files.remove_tree(name, dir_fd)
-                files.rename(temporary, dir_fd, name, dir_fd)
+                trees.remove_tree(name, dir_fd)
+                writing.rename(temporary, dir_fd, name, dir_fd)
         finally:
             # Also where both names were links to one file: then the kernel leaves both.
             with suppress(FileNotFoundError):
-                files.remove(temporary, dir_fd)
+                writing.remove(temporary, dir_fd)
 
     def _difference(self, checksum: Checksum, name: str, dir_fd: int) -> str:
         """What the file that is there has another of; '' where it is the object, or the same as that. In user mode the
@@ -220,33 +220,33 @@ class Placer:
     def _make(self, stored: StoredFile, name: str, dir_fd: int) -> None:
         header = stored.header
         if header.is_symlink:
-            files.symlink(header.target, name, dir_fd)
+            writing.symlink(header.target, name, dir_fd)
             if not self._user_mode:
-                files.set_link_owner(name, dir_fd, header.uid, header.gid)
+                writing.set_link_owner(name, dir_fd, header.uid, header.gid)
                 for key, value in header.xattrs:
                     xattr.set_on_link(name, dir_fd, key, value)
             return
-        with files.closing(files.create(name, dir_fd)) as fd:
+        with reading.closing(writing.create(name, dir_fd)) as fd:
             for piece in stored.content:
-                files.write_all(fd, piece)
+                writing.write_all(fd, piece)
             self._set_metadata(fd, header)
 
     def _set_metadata(self, fd: int, header: FileHeader) -> None:
         if self._user_mode:
-            files.set_mode(fd, stat.S_IMODE(user_mode(header.mode)))
+            writing.set_mode(fd, stat.S_IMODE(user_mode(header.mode)))
             return
         # The owner first: to change it takes the set-uid bit and the capabilities away.
-        files.set_owner(fd, header.uid, header.gid)
+        writing.set_owner(fd, header.uid, header.gid)
         for key, value in header.xattrs:
             xattr.set_on(fd, key, value)
-        files.set_mode(fd, stat.S_IMODE(header.mode))
+        writing.set_mode(fd, stat.S_IMODE(header.mode))
 
     def _make_whiteout(self, checksum: Checksum, dir_fd: int, name: str) -> None:
         with self._repo.open_file(checksum) as stored:
             header = stored.header
-        files.make_whiteout(name, dir_fd, stat.S_IMODE(header.mode))
+        writing.make_whiteout(name, dir_fd, stat.S_IMODE(header.mode))
         if not self._user_mode:
-            files.set_link_owner(name, dir_fd, header.uid, header.gid)
+            writing.set_link_owner(name, dir_fd, header.uid, header.gid)
             for key, value in header.xattrs:
                 xattr.set_on_link(name, dir_fd, key, value)
 
@@ -254,7 +254,7 @@ class Placer:
         path = object_path(ObjectName(checksum, ObjectType.FILE), "file")
 
         def make(other: str) -> None:
-            files.link(path, self._cache_fd, other, dir_fd)
+            writing.link(path, self._cache_fd, other, dir_fd)
 
         try:
             try:
@@ -264,7 +264,7 @@ class Placer:
             except FileExistsError:
                 self._meet_link(checksum, name, dir_fd, make)
         except OSError as error:
-            if error.errno not in files.CANNOT_LINK:
+            if error.errno not in writing.CANNOT_LINK:
                 raise
             return False
         return True
@@ -274,15 +274,15 @@ class Placer:
         with self._repo.open_file(checksum) as stored:
             if stored.header.is_symlink or not stored.size or _is_unreadable(stored.header.mode):
                 return False
-            files.make_parents(path, self._cache_fd)
+            writing.make_parents(path, self._cache_fd)
             temporary = f".{checksum[:16]}.{os.urandom(6).hex()}"
             try:
                 self._make(stored, temporary, self._cache_fd)
                 # Another worker, or command, may have been faster: to replace its file would fail whoever links it now.
-                files.rename_to_new(temporary, self._cache_fd, path, self._cache_fd)
+                writing.rename_to_new(temporary, self._cache_fd, path, self._cache_fd)
             finally:
                 with suppress(FileNotFoundError):
-                    files.remove(temporary, self._cache_fd)
+                    writing.remove(temporary, self._cache_fd)
         return True
 
 
@@ -292,8 +292,8 @@ def _open_cache(repo: Repo) -> int:
         return -1
     if not os.access(".", os.W_OK, dir_fd=repo.fd):
         return -1
-    files.make_directory(CACHE, repo.fd)
-    return files.open_directory(CACHE, repo.fd, follow=False)
+    writing.make_directory(CACHE, repo.fd)
+    return reading.open_directory(CACHE, repo.fd, follow=False)
 
 
 def _is_unreadable(mode: int) -> bool:

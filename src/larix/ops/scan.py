@@ -12,7 +12,8 @@ from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader, Piece
 from larix.formats.names import check_utf8
 from larix.formats.objects import ObjectType
-from larix.linux import files
+from larix.linux import reading
+from larix.linux.failures import as_error, doing
 from larix.linux.workers import start_workers
 from larix.ops.consume import Given, Seen
 from larix.ops.modify import Modification
@@ -68,9 +69,9 @@ def lay_directory(
     changes what is read.
     """
     options = options or ReadOptions()
-    with files.doing(f"Reading {path}"):
-        fd = files.open_directory(path) if options.given is None else os.dup(options.given.fd)
-    with files.closing(fd):
+    with doing(f"Reading {path}"):
+        fd = reading.open_directory(path) if options.given is None else os.dup(options.given.fd)
+    with reading.closing(fd):
         return _Reader(sink, fd, path, options, progress).read_into(under)
 
 
@@ -140,7 +141,7 @@ class _Reader:
         self._directories.append(into)
         seen: dict[str, Seen | None] = {}
         # Not held open for what is in it: that may be deeper than a process may open files.
-        with files.doing(f"Reading {path}"), files.closing(files.open_below(self._fd, below)) as fd:
+        with doing(f"Reading {path}"), reading.closing(reading.open_below(self._fd, below)) as fd:
             inode = _inode(os.fstat(fd))
             if self._given is not None:
                 self._given.note_directory(below, fd)
@@ -179,8 +180,8 @@ class _Reader:
         """All that `_read` will come to."""
         dirs = []
         with (
-            files.doing(f"Reading {self._path_of(below)}"),
-            files.closing(files.open_below(self._fd, below)) as fd,
+            doing(f"Reading {self._path_of(below)}"),
+            reading.closing(reading.open_below(self._fd, below)) as fd,
             os.scandir(fd) as entries,
         ):
             for entry in entries:
@@ -201,9 +202,9 @@ class _Reader:
         """In a worker."""
         path = self._path_of(batch.below)
         inside = f"/{batch.below}/" if batch.below else "/"
-        with files.doing(f"Reading {path}"):
-            fd = files.open_below(self._fd, batch.below)
-        with files.closing(fd):
+        with doing(f"Reading {path}"):
+            fd = reading.open_below(self._fd, batch.below)
+        with reading.closing(fd):
             now = _inode(os.fstat(fd))
             # A file system may give a directory another number at each opening.
             if now[:2] != batch.inode[:2] and now[2] != batch.inode[2]:
@@ -218,7 +219,7 @@ class _Reader:
                     found[name] = adopted or self._sink.add_file(header, entry.size, entry.content)
                 if before is not None:
                     seen[name] = read = before._replace(adopted=adopted is not None)
-                    with files.doing(f"Reading {path}"):
+                    with doing(f"Reading {path}"):
                         about = os.stat(name, dir_fd=fd, follow_symlinks=False)
                     if not read.is_still(about):
                         raise _changed(f"{path}/{name}")
@@ -228,7 +229,7 @@ class _Reader:
         """Of what is given away, before it is opened: what is read then is this, or is seen not to be."""
         if self._given is None:
             return None
-        with files.doing(f"Reading {path}"):
+        with doing(f"Reading {path}"):
             return Seen.of(os.stat(name, dir_fd=fd, follow_symlinks=False))
 
     def _take(self, added: _Added) -> None:
@@ -244,7 +245,7 @@ class _Reader:
 def open_entry(name: str, dir_fd: int, path: str) -> StoredFile:
     """A file or symlink of an open directory, as a file object; `path` is for messages. Raises Invalid for all else,
     without opening it: that alone may set a device going."""
-    with files.doing(f"Reading {path}"):
+    with doing(f"Reading {path}"):
         _check_type(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode, path)
         entry = open_file(name, dir_fd, partial(_pieces, path=path))
     try:
@@ -269,7 +270,7 @@ def _pieces(fd: int, size: int, path: str) -> Iterator[bytes]:
             left -= len(piece)
             yield piece
     except OSError as error:
-        raise files.explained(f"Reading {path}", error) from error
+        raise as_error(f"Reading {path}", error) from error
     if left:
         raise _changed(path)
 

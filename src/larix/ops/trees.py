@@ -14,7 +14,7 @@ from typing import Protocol
 from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader, Piece
 from larix.formats.objects import DirTree
-from larix.linux import files
+from larix.linux import reading
 from larix.ops.tree import Directory, Stored
 from larix.ops.walk import Descent, descend
 from larix.repo.layout import StoredFile
@@ -61,7 +61,7 @@ class DiskTree:
 
     def list(self, path: str) -> list[str]:
         try:
-            with files.closing(files.open_below(self._root_fd, path)) as fd:
+            with reading.closing(reading.open_below(self._root_fd, path)) as fd:
                 return sorted(os.listdir(fd))
         except OSError as error:
             if error.errno not in NO_DIRECTORY:
@@ -83,8 +83,8 @@ class DiskTree:
             return os.stat(name, dir_fd=fd, follow_symlinks=False).st_size
 
     def pieces(self, path: str) -> Iterator[Piece]:
-        with self._above(path) as (above, name), files.closing(os.open(name, files.READ, dir_fd=above)) as fd:
-            yield from files.pieces(fd)
+        with self._above(path) as (above, name), reading.closing(os.open(name, reading.READ, dir_fd=above)) as fd:
+            yield from reading.pieces(fd)
 
     def target(self, path: str) -> str:
         with self._above(path) as (fd, name):
@@ -94,7 +94,7 @@ class DiskTree:
     def _above(self, path: str) -> Iterator[tuple[int, str]]:
         """The directory that it is in, open, and its name there."""
         above, _, name = path.rpartition("/")
-        with files.closing(files.open_below(self._root_fd, above)) as fd:
+        with reading.closing(reading.open_below(self._root_fd, above)) as fd:
             yield fd, name or "."
 
 

@@ -88,7 +88,7 @@ def lay_archive(
     sockets and devices, and where a file and a directory have the same name.
     """
     laying = _Laying(sink, under, modification or Modification(), options or ArchiveOptions())
-    with _explained(), _decompressed(archive) as stream:
+    with _naming_the_archive(), _decompressed(archive) as stream:
         progress.start("Reading")
         for member in _members(stream):
             laying.add(member)
@@ -187,7 +187,7 @@ def _split(name: str) -> list[str]:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _naming_the_archive() -> Iterator[None]:
     try:
         yield
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:

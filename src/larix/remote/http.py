@@ -25,7 +25,8 @@ import pycurl
 from larix import __version__
 from larix.errors import Error, FetchFailed, Invalid, NotFound
 from larix.formats.objects import ObjectName
-from larix.linux import files
+from larix.linux import writing
+from larix.linux.failures import as_error
 
 SPILL = 1 << 20
 REQUESTS = 24
@@ -133,18 +134,18 @@ class Body:
                 if self._find_limit is not None:
                     self._limit = self._find_limit(self._memory.getvalue() + data)
                 self._file = io.FileIO(self._spill.create(), "r+")
-                files.write_all(self._file.fileno(), self._memory.getvalue())
+                writing.write_all(self._file.fileno(), self._memory.getvalue())
                 self._memory = io.BytesIO()
             if self._file is not None:
                 self._spill.check(len(data))
-                files.write_all(self._file.fileno(), data)
+                writing.write_all(self._file.fileno(), data)
             else:
                 self._memory.write(data)
         except Error as error:
             self.problem = error
             return -1
         except OSError as error:
-            self.problem = files.explained("Writing what arrived", error)
+            self.problem = as_error("Writing what arrived", error)
             return -1
         return len(data)
 

@@ -12,7 +12,7 @@ from larix.formats.keyfile import KeyFile
 from larix.formats.objects import MAX_METADATA_SIZE, ObjectName, ObjectType
 from larix.formats.sizes import Size
 from larix.formats.summary import Summary, decode_summary
-from larix.linux import files
+from larix.linux import writing
 from larix.remote.http import DEFAULTS, Http, HttpOptions, Request, Spill, required
 from larix.remote.source import Pulled
 from larix.repo import refs
@@ -49,7 +49,7 @@ class HttpSource:
         Either may be `mirrorlist=URL`: of a list of places that all have the same. With `listed` only the summary is
         wanted.
         """
-        spill = Spill(partial(files.create_unnamed, "tmp", repo.fd), Space(repo.config, repo.fd).check)
+        spill = Spill(partial(writing.create_unnamed, "tmp", repo.fd), Space(repo.config, repo.fd).check)
         self._connect: Callable[[], Http] = partial(Http, spill, options)
         self._http = self._connect()
         # Those of each worker, which stay open for what it is asked next.

@@ -8,7 +8,7 @@ from larix.formats.checksum import Checksum
 from larix.formats.names import parse_refspec
 from larix.formats.objects import MAX_METADATA_SIZE, ObjectName, ObjectType
 from larix.formats.sizes import Size
-from larix.linux import files
+from larix.linux import reading
 from larix.ops.fsck import check_file
 from larix.remote.source import Pulled
 from larix.repo import refs
@@ -59,7 +59,7 @@ class RepoSource:
 
     def summary(self) -> bytes | None:
         try:
-            return files.read("summary", self._repo.fd, MAX_METADATA_SIZE)
+            return reading.read("summary", self._repo.fd, MAX_METADATA_SIZE)
         except FileNotFoundError:
             return None
 

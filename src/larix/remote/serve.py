@@ -14,7 +14,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from larix.errors import Invalid
-from larix.linux import files
+from larix.linux import reading
+from larix.linux.failures import doing
 from larix.repo.repo import Repo
 
 # What clients ask for; the rest of a repo is its own.
@@ -40,7 +41,7 @@ class Server(ThreadingHTTPServer):
         # Threads that answer; counted where they are started and ended.
         self._busy = 0
         self._counting = Lock()
-        with files.doing(f"Listening on {address}:{port}"):
+        with doing(f"Listening on {address}:{port}"):
             super().__init__((address, port), _Handler)
 
     def is_full(self) -> bool:
@@ -124,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not (path in FILES or (parts[:1] and parts[0] in DIRECTORIES)) or ".." in parts or "\0" in path:
             return None
         try:
-            fd = os.open(path, files.READ, dir_fd=self.server.repo.fd)
+            fd = os.open(path, reading.READ, dir_fd=self.server.repo.fd)
         except OSError:
             return None
         if not stat.S_ISREG(os.fstat(fd).st_mode):

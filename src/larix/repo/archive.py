@@ -13,7 +13,7 @@ from larix.errors import Corrupt
 from larix.formats import content as format
 from larix.formats.content import FileHeader, Piece
 from larix.formats.objects import MAX_METADATA_SIZE
-from larix.linux import files
+from larix.linux import reading, writing
 from larix.repo.layout import INFLATED_WHOLE, PIECE, WHOLE, Read, StoredFile
 
 # Whole files go through libdeflate, which at this level is twice as fast as zlib and no larger; what is too large for
@@ -35,14 +35,14 @@ class Archive:
     def write(self, name: str, dir_fd: int, header: FileHeader, size: int, content: Iterable[Piece]) -> None:
         head = header.encode_archive(size)
         if header.is_symlink:
-            files.put(name, dir_fd, [head])
+            writing.put(name, dir_fd, [head])
         elif size <= WHOLE:
-            files.put(name, dir_fd, [head, deflate.deflate_compress(b"".join(content), LEVEL)])
+            writing.put(name, dir_fd, [head, deflate.deflate_compress(b"".join(content), LEVEL)])
         else:
-            files.put(name, dir_fd, _stream(head, content))
+            writing.put(name, dir_fd, _stream(head, content))
 
     def read(self, name: str, dir_fd: int, *, exact: bool = False) -> StoredFile:
-        fd = os.open(name, files.READ, dir_fd=dir_fd)
+        fd = os.open(name, reading.READ, dir_fd=dir_fd)
         try:
             return unpack(partial(os.read, fd), os.fstat(fd).st_size, fd, exact=exact)
         except BaseException:

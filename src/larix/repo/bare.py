@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterable
 
 from larix.formats.content import FileHeader, Piece
-from larix.linux import files, xattr
+from larix.linux import reading, writing, xattr
 from larix.repo.layout import StoredFile
 from larix.repo.on_disk import open_file
 
@@ -19,20 +19,20 @@ class Bare:
 
     def write(self, name: str, dir_fd: int, header: FileHeader, size: int, content: Iterable[Piece]) -> None:
         if header.is_symlink:
-            files.symlink(header.target, name, dir_fd)
-            files.set_link_owner(name, dir_fd, header.uid, header.gid)
+            writing.symlink(header.target, name, dir_fd)
+            writing.set_link_owner(name, dir_fd, header.uid, header.gid)
             for key, value in header.xattrs:
                 xattr.set_on_link(name, dir_fd, key, value)
             return
-        with files.closing(files.create(name, dir_fd)) as fd:
+        with reading.closing(writing.create(name, dir_fd)) as fd:
             for piece in content:
-                files.write_all(fd, piece)
+                writing.write_all(fd, piece)
             # The owner first: to change it takes the set-uid bit and the capabilities away.
-            files.set_owner(fd, header.uid, header.gid)
+            writing.set_owner(fd, header.uid, header.gid)
             for key, value in header.xattrs:
                 xattr.set_on(fd, key, value)
-            files.set_mode(fd, stat.S_IMODE(header.mode))
-            files.set_mtime(fd, 0)
+            writing.set_mode(fd, stat.S_IMODE(header.mode))
+            writing.set_mtime(fd, 0)
 
     def read(self, name: str, dir_fd: int, *, exact: bool = False) -> StoredFile:
         return open_file(name, dir_fd)

@@ -8,7 +8,7 @@ ab/cdef….file-xattrs-link    its attributes, a(ayay); a hard link to the next
 import larix.gvariant as gvariant
 from larix.formats import xattrs as xattr_format
 from larix.formats.objects import MAX_METADATA_SIZE
-from larix.linux import files
+from larix.linux import reading
 from larix.repo.bare import Bare
 from larix.repo.layout import StoredFile
 
@@ -20,7 +20,7 @@ class BareSplitXattrs(Bare):
     def read(self, name: str, dir_fd: int, *, exact: bool = False) -> StoredFile:
         stored = super().read(name, dir_fd, exact=exact)
         try:
-            data = files.read(f"{name}-xattrs-link", dir_fd, MAX_METADATA_SIZE)
+            data = reading.read(f"{name}-xattrs-link", dir_fd, MAX_METADATA_SIZE)
             pairs = xattr_format.from_variant(gvariant.decode(xattr_format.TYPE, data))
         except BaseException:
             stored.close()

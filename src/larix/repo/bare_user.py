@@ -15,7 +15,7 @@ from larix.formats import xattrs as xattr_format
 from larix.formats.content import CACHED, FileHeader, Piece
 from larix.formats.objects import DIRMETA_TYPE, swap32
 from larix.formats.xattrs import Xattrs
-from larix.linux import files, xattr
+from larix.linux import reading, writing, xattr
 from larix.repo.layout import StoredFile
 from larix.repo.on_disk import read_content
 
@@ -31,22 +31,22 @@ class BareUser:
     writable = True
 
     def write(self, name: str, dir_fd: int, header: FileHeader, size: int, content: Iterable[Piece]) -> None:
-        with files.closing(files.create(name, dir_fd)) as fd:
+        with reading.closing(writing.create(name, dir_fd)) as fd:
             if header.is_symlink:
-                files.write_all(fd, header.target.encode() + b"\0")
+                writing.write_all(fd, header.target.encode() + b"\0")
                 mode = 0o644
             else:
                 for piece in content:
-                    files.write_all(fd, piece)
+                    writing.write_all(fd, piece)
                 mode = header.mode & 0o775 | 0o400
             owner = swap32(header.uid), swap32(header.gid), swap32(header.mode)
             value = gvariant.encode(DIRMETA_TYPE, (*owner, xattr_format.to_variant(header.xattrs)))
             xattr.set_on(fd, KEY, value)
-            files.set_mode(fd, mode)
-            files.set_mtime(fd, 0)
+            writing.set_mode(fd, mode)
+            writing.set_mtime(fd, 0)
 
     def read(self, name: str, dir_fd: int, *, exact: bool = False) -> StoredFile:
-        fd = os.open(name, files.READ, dir_fd=dir_fd)
+        fd = os.open(name, reading.READ, dir_fd=dir_fd)
         try:
             size = os.fstat(fd).st_size
             uid, gid, mode, xattrs = _read_metadata(fd)
@@ -62,7 +62,7 @@ class BareUser:
             return stored.header, stored.size
 
     def mode_and_size(self, name: str, dir_fd: int) -> tuple[int, int]:
-        with files.closing(os.open(name, files.READ, dir_fd=dir_fd)) as fd:
+        with reading.closing(os.open(name, reading.READ, dir_fd=dir_fd)) as fd:
             _, _, mode, _ = _read_metadata(fd)
             return mode, os.fstat(fd).st_size
 

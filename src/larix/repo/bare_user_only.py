@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from larix.errors import Invalid
 from larix.formats.content import FileHeader, Piece
-from larix.linux import files
+from larix.linux import reading, writing
 from larix.repo.layout import StoredFile
 from larix.repo.on_disk import read_content
 
@@ -30,16 +30,16 @@ class BareUserOnly:
             kept = f"owner {header.uid}:{header.gid}" if header.uid or header.gid else "extended attributes"
             raise Invalid(f"{kept} cannot be kept in a repo of mode {self.mode}")
         if header.is_symlink:
-            files.symlink(header.target, name, dir_fd)
+            writing.symlink(header.target, name, dir_fd)
             return
-        with files.closing(files.create(name, dir_fd)) as fd:
+        with reading.closing(writing.create(name, dir_fd)) as fd:
             for piece in content:
-                files.write_all(fd, piece)
-            files.set_mode(fd, stat.S_IMODE(header.mode))
-            files.set_mtime(fd, 0)
+                writing.write_all(fd, piece)
+            writing.set_mode(fd, stat.S_IMODE(header.mode))
+            writing.set_mtime(fd, 0)
 
     def read(self, name: str, dir_fd: int, *, exact: bool = False) -> StoredFile:
-        fd = files.open_file(name, dir_fd)
+        fd = reading.open_file(name, dir_fd)
         if fd is None:
             header, size = self.look(name, dir_fd)
             return StoredFile(header, size, iter(()))

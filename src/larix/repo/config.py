@@ -8,7 +8,8 @@ import re
 from larix.errors import Corrupt, Error, Invalid
 from larix.formats import names
 from larix.formats.keyfile import KeyFile
-from larix.linux import files
+from larix.linux import reading, writing
+from larix.linux.failures import doing
 from larix.repo.locking import lock_changes
 from larix.repo.repo import LAYOUTS, MAX_CONFIG_SIZE, Repo
 from larix.repo.space import Space
@@ -56,14 +57,14 @@ UNINDENTED |= {("core", "min-free-space-percent")}
 
 def read_config(repo: Repo) -> KeyFile:
     """Read anew, since another process may have written it."""
-    with files.doing(f"Reading {repo.path}/config"):
-        return KeyFile.decode(files.read("config", repo.fd, MAX_CONFIG_SIZE), f"{repo.path}/config")
+    with doing(f"Reading {repo.path}/config"):
+        return KeyFile.decode(reading.read("config", repo.fd, MAX_CONFIG_SIZE), f"{repo.path}/config")
 
 
 def write_config(repo: Repo, config: KeyFile) -> None:
     """While the changes of the repo are locked, since it was read."""
-    with files.doing(f"Writing {repo.path}/config"):
-        files.replace("config", str(config).encode(), repo.fd, temporary=temporary_path())
+    with doing(f"Writing {repo.path}/config"):
+        writing.replace("config", str(config).encode(), repo.fd, temporary=temporary_path())
     repo.config = config
 
 

@@ -9,7 +9,8 @@ from typing import Self
 from larix.formats.checksum import Checksum
 from larix.formats.objects import Metadata, ObjectName, ObjectType
 from larix.gvariant import Variant, encode
-from larix.linux import files
+from larix.linux import trees, writing
+from larix.linux.failures import doing
 from larix.repo import partial
 from larix.repo.locking import lock_repo
 from larix.repo.repo import Repo
@@ -39,7 +40,7 @@ class Exclusive:
     def mark_damaged(self, commits: Iterable[Checksum]) -> None:
         """Note, on the disk, that objects of these commits are missing. Comes before they are taken out of the repo."""
         self._marked.update(commits)
-        with files.doing(f"Marking commits of repo {self.repo.path}"):
+        with doing(f"Marking commits of repo {self.repo.path}"):
             partial.mark(self.repo, dict.fromkeys(self._marked, True))
 
     def delete(self, names: Iterable[ObjectName]) -> None:
@@ -50,12 +51,12 @@ class Exclusive:
         """
         names = [*filter(self.repo.has_own, names)]
         commits = [name for name in names if name.type == ObjectType.COMMIT]
-        with files.doing(f"Deleting from repo {self.repo.path}"):
+        with doing(f"Deleting from repo {self.repo.path}"):
             for commit in commits:
                 self._delete_commit(commit)
             if self.repo.fsync:
                 for prefix in {name.checksum[:2] for name in commits}:
-                    files.sync_directory(prefix, self.repo.objects_fd)
+                    writing.sync_directory(prefix, self.repo.objects_fd)
             # Not before: a commit that is back after a power cut must not be taken for whole.
             partial.unmark(self.repo, {name.checksum for name in commits} - self._marked)
             for name in names:
@@ -64,35 +65,35 @@ class Exclusive:
 
     def _remove(self, path: str) -> None:
         try:
-            files.remove(path, self.repo.objects_fd)
+            writing.remove(path, self.repo.objects_fd)
         except IsADirectoryError:
             # Where no object can be.
-            files.remove_tree(path, self.repo.objects_fd)
+            trees.remove_tree(path, self.repo.objects_fd)
 
     def move_aside(self, names: Iterable[ObjectName]) -> dict[ObjectName, tuple[str, int]]:
         """Take objects out of the repo, but keep them: where each is now, below the repo's directory, and how many
         hard links to it are elsewhere. One that lies in a parent of the repo stays."""
         found = {}
-        with files.doing(f"Moving damaged objects of repo {self.repo.path}"):
-            files.make_parents(f"{ASIDE}/", self.repo.fd)
+        with doing(f"Moving damaged objects of repo {self.repo.path}"):
+            writing.make_parents(f"{ASIDE}/", self.repo.fd)
             for name in filter(self.repo.has_own, names):
                 path = f"{ASIDE}/{name}"
                 links = os.stat(
                     self.repo.object_path(name), dir_fd=self.repo.objects_fd, follow_symlinks=False
                 ).st_nlink
-                files.rename(self.repo.object_path(name), self.repo.objects_fd, path, self.repo.fd)
+                writing.rename(self.repo.object_path(name), self.repo.objects_fd, path, self.repo.fd)
                 found[name] = path, links - 1
             if self.repo.fsync and found:
-                files.sync_file_system(self.repo.fd)
+                writing.sync_file_system(self.repo.fd)
         return found
 
     def add_tombstone(self, commit: Checksum) -> None:
         """Let clients know that this commit, which is not here, was deleted."""
-        with files.doing(f"Writing to repo {self.repo.path}"):
-            if files.make_directory(commit[:2], self.repo.objects_fd) and self.repo.fsync:
-                files.sync(self.repo.objects_fd)
+        with doing(f"Writing to repo {self.repo.path}"):
+            if writing.make_directory(commit[:2], self.repo.objects_fd) and self.repo.fsync:
+                writing.sync(self.repo.objects_fd)
             path = f"objects/{self.repo.object_path(ObjectName(commit, ObjectType.TOMBSTONE_COMMIT))}"
-            files.replace(path, _tombstone(commit), self.repo.fd, durable=self.repo.fsync, temporary=temporary_path())
+            writing.replace(path, _tombstone(commit), self.repo.fd, durable=self.repo.fsync, temporary=temporary_path())
 
     def _delete_commit(self, name: ObjectName) -> None:
         repo = self.repo
@@ -100,7 +101,7 @@ class Exclusive:
             self.add_tombstone(name.checksum)
         self._remove(repo.object_path(name))
         with suppress(FileNotFoundError):
-            files.remove(repo.object_path(ObjectName(name.checksum, ObjectType.COMMIT_META)), repo.objects_fd)
+            writing.remove(repo.object_path(ObjectName(name.checksum, ObjectType.COMMIT_META)), repo.objects_fd)
 
 
 def _tombstone(commit: Checksum) -> bytes:

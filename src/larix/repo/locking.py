@@ -8,7 +8,8 @@ tmp/changes-lock        for who reads, changes and writes what there is one of: 
 import os
 from contextlib import ExitStack, suppress
 
-from larix.linux import files
+from larix.linux import writing
+from larix.linux.failures import doing
 from larix.linux.lock import lock_file
 from larix.repo.repo import Repo
 
@@ -22,7 +23,7 @@ def lock_repo(repo: Repo, *, exclusive: bool) -> ExitStack:
     """
     held = ExitStack()
     if repo.config.find_bool("core", "locking", True):
-        with files.doing(f"Locking repo {repo.path}"):
+        with doing(f"Locking repo {repo.path}"):
             lock = lock_file(".lock", repo.fd, exclusive=exclusive, timeout=repo.lock_timeout)
         held.callback(os.close, lock)
     return held
@@ -32,13 +33,13 @@ def lock_changes(repo: Repo) -> ExitStack:
     """To be held for as short as can be. The rest is as for `lock_repo`."""
     held = ExitStack()
     while repo.config.find_bool("core", "locking", True):
-        with files.doing(f"Locking repo {repo.path}"):
+        with doing(f"Locking repo {repo.path}"):
             lock = lock_file(CHANGES, repo.fd, exclusive=True, timeout=repo.lock_timeout)
         held.callback(os.close, lock)
         # Else whoever held it before has removed it, and others lock the next one.
         if os.fstat(lock).st_nlink:
             # One that was left behind is not to look old: both tools sweep tmp/.
-            files.touch(f"/proc/self/fd/{lock}", repo.fd)
+            writing.touch(f"/proc/self/fd/{lock}", repo.fd)
             held.callback(_remove_lock, lock, repo)
             break
         held.close()
@@ -49,4 +50,4 @@ def _remove_lock(lock: int, repo: Repo) -> None:
     """Unless somebody else has, and the file is another's."""
     with suppress(FileNotFoundError):
         if os.path.samestat(os.fstat(lock), os.stat(CHANGES, dir_fd=repo.fd, follow_symlinks=False)):
-            files.remove(CHANGES, repo.fd)
+            writing.remove(CHANGES, repo.fd)

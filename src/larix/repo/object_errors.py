@@ -8,7 +8,7 @@ from larix.errors import Corrupt, Error, NotFound
 from larix.formats.checksum import Checksum
 from larix.formats.content import Piece
 from larix.formats.objects import ObjectName, ObjectType
-from larix.linux import files
+from larix.linux.failures import as_error
 
 # What a disk or file system answers that has lost an object, or has something else in its place.
 UNREADABLE = (errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.EISDIR, errno.ENOTDIR, errno.ELOOP)
@@ -26,17 +26,17 @@ def about(name: ObjectName) -> Iterator[None]:
     try:
         yield
     except Corrupt as error:
-        raise explained(name, error) from None
+        raise object_error(name, error) from None
 
 
 def read_about(name: ObjectName, content: Iterator[Piece]) -> Iterator[Piece]:
     try:
         yield from content
     except (OSError, Corrupt) as error:
-        raise explained(name, error) from None
+        raise object_error(name, error) from None
 
 
-def explained(name: ObjectName, error: OSError | Corrupt) -> Error:
+def object_error(name: ObjectName, error: OSError | Corrupt) -> Error:
     if isinstance(error, Corrupt):
         return error if name.checksum in str(error) else Corrupt(f"Corrupted object {name}: {error}")
     if isinstance(error, FileNotFoundError):
@@ -45,4 +45,4 @@ def explained(name: ObjectName, error: OSError | Corrupt) -> Error:
         return NotFound(f"{what}; `larix fsck` tells what else is missing")
     if error.errno in UNREADABLE:
         return Corrupt(f"Corrupted object {name}: it cannot be read: {error.strerror}")
-    return files.explained(f"Reading object {name}", error)
+    return as_error(f"Reading object {name}", error)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from larix.formats import xattrs as xattr_format
 from larix.formats.content import FileHeader
 from larix.formats.objects import DirMeta
-from larix.linux import files, xattr
+from larix.linux import reading, xattr
 from larix.repo.layout import PIECE, StoredFile
 
 # Gives what is in an open file that had so many bytes a moment ago.
@@ -21,7 +21,7 @@ def read_content(fd: int, size: int) -> Iterator[bytes]:
 
 def open_file(name: str, dir_fd: int, content: Content = read_content) -> StoredFile:
     """Of an open directory. It may be neither a file nor a symlink, as its mode says. Raises OSError."""
-    fd = files.open_file(name, dir_fd)
+    fd = reading.open_file(name, dir_fd)
     if fd is None:
         found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
         target = os.readlink(name, dir_fd=dir_fd)

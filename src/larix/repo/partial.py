@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 
 from larix.formats.checksum import Checksum
-from larix.linux import files
+from larix.linux import writing
 from larix.repo.repo import DAMAGED, Repo, partial_path
 from larix.repo.staging import temporary_path
 
@@ -15,9 +15,9 @@ def mark(repo: Repo, commits: Mapping[Checksum, bool]) -> None:
     for commit, damaged in commits.items():
         content = DAMAGED if damaged else b""
         durable = repo.fsync and alone
-        files.replace(partial_path(commit), content, repo.fd, durable=durable, temporary=temporary_path())
+        writing.replace(partial_path(commit), content, repo.fd, durable=durable, temporary=temporary_path())
     if repo.fsync and not alone and commits:
-        files.sync_file_system(repo.fd)
+        writing.sync_file_system(repo.fd)
 
 
 def unmark(repo: Repo, commits: Collection[Checksum]) -> None:
@@ -25,7 +25,7 @@ def unmark(repo: Repo, commits: Collection[Checksum]) -> None:
     found = False
     for commit in commits:
         with suppress(FileNotFoundError):
-            files.remove(partial_path(commit), repo.fd)
+            writing.remove(partial_path(commit), repo.fd)
             found = True
     if found and repo.fsync:
-        files.sync_directory("state", repo.fd)
+        writing.sync_directory("state", repo.fd)

@@ -8,7 +8,7 @@ from types import EllipsisType
 
 from larix.errors import Invalid, Moved, NotFound
 from larix.formats.checksum import Checksum
-from larix.linux import files
+from larix.linux import trees, writing
 from larix.repo.refs import HEADS, MAX_ALIASES, find_at, list_aliases, list_below, ref_path, target_of
 from larix.repo.staging import temporary_path
 
@@ -110,9 +110,9 @@ class RefChanges:
                 undo.callback(_put_back, repo_fd, path, kept[path])
             for path, temporary in written.items():
                 _clear(repo_fd, path)
-                files.rename(temporary, repo_fd, path, repo_fd)
+                writing.rename(temporary, repo_fd, path, repo_fd)
             for path in self._removed:
-                files.remove(path, repo_fd)
+                writing.remove(path, repo_fd)
             undo.pop_all()
         for path in self._removed:
             remove_empty(repo_fd, os.path.dirname(path))
@@ -124,15 +124,15 @@ class RefChanges:
         each = len(self._refs) < MANY
         written = {}
         for path, content in (*self._refs.items(), *self._aliases.items()):
-            files.make_parents(path, repo_fd)
+            writing.make_parents(path, repo_fd)
             written[path] = temporary = temporary_path()
             temporaries.callback(_remove_if_there, repo_fd, temporary)
             if path in self._refs:
-                files.put(temporary, repo_fd, [content.encode() + b"\n"], durable=durable and each)
+                writing.put(temporary, repo_fd, [content.encode() + b"\n"], durable=durable and each)
             else:
-                files.symlink(content, temporary, repo_fd)
+                writing.symlink(content, temporary, repo_fd)
         if durable and not each:
-            files.sync_file_system(repo_fd)
+            writing.sync_file_system(repo_fd)
         return written
 
 
@@ -167,10 +167,10 @@ def _keep(repo_fd: int, path: str, temporaries: ExitStack) -> str | None:
     kept = temporary_path()
     temporaries.callback(_remove_if_there, repo_fd, kept)
     try:
-        files.link(path, repo_fd, kept, repo_fd)
+        writing.link(path, repo_fd, kept, repo_fd)
     except OSError:
         # A file system without hard links, or the file of another user.
-        files.copy(path, repo_fd, kept, repo_fd, temporary=temporary_path())
+        writing.copy(path, repo_fd, kept, repo_fd, temporary=temporary_path())
     return kept
 
 
@@ -179,25 +179,25 @@ def _put_back(repo_fd: int, path: str, kept: str | None) -> None:
         _remove_if_there(repo_fd, path)
     else:
         # Where it was not replaced yet, both names are of one file, and nothing happens.
-        files.rename(kept, repo_fd, path, repo_fd)
+        writing.rename(kept, repo_fd, path, repo_fd)
 
 
 def _remove_if_there(repo_fd: int, path: str) -> None:
     with suppress(FileNotFoundError, IsADirectoryError):
-        files.remove(path, repo_fd)
+        writing.remove(path, repo_fd)
 
 
 def _clear(repo_fd: int, path: str) -> None:
     """Remove directories of the name, in which there are no refs: left by one that was killed, or by another tool."""
     with suppress(FileNotFoundError):
         if stat.S_ISDIR(os.stat(path, dir_fd=repo_fd, follow_symlinks=False).st_mode):
-            files.remove_tree(path, repo_fd)
+            trees.remove_tree(path, repo_fd)
 
 
 def remove_empty(repo_fd: int, directory: str) -> None:
     """Remove a directory of refs and those above it, as far as nothing is in them."""
     parts = directory.split("/")
-    while len(parts) > 2 and files.remove_if_empty("/".join(parts), repo_fd):
+    while len(parts) > 2 and writing.remove_if_empty("/".join(parts), repo_fd):
         parts.pop()
 
 
@@ -209,4 +209,4 @@ def _sync_directories(repo_fd: int, paths: Iterable[str]) -> None:
             directories.add(path := os.path.dirname(path))
     for directory in sorted(directories):
         with suppress(FileNotFoundError):
-            files.sync_directory(directory, repo_fd)
+            writing.sync_directory(directory, repo_fd)

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from larix.errors import Corrupt, NotFound
 from larix.formats.checksum import Checksum, is_checksum
 from larix.formats.names import check_collection, check_ref, check_remote, is_ref
-from larix.linux import files
+from larix.linux import reading
 
 HEADS, REMOTES, MIRRORS = "refs/heads", "refs/remotes", "refs/mirrors"
 MEND = {
@@ -64,7 +64,7 @@ def unknown(text: str, repo_path: str) -> NotFound:
 def _read(repo_fd: int, path: str, name: str) -> Checksum:
     for _ in range(MAX_ALIASES):
         try:
-            checksum = files.read(path, repo_fd, MAX_SIZE).decode("ascii", "replace").rstrip(SPACE)
+            checksum = reading.read(path, repo_fd, MAX_SIZE).decode("ascii", "replace").rstrip(SPACE)
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
@@ -115,7 +115,7 @@ def _passing_over(pass_over: PassOver) -> Iterator[None]:
 def _check_gone(repo_fd: int, ref: str) -> None:
     """A branch that was there and has no commit. Raises Corrupt for an alias, which is removed before what it means."""
     path = ref_path(None, ref)
-    if files.is_link(path, repo_fd):
+    if reading.is_link(path, repo_fd):
         target = os.readlink(path, dir_fd=repo_fd)
         raise Corrupt(
             f"Ref {ref} is an alias of {target}, which is not there; `larix refs --delete {ref}` removes the alias"
@@ -197,13 +197,13 @@ def _walk(repo_fd: int, top: str) -> Iterator[str]:
         below = waiting.pop()
         try:
             # A path that the kernel does not take in one piece, no ref of ours has.
-            fd = files.open_directory(f"{top}/{below}".rstrip("/"), repo_fd)
+            fd = reading.open_directory(f"{top}/{below}".rstrip("/"), repo_fd)
         except FileNotFoundError:
             if not below:
                 raise
             # Removed in between.
             continue
-        with files.closing(fd), os.scandir(fd) as entries:
+        with reading.closing(fd), os.scandir(fd) as entries:
             for entry in entries:
                 # Temporary files begin with a dot, refs do not.
                 if entry.name.startswith("."):

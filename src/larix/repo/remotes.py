@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from larix.errors import Invalid, NotFound
 from larix.formats.keyfile import KeyFile, parse_bool
 from larix.formats.names import check_remote
-from larix.linux import files
+from larix.linux import reading, writing
+from larix.linux.failures import doing
 from larix.repo.config import read_config, write_config
 from larix.repo.locking import lock_changes
 from larix.repo.repo import MAX_CONFIG_SIZE, Repo
@@ -126,14 +127,17 @@ def _more_configs(repo: Repo) -> Iterator[tuple[str, KeyFile]]:
     """The files of `repo.options.remotes_dir` by their names."""
     if repo.options.remotes_dir is None:
         return
-    with files.doing(f"Reading {repo.options.remotes_dir}"):
+    with doing(f"Reading {repo.options.remotes_dir}"):
         try:
-            fd = files.open_directory(repo.options.remotes_dir)
+            fd = reading.open_directory(repo.options.remotes_dir)
         except FileNotFoundError:
             return
-        with files.closing(fd):
+        with reading.closing(fd):
             for name in sorted(name for name in os.listdir(fd) if name.endswith(SUFFIX)):
-                yield name, KeyFile.decode(files.read(name, fd, MAX_CONFIG_SIZE), f"{repo.options.remotes_dir}/{name}")
+                yield (
+                    name,
+                    KeyFile.decode(reading.read(name, fd, MAX_CONFIG_SIZE), f"{repo.options.remotes_dir}/{name}"),
+                )
 
 
 def _find_file(repo: Repo, group: str) -> tuple[str, KeyFile] | None:
@@ -146,11 +150,11 @@ def _write(repo: Repo, name: str | None, config: KeyFile) -> None:
         write_config(repo, config)
         return
     assert repo.options.remotes_dir is not None
-    with files.doing(f"Writing {repo.options.remotes_dir}/{name}"):
-        files.make_all(repo.options.remotes_dir)
-        with files.closing(files.open_directory(repo.options.remotes_dir)) as fd:
+    with doing(f"Writing {repo.options.remotes_dir}/{name}"):
+        writing.make_all(repo.options.remotes_dir)
+        with reading.closing(reading.open_directory(repo.options.remotes_dir)) as fd:
             if config.groups():
-                files.replace(name, str(config).encode(), fd, temporary=f".{os.urandom(6).hex()}")
+                writing.replace(name, str(config).encode(), fd, temporary=f".{os.urandom(6).hex()}")
             else:
-                files.remove(name, fd)
-                files.sync(fd)
+                writing.remove(name, fd)
+                writing.sync(fd)

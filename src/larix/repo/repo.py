@@ -26,7 +26,8 @@ from larix.formats.content import FileHeader
 from larix.formats.keyfile import KeyFile
 from larix.formats.objects import Commit, DirMeta, DirTree, Metadata, ObjectName, ObjectType
 from larix.gvariant import decode
-from larix.linux import files
+from larix.linux import reading, writing
+from larix.linux.failures import doing
 from larix.repo import refs
 from larix.repo.archive import Archive
 from larix.repo.bare import Bare
@@ -34,7 +35,7 @@ from larix.repo.bare_split_xattrs import BareSplitXattrs
 from larix.repo.bare_user import BareUser
 from larix.repo.bare_user_only import BareUserOnly
 from larix.repo.layout import Layout, StoredFile, object_path
-from larix.repo.object_errors import about, differing, explained, read_about
+from larix.repo.object_errors import about, differing, object_error, read_about
 from larix.repo.refs import PassOver
 from larix.repo.staging import temporary_path
 
@@ -95,7 +96,7 @@ class Repo:
         """Open the repo at `path`. Raises NotFound, Corrupt, Invalid for a mode that larix does not know; Unsupported
         where Python takes names of files for another encoding than UTF-8.
         """
-        if not files.names_are_utf8():
+        if not reading.names_are_utf8():
             raise Unsupported("Names of files must be UTF-8; start Python with PYTHONUTF8=1 or -X utf8")
         self.path = path
         self.parent: Repo | None = None
@@ -104,15 +105,15 @@ class Repo:
             options = replace(options, remotes_dir=SYSTEM_REMOTES)
         self.options = options
         self._dirmetas: dict[Checksum, DirMeta] = {}
-        with files.doing(f"Opening repo {path}"):
-            self.fd = files.open_directory(path)
+        with doing(f"Opening repo {path}"):
+            self.fd = reading.open_directory(path)
         try:
-            with files.doing(f"Opening repo {path}"):
+            with doing(f"Opening repo {path}"):
                 try:
-                    text = files.read("config", self.fd, MAX_CONFIG_SIZE)
+                    text = reading.read("config", self.fd, MAX_CONFIG_SIZE)
                 except FileNotFoundError:
                     raise NotFound(f"{path} is no repo: it has no config; `larix init` makes one") from None
-                self.objects_fd = files.open_directory("objects", self.fd)
+                self.objects_fd = reading.open_directory("objects", self.fd)
         except BaseException:
             os.close(self.fd)
             raise
@@ -155,10 +156,10 @@ class Repo:
             names.check_collection(collection_id)
         if mode not in LAYOUTS:
             raise Invalid(f"Unknown mode {mode!r}; known are {', '.join(LAYOUTS)}")
-        with files.doing(f"Making repo {path}"):
-            files.make_all(path)
-            with files.closing(files.open_directory(path)) as fd:
-                made = [name for name in DIRECTORIES if files.make_directory(name, fd)]
+        with doing(f"Making repo {path}"):
+            writing.make_all(path)
+            with reading.closing(reading.open_directory(path)) as fd:
+                made = [name for name in DIRECTORIES if writing.make_directory(name, fd)]
                 # Last: a directory with a config is a repo.
                 if not os.access("config", os.F_OK, dir_fd=fd):
                     config = KeyFile()
@@ -166,10 +167,10 @@ class Repo:
                     config.set("core", "mode", LAYOUTS[mode].mode)
                     if collection_id is not None:
                         config.set("core", "collection-id", collection_id)
-                    files.replace("config", str(config).encode(), fd, temporary=temporary_path())
+                    writing.replace("config", str(config).encode(), fd, temporary=temporary_path())
                     made.append("config")
                 if made:
-                    files.sync_file_system(fd)
+                    writing.sync_file_system(fd)
         return cls(path, options)
 
     @classmethod
@@ -185,8 +186,8 @@ class Repo:
         """Names the time between two starts of the machine; nothing that was written without a sync outlives it."""
         if self.options.boot_id is not None:
             return self.options.boot_id
-        with files.doing("Asking when the machine was started"):
-            return files.read_whole(BOOT_ID).decode("ascii").strip()
+        with doing("Asking when the machine was started"):
+            return reading.read_whole(BOOT_ID).decode("ascii").strip()
 
     def close(self) -> None:
         """May be called twice."""
@@ -231,9 +232,9 @@ class Repo:
         """The bytes of a metadata object, of the checksum that they must have. Raises NotFound, Corrupt."""
         repo = self.holder(name)
         try:
-            data = files.read(repo.object_path(name), repo.objects_fd, objects.MAX_METADATA_SIZE)
+            data = reading.read(repo.object_path(name), repo.objects_fd, objects.MAX_METADATA_SIZE)
         except OSError as error:
-            raise explained(name, error) from None
+            raise object_error(name, error) from None
         if name.type != ObjectType.COMMIT_META and objects.checksum_of(data) != name.checksum:
             raise differing(name, objects.checksum_of(data))
         return data
@@ -276,7 +277,7 @@ class Repo:
         try:
             stored = repo.layout.read(repo.object_path(name), repo.objects_fd, exact=exact)
         except (OSError, Corrupt) as error:
-            raise explained(name, error) from None
+            raise object_error(name, error) from None
         stored.content = read_about(name, stored.content)
         return stored
 
@@ -290,7 +291,7 @@ class Repo:
         try:
             return repo.layout.look(repo.object_path(name), repo.objects_fd)
         except (OSError, Corrupt) as error:
-            raise explained(name, error) from None
+            raise object_error(name, error) from None
 
     def stored_size(self, name: ObjectName) -> int:
         """Bytes of the object as it lies there. Raises NotFound."""
@@ -298,7 +299,7 @@ class Repo:
         try:
             return os.stat(repo.object_path(name), dir_fd=repo.objects_fd, follow_symlinks=False).st_size
         except OSError as error:
-            raise explained(name, error) from None
+            raise object_error(name, error) from None
 
     def is_partial(self, commit: Checksum) -> bool:
         """Whether it is marked, here or where it lies, as one of which objects may be missing."""
@@ -311,7 +312,7 @@ class Repo:
     def _mark(self, commit: Checksum) -> bytes | None:
         """What the mark in this repo holds, or that of the parent where the commit lies only there."""
         try:
-            return files.read(partial_path(commit), self.fd, MAX_CONFIG_SIZE)
+            return reading.read(partial_path(commit), self.fd, MAX_CONFIG_SIZE)
         except FileNotFoundError:
             if self.parent is None or self.has_own(ObjectName(commit, ObjectType.COMMIT)):
                 return None
@@ -333,7 +334,7 @@ class Repo:
         parse = re.compile(rf"([0-9a-f]{{62}})\.({'|'.join(wanted)})").fullmatch
         for prefix in os.listdir(self.objects_fd):
             if PREFIX.fullmatch(prefix):
-                for found in filter(None, map(parse, files.names(prefix, self.objects_fd))):
+                for found in filter(None, map(parse, reading.names(prefix, self.objects_fd))):
                     yield ObjectName(Checksum(prefix + found[1]), wanted[found[2]])
 
     # Refs
@@ -341,17 +342,17 @@ class Repo:
     def refs(self, pass_over: PassOver = None) -> dict[tuple[str | None, str], Checksum]:
         """(remote or None, ref) -> commit. Raises NotFound where the directories of refs are not there, Corrupt where
         one does not hold a commit; with `pass_over` that is called with the error."""
-        with files.doing(f"Listing refs of {self.path}: opendir"):
+        with doing(f"Listing refs of {self.path}: opendir"):
             return refs.list_refs(self.fd, pass_over)
 
     def stray_refs(self) -> list[str]:
         """Paths in the repo of what lies among the refs and cannot be one, by its name."""
-        with files.doing(f"Listing refs of {self.path}: opendir"):
+        with doing(f"Listing refs of {self.path}: opendir"):
             return refs.list_strays(self.fd)
 
     def ref_names(self) -> list[tuple[str | None, str]]:
         """(remote or None, ref), also of those that are damaged. Raises NotFound as `refs`."""
-        with files.doing(f"Listing refs of {self.path}: opendir"):
+        with doing(f"Listing refs of {self.path}: opendir"):
             return refs.list_names(self.fd)
 
     def collection_refs(self, pass_over: PassOver = None) -> dict[tuple[str, str], Checksum]:
@@ -374,7 +375,7 @@ class Repo:
 
     def aliases(self) -> dict[str, str]:
         """Alias -> the branch that it means; or the path it leads to, where that is no branch."""
-        with files.doing(f"Listing refs of {self.path}: opendir"):
+        with doing(f"Listing refs of {self.path}: opendir"):
             return refs.list_aliases(self.fd)
 
     def named_commits(self, pass_over: PassOver = None) -> list[tuple[str, Checksum]]:
@@ -444,7 +445,7 @@ class Repo:
     def _find_beginning(self, text: str) -> Checksum | None:
         if not 2 <= len(text) < 64 or text.strip("0123456789abcdef"):
             return None
-        found = files.names(text[:2], self.objects_fd)
+        found = reading.names(text[:2], self.objects_fd)
         commits = [text[:2] + end[:-7] for end in found if end.startswith(text[2:]) and end.endswith(".commit")]
         if len(commits) > 1:
             raise Invalid(f"Refspec {text} is not unique: {len(commits)} commits begin with it")
@@ -456,7 +457,7 @@ class Repo:
 def _make_tmp(repo_fd: int) -> None:
     """What is below tmp/ may always be removed, and people remove it as a whole."""
     try:
-        files.make_directory("tmp", repo_fd)
+        writing.make_directory("tmp", repo_fd)
     except OSError as error:
         # Of someone else, or on a medium that is only read: for reading, none is needed.
         if error.errno not in (errno.EACCES, errno.EROFS):

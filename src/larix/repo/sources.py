@@ -13,7 +13,7 @@ from typing import Protocol
 from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader, Piece, content_checksum
 from larix.formats.objects import ObjectName
-from larix.linux import files
+from larix.linux import writing
 from larix.repo.archive import read_all, unpack, unpack_bytes
 from larix.repo.layout import INFLATED_WHOLE, WHOLE, Layout, Read, StoredFile
 from larix.repo.repo import Repo
@@ -80,7 +80,7 @@ class Packed:
         self._packed = packed
 
     def write(self, layout: Layout, name: str, dir_fd: int) -> None:
-        files.put(name, dir_fd, [self._packed])
+        writing.put(name, dir_fd, [self._packed])
 
 
 class PackedStream:
@@ -105,7 +105,7 @@ class PackedStream:
                 self._kept.clear()
             yield from self._kept
 
-        files.put(name, dir_fd, packed())
+        writing.put(name, dir_fd, packed())
         self.checksum = Checksum(digest.hexdigest())
 
     def _read_and_keep(self, size: int) -> bytes:
@@ -132,7 +132,7 @@ class Inode:
     def write(self, layout: Layout, name: str, dir_fd: int) -> None:
         """Raises CannotLink."""
         # The file that is open, whatever has its name by now.
-        if not files.link_open(self._found.fileno(), name, dir_fd):
+        if not writing.link_open(self._found.fileno(), name, dir_fd):
             raise CannotLink
         self.state = state_of(os.fstat(self._found.fileno()))
         self.checksum = content_checksum(self.header, self._found.content)
@@ -160,9 +160,9 @@ class Shared:
     def write(self, layout: Layout, name: str, dir_fd: int) -> None:
         """Raises CannotLink."""
         try:
-            files.link(self._repo.object_path(self._name), self._repo.objects_fd, name, dir_fd)
+            writing.link(self._repo.object_path(self._name), self._repo.objects_fd, name, dir_fd)
         except OSError as error:
-            if error.errno in files.CANNOT_LINK:
+            if error.errno in writing.CANNOT_LINK:
                 raise CannotLink from None
             raise
 

@@ -18,7 +18,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 
 from larix.errors import Busy
-from larix.linux import files
+from larix.linux import reading, trees, writing
+from larix.linux.failures import doing
 from larix.linux.lock import lock_file
 
 # Where core.tmp-expiry-secs says nothing: seconds that others' files in tmp/ are left alone.
@@ -38,10 +39,10 @@ class Staging:
 
     def __init__(self, repo_path: str, repo_fd: int, boot_id: str, expiry: int) -> None:
         self._doing = f"Writing to repo {repo_path}"
-        with files.doing(self._doing), ExitStack() as held:
+        with doing(self._doing), ExitStack() as held:
             self._open(held, repo_fd, boot_id)
             _clean(repo_fd, boot_id, expiry)
-            self.fd = files.open_directory(f"{self._path}/objects", repo_fd)
+            self.fd = reading.open_directory(f"{self._path}/objects", repo_fd)
             held.callback(os.close, self.fd)
             self._repo_fd = repo_fd
             self._left = f"{self._path}/left"
@@ -52,7 +53,7 @@ class Staging:
             self._held = held.pop_all()
 
     def _open(self, held: ExitStack, repo_fd: int, boot_id: str) -> None:
-        for name in files.names("tmp", repo_fd):
+        for name in reading.names("tmp", repo_fd):
             if name.startswith(f"staging-{boot_id}-") and not name.endswith("-lock"):
                 with suppress(Busy, PermissionError):
                     lock = lock_file(f"tmp/{name}-lock", repo_fd, exclusive=True, mode=0o600)
@@ -70,23 +71,23 @@ class Staging:
                 # Until now others could take it for one that was left behind.
                 if os.fstat(lock).st_nlink:
                     break
-        files.make_directory(self._path, repo_fd, 0o775)
-        files.make_directory(f"{self._path}/objects", repo_fd, 0o775)
+        writing.make_directory(self._path, repo_fd, 0o775)
+        writing.make_directory(f"{self._path}/objects", repo_fd, 0o775)
 
     def close(self, *, keep: bool) -> None:
         """`keep` leaves to the next transaction what is there, if anything is."""
-        with files.doing(self._doing), self._held:
+        with doing(self._doing), self._held:
             if not keep or not any(_objects(self._repo_fd, f"{self._path}/objects")):
-                files.remove_tree(self._path, self._repo_fd)
-                files.remove(f"{self._path}-lock", self._repo_fd)
+                trees.remove_tree(self._path, self._repo_fd)
+                writing.remove(f"{self._path}-lock", self._repo_fd)
 
     def path(self, path: str) -> str:
         """Where the object lies that shall have this path below objects/; the directory is made."""
         if path.endswith(".commit"):
             return _commit_path(path)
         if path[:2] not in self._prefixes:
-            with files.doing(self._doing):
-                files.make_directory(path[:2], self.fd)
+            with doing(self._doing):
+                writing.make_directory(path[:2], self.fd)
             self._prefixes.add(path[:2])
         return path
 
@@ -98,7 +99,7 @@ class Staging:
             yield path
         except BaseException:
             with suppress(FileNotFoundError):
-                files.remove(path, self.fd)
+                writing.remove(path, self.fd)
             raise
 
     def place(self, paths: Iterable[str], objects_fd: int, *, durable: bool) -> None:
@@ -108,24 +109,24 @@ class Staging:
             prefixes.setdefault(path[:2], []).append(path)
         for prefix, inside in prefixes.items():
             # A directory that is not there yet comes as a whole.
-            if not any(path.endswith(".commit") for path in inside) and files.rename_to_new(
+            if not any(path.endswith(".commit") for path in inside) and writing.rename_to_new(
                 prefix, self.fd, prefix, objects_fd
             ):
                 continue
-            files.make_directory(prefix, objects_fd)
+            writing.make_directory(prefix, objects_fd)
             for path in inside:
                 # An object that another has brought meanwhile stays, and ours goes with the directory.
                 if path.endswith(REPLACED):
-                    files.rename(self.path(path), self.fd, path, objects_fd)
+                    writing.rename(self.path(path), self.fd, path, objects_fd)
                 else:
-                    files.rename_to_new(self.path(path), self.fd, path, objects_fd)
+                    writing.rename_to_new(self.path(path), self.fd, path, objects_fd)
         # What is added from now on finds its directories gone.
         self._prefixes.clear()
         if not prefixes or not durable:
             return
         for prefix in prefixes:
-            files.sync_directory(prefix, objects_fd)
-        files.sync(objects_fd)
+            writing.sync_directory(prefix, objects_fd)
+        writing.sync(objects_fd)
 
     def has_left(self, path: str) -> bool:
         """Whether an earlier transaction left an object that shall have this path; asked once."""
@@ -135,26 +136,26 @@ class Staging:
 
     def take(self, path: str, to: str) -> bool:
         """Take it over as `to`; it may be damaged. False where another process of ours was first."""
-        with files.doing(self._doing), suppress(FileNotFoundError):
-            files.rename(f"{self._left}/{path}", self._repo_fd, to, self.fd)
+        with doing(self._doing), suppress(FileNotFoundError):
+            writing.rename(f"{self._left}/{path}", self._repo_fd, to, self.fd)
             return True
         return False
 
     def drop(self, path: str) -> None:
         """Remove what was taken over and is damaged."""
-        with files.doing(self._doing):
-            files.remove(path, self.fd)
+        with doing(self._doing):
+            writing.remove(path, self.fd)
 
 
 def _set_aside(staging: str, repo_fd: int) -> None:
     """What lies in a staging directory becomes what is left of it, of the C tool's too."""
-    files.make_directory(f"{staging}/left", repo_fd)
+    writing.make_directory(f"{staging}/left", repo_fd)
     for below in f"{staging}/objects", staging:
         for name, path in _objects(repo_fd, below):
-            files.make_directory(f"{staging}/left/{path[:2]}", repo_fd)
-            files.rename(f"{below}/{name}", repo_fd, f"{staging}/left/{path}", repo_fd)
-    files.remove_tree(f"{staging}/objects", repo_fd)
-    files.make_directory(f"{staging}/objects", repo_fd, 0o775)
+            writing.make_directory(f"{staging}/left/{path[:2]}", repo_fd)
+            writing.rename(f"{below}/{name}", repo_fd, f"{staging}/left/{path}", repo_fd)
+    trees.remove_tree(f"{staging}/objects", repo_fd)
+    writing.make_directory(f"{staging}/objects", repo_fd, 0o775)
 
 
 def _commit_path(path: str) -> str:
@@ -164,9 +165,9 @@ def _commit_path(path: str) -> str:
 
 def _objects(repo_fd: int, directory: str) -> Iterator[tuple[str, str]]:
     """What lies in a directory laid out like objects/, but for commits: where, and the path that it shall have."""
-    for prefix in files.names(directory, repo_fd):
+    for prefix in reading.names(directory, repo_fd):
         if len(prefix) == 2:
-            yield from [(path := f"{prefix}/{name}", path) for name in files.names(f"{directory}/{prefix}", repo_fd)]
+            yield from [(path := f"{prefix}/{name}", path) for name in reading.names(f"{directory}/{prefix}", repo_fd)]
         elif COMMIT.fullmatch(prefix):
             yield prefix, f"{prefix[:2]}/{prefix[2:]}"
 
@@ -174,7 +175,7 @@ def _objects(repo_fd: int, directory: str) -> Iterator[tuple[str, str]]:
 def _clean(repo_fd: int, boot_id: str, expiry: int) -> None:
     """Remove from tmp/ what processes left behind: staging directories of other boots, their locks without a directory,
     the rest when it is old."""
-    found = files.names("tmp", repo_fd)
+    found = reading.names("tmp", repo_fd)
     for name in set(found) - {"cache"}:
         path = f"tmp/{name}"
         with suppress(FileNotFoundError, PermissionError, Busy):
@@ -183,11 +184,11 @@ def _clean(repo_fd: int, boot_id: str, expiry: int) -> None:
                 if not (name.startswith(f"staging-{boot_id}-") and directory in found):
                     _remove_staging(f"tmp/{directory}", repo_fd)
             elif time.time() - os.stat(path, dir_fd=repo_fd, follow_symlinks=False).st_mtime > expiry:
-                files.remove_tree(path, repo_fd)
+                trees.remove_tree(path, repo_fd)
 
 
 def _remove_staging(path: str, repo_fd: int) -> None:
     """Raises Busy where it is used: on a file system that machines share, another boot may be one of today."""
-    with files.closing(lock_file(f"{path}-lock", repo_fd, exclusive=True, mode=0o600)):
-        files.remove_tree(path, repo_fd)
-        files.remove(f"{path}-lock", repo_fd)
+    with reading.closing(lock_file(f"{path}-lock", repo_fd, exclusive=True, mode=0o600)):
+        trees.remove_tree(path, repo_fd)
+        writing.remove(f"{path}-lock", repo_fd)

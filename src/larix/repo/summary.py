@@ -9,7 +9,8 @@ from larix.formats.checksum import Checksum
 from larix.formats.objects import Metadata, ObjectName, ObjectType, to_wire_time
 from larix.formats.summary import COLLECTION_ID, COLLECTION_MAP, Summary, SummaryRef, encode_collections
 from larix.gvariant import Variant
-from larix.linux import files
+from larix.linux import writing
+from larix.linux.failures import doing
 from larix.repo.locking import lock_changes
 from larix.repo.refs import PassOver
 from larix.repo.repo import Repo
@@ -68,8 +69,8 @@ def store_summary(repo: Repo, data: bytes) -> None:
 
 
 def _store(repo: Repo, data: bytes) -> None:
-    with files.doing(f"Writing {repo.path}/{PATH}"):
+    with doing(f"Writing {repo.path}/{PATH}"):
         # First the one that is wrong with the new summary: without any, the old one is merely not signed.
         with suppress(FileNotFoundError):
-            files.remove(SIGNATURES, repo.fd)
-        files.replace(PATH, data, repo.fd, durable=repo.fsync, temporary=temporary_path())
+            writing.remove(SIGNATURES, repo.fd)
+        writing.replace(PATH, data, repo.fd, durable=repo.fsync, temporary=temporary_path())

@@ -17,8 +17,9 @@ from larix.errors import Busy, Error, Invalid, NoSpace
 from larix.formats.checksum import Checksum, is_checksum
 from larix.formats.content import FileHeader, Piece, content_checksum
 from larix.formats.objects import MAX_METADATA_SIZE, DirTree, ObjectName, ObjectType, checksum_of, decode_dirtree
-from larix.linux import files
+from larix.linux import reading, writing
 from larix.linux.early_sync import EarlySync
+from larix.linux.failures import doing
 from larix.repo.bare_user_only import check_mode
 from larix.repo.layout import Read, StoredFile
 from larix.repo.locking import lock_changes, lock_repo
@@ -81,7 +82,7 @@ class Transaction:
         self._pid = os.getpid()
         self._pending = Pending()
         self._early_sync: EarlySync | None = None
-        with files.doing(f"Writing to repo {repo.path}"), ExitStack() as held:
+        with doing(f"Writing to repo {repo.path}"), ExitStack() as held:
             held.enter_context(lock_repo(repo, exclusive=False))
             self._space = Space(repo.config, repo.fd)
             expiry = repo.config.find_int("core", "tmp-expiry-secs", EXPIRY)
@@ -121,7 +122,7 @@ class Transaction:
                 with self.repo.layout.read(path, self._fd, exact=True) as stored:
                     found = content_checksum(stored.header, stored.content)
             else:
-                found = checksum_of(files.read(path, self._fd, MAX_METADATA_SIZE))
+                found = checksum_of(reading.read(path, self._fd, MAX_METADATA_SIZE))
         except (Error, OSError):
             found = None
         if found != name.checksum:
@@ -136,14 +137,14 @@ class Transaction:
         name = ObjectName(checksum_of(data), kind)
         self._metadata += 1
         if not self._has_own(name):
-            with files.doing(f"Writing an object to repo {self.repo.path}"):
-                self._write(name, lambda path: files.put(path, self._fd, [data]))
+            with doing(f"Writing an object to repo {self.repo.path}"):
+                self._write(name, lambda path: writing.put(path, self._fd, [data]))
         return name.checksum
 
     def set_detached_metadata(self, commit: Checksum, data: bytes) -> None:
         """Put this a{sv} beside the commit, in place of what is there."""
-        with files.doing(f"Writing an object to repo {self.repo.path}"), self._staging.temporary() as temporary:
-            files.put(temporary, self._fd, [data])
+        with doing(f"Writing an object to repo {self.repo.path}"), self._staging.temporary() as temporary:
+            writing.put(temporary, self._fd, [data])
             self._stage(temporary, ObjectName(commit, ObjectType.COMMIT_META))
 
     def add_file(
@@ -225,7 +226,7 @@ class Transaction:
         """A metadata object as it is on disk. Raises NotFound, Corrupt."""
         if name not in self.added:
             return self.repo.load(name)
-        return files.read(self._staging_path(name), self._fd, MAX_METADATA_SIZE)
+        return reading.read(self._staging_path(name), self._fd, MAX_METADATA_SIZE)
 
     def load_dirtree(self, checksum: Checksum) -> DirTree:
         name = ObjectName(checksum, ObjectType.DIR_TREE)
@@ -236,7 +237,7 @@ class Transaction:
         self.repo.check_writable()
         shared = Shared(source, name)
         try:
-            with files.doing(f"Linking object {name} into repo {self.repo.path}"):
+            with doing(f"Linking object {name} into repo {self.repo.path}"):
                 if name.type == ObjectType.FILE:
                     self._add(shared, name.checksum)
                 else:
@@ -290,13 +291,13 @@ class Transaction:
             resumable, self._resumable = self._resumable, True
             repo.options.before_commit()
             self._resumable = resumable
-        with files.doing(f"Writing to repo {repo.path}"):
+        with doing(f"Writing to repo {repo.path}"):
             self._pending.check(repo)
             if self.added and repo.fsync:
-                with files.doing(f"Repo {repo.path}: syncfs"):
+                with doing(f"Repo {repo.path}: syncfs"):
                     if self._early_sync is not None:
                         self._early_sync.wait()
-                    files.sync_file_system(self._fd)
+                    writing.sync_file_system(self._fd)
             with lock_changes(repo):
                 # Now they stay as they are. What has waited for the disk is more than what follows.
                 self._pending.check(repo)
@@ -320,7 +321,7 @@ class Transaction:
             if found.st_nlink > 1 and (name.checksum, *state_of(found)) not in self._adopted:
                 raise Busy(f"A file that was given away was changed after it was read as {name}; nothing was committed")
         for name in adopted:
-            files.set_mtime(self._staging_path(name), 0, self._fd)
+            writing.set_mtime(self._staging_path(name), 0, self._fd)
 
     def _place(self) -> None:
         repo = self.repo
@@ -331,11 +332,11 @@ class Transaction:
         for name in commits:
             # What is here again was not deleted for good.
             with suppress(FileNotFoundError):
-                files.remove(repo.object_path(name._replace(type=ObjectType.TOMBSTONE_COMMIT)), repo.objects_fd)
+                writing.remove(repo.object_path(name._replace(type=ObjectType.TOMBSTONE_COMMIT)), repo.objects_fd)
 
     def _add(self, source: Source, expected: Checksum | None = None) -> Checksum:
         """The one door for file objects. A pull has asked whether what it expects is there, others have not."""
-        with files.doing(f"Writing an object to repo {self.repo.path}"):
+        with doing(f"Writing an object to repo {self.repo.path}"):
             self._check_plain(expected or source.checksum, source)
             checksum = source.checksum
             if checksum is None:
@@ -364,7 +365,7 @@ class Transaction:
             self._compare(source.checksum, expected)
             name = ObjectName(source.checksum, ObjectType.FILE)
             if self._has_own(name):
-                files.remove(temporary, self._fd)
+                writing.remove(temporary, self._fd)
             else:
                 self._stage(temporary, name)
                 if isinstance(source, Inode):
@@ -400,17 +401,17 @@ class Transaction:
             return False
         except BaseException:
             with suppress(FileNotFoundError):
-                files.remove(path, self._fd)
+                writing.remove(path, self._fd)
             raise
         self.added.add(name)
         return True
 
     def _start_writing(self, path: str, size: int) -> None:
         if size >= LARGE and self.repo.fsync:
-            files.start_writing(path, self._fd)
+            writing.start_writing(path, self._fd)
 
     def _stage(self, temporary: str, name: ObjectName) -> None:
-        files.rename(temporary, self._fd, self._staging_path(name), self._fd)
+        writing.rename(temporary, self._fd, self._staging_path(name), self._fd)
         self.added.add(name)
 
     def _staging_path(self, name: ObjectName) -> str:

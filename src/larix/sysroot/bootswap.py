@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from larix.errors import Invalid
 from larix.formats.bootentry import PATHS
-from larix.linux import files
+from larix.linux import reading, trees, writing
+from larix.linux.failures import doing
 from larix.linux.freeze import bring_journal_home
 from larix.ops.kernel import load_kernel
 from larix.ops.trees import DiskTree
@@ -46,8 +47,8 @@ def write_deployments(sysroot: Sysroot, deployments: Sequence[Deployment]) -> Sw
     begin_list(sysroot)
     _check(sysroot, deployments)
     with (
-        files.doing(f"Writing the boot configuration of {sysroot.path}"),
-        files.closing(files.open_directory("boot", sysroot.fd)) as boot_fd,
+        doing(f"Writing the boot configuration of {sysroot.path}"),
+        reading.closing(reading.open_directory("boot", sysroot.fd)) as boot_fd,
     ):
         bootloader = find_bootloader(sysroot, boot_fd)
         bootversion, subbootversion = sysroot.bootversion, 1 - sysroot.subbootversion
@@ -62,16 +63,16 @@ def write_deployments(sysroot: Sysroot, deployments: Sequence[Deployment]) -> Sw
         if with_config:
             _use_links(sysroot, bootversion, links)
             config = _write_config(sysroot, planned, bootversion, bootloader, boot_fd)
-        files.sync_file_system(boot_fd)
+        writing.sync_file_system(boot_fd)
         bring_journal_home(boot_fd, aborting=sysroot.options.aborting_freeze)
         if with_config:
-            files.replace_link("loader", config, boot_fd)
-            files.sync(boot_fd)
-            files.sync_file_system(boot_fd)
+            writing.replace_link("loader", config, boot_fd)
+            writing.sync(boot_fd)
+            writing.sync_file_system(boot_fd)
         else:
             _use_links(sysroot, bootversion, links)
         # By this others see that the list has changed.
-        files.touch("ostree/deploy", sysroot.fd)
+        writing.touch("ostree/deploy", sysroot.fd)
     sysroot.bootversion, sysroot.subbootversion, sysroot.deployments = bootversion, subbootversion, planned
     return Swap(not isinstance(bootloader, NoBootLoader), with_config)
 
@@ -92,7 +93,7 @@ def _bring_kernel(sysroot: Sysroot, deployment: Deployment, boot_fd: int) -> Non
     paths = [value for key, value in deployment.entry.pairs if key in PATHS]
     if all(os.access(path.lstrip("/"), os.F_OK, dir_fd=boot_fd) for path in paths):
         return
-    with files.closing(files.open_directory(deployment.path, sysroot.fd)) as root_fd:
+    with reading.closing(reading.open_directory(deployment.path, sysroot.fd)) as root_fd:
         kernel = load_kernel(DiskTree(root_fd), deployment.name, with_dtb=sysroot.options.with_dtb)
         install_kernel(kernel, root_fd, kernel_directory(deployment.stateroot, deployment.bootcsum), boot_fd)
 
@@ -101,20 +102,20 @@ def _write_links(sysroot: Sysroot, deployments: Sequence[Deployment], bootversio
     """The directory with them, which is on the disk then, and not yet in use."""
     name = f"boot.{bootversion}.{subbootversion}"
     top = f"ostree/{name}"
-    files.remove_tree(top, sysroot.fd)
-    files.make_directory(top, sysroot.fd, 0o755)
+    trees.remove_tree(top, sysroot.fd)
+    writing.make_directory(top, sysroot.fd, 0o755)
     for deployment in deployments:
         below = f"{top}/{deployment.stateroot}/{deployment.bootcsum}"
-        files.make_parents(f"{below}/serial", sysroot.fd)
+        writing.make_parents(f"{below}/serial", sysroot.fd)
         target = f"../../../{deployment.path.removeprefix('ostree/')}"
-        files.symlink(target, f"{below}/{deployment.bootserial}", sysroot.fd)
-    files.sync_file_system(sysroot.fd)
+        writing.symlink(target, f"{below}/{deployment.bootserial}", sysroot.fd)
+    writing.sync_file_system(sysroot.fd)
     return name
 
 
 def _use_links(sysroot: Sysroot, bootversion: int, name: str) -> None:
-    files.replace_link(f"ostree/boot.{bootversion}", name, sysroot.fd)
-    files.sync_file_system(sysroot.fd)
+    writing.replace_link(f"ostree/boot.{bootversion}", name, sysroot.fd)
+    writing.sync_file_system(sysroot.fd)
 
 
 def _write_config(
@@ -122,15 +123,15 @@ def _write_config(
 ) -> str:
     """The directory with it, which is not yet in use."""
     directory = f"loader.{bootversion}"
-    files.remove_tree(directory, boot_fd)
-    files.make_parents(f"{directory}/entries/entry", boot_fd)
+    trees.remove_tree(directory, boot_fd)
+    writing.make_parents(f"{directory}/entries/entry", boot_fd)
     prefix = PREFIX if sysroot.repo.config.find_bool("sysroot", "bootprefix", False) else ""
     for deployment in deployments:
         older = f"-{deployment.stateroot}" if sysroot.options.older_names else ""
         name = f"{directory}/entries/ostree-{deployment.entry.version}{older}.conf"
-        files.replace(name, deployment.entry.with_prefix(prefix).encode(), boot_fd)
+        writing.replace(name, deployment.entry.with_prefix(prefix).encode(), boot_fd)
     bootloader.write(sysroot, deployments, bootversion, boot_fd)
     if not os.path.lexists(f"/proc/self/fd/{boot_fd}/boot"):
         # So that paths in entries are right where /boot is a file system of its own, and where it is not.
-        files.symlink(".", "boot", boot_fd)
+        writing.symlink(".", "boot", boot_fd)
     return directory

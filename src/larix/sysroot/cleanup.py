@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from larix.errors import Error, Moved
 from larix.formats.checksum import Checksum
-from larix.linux import files
+from larix.linux import reading, trees, writing
+from larix.linux.failures import doing
 from larix.ops.prune import PruneOptions, PrunePlan, execute_prune, plan_prune
 from larix.repo.exclusive import Exclusive
 from larix.repo.locking import lock_changes, lock_repo
@@ -78,7 +79,7 @@ class CleanupPlan:
 def plan_cleanup(sysroot: Sysroot, *, prune: bool = True) -> CleanupPlan:
     """Nothing is changed. Raises NotFound where the list of deployments is missing, Corrupt where it cannot be told
     which are in use."""
-    with files.doing(f"Planning the cleanup of {sysroot.path}"):
+    with doing(f"Planning the cleanup of {sysroot.path}"):
         check_list(sysroot)
         held = find_held(sysroot)
         refs = _plan_refs(sysroot, held)
@@ -152,7 +153,7 @@ def _plan_configuration(sysroot: Sysroot) -> Iterator[Removal]:
     other = f"boot/loader.{1 - used}"
     if sysroot.inode(other) is not None:
         yield Removal(Kind.CONFIGURATION, other)
-    for name in files.names("ostree", sysroot.fd):
+    for name in reading.names("ostree", sysroot.fd):
         if CONFIGURATION.fullmatch(name) and name not in (f"boot.{used}", f"boot.{used}.{sysroot.subbootversion}"):
             yield Removal(Kind.CONFIGURATION, f"ostree/{name}")
 
@@ -161,13 +162,13 @@ def _plan_trees(sysroot: Sysroot, stateroot: str) -> Iterator[tuple[Removal, str
     """Trees, and what lies beside them, each with the path of its tree."""
     directory = deploy_path(stateroot)
     trees = directories_in(sysroot, directory)
-    for name in files.names(directory, sysroot.fd):
+    for name in reading.names(directory, sysroot.fd):
         tree = name.removesuffix(".origin")
         # What else has such a name is nobody's tree.
         if NAME.fullmatch(tree) and (name != tree or tree in trees):
             yield Removal(Kind.TREE if name == tree else Kind.ORIGIN, f"{directory}/{name}"), f"{directory}/{tree}"
     backing = f"{stateroot_path(stateroot)}/backing"
-    for name in files.names(backing, sysroot.fd):
+    for name in reading.names(backing, sysroot.fd):
         if NAME.fullmatch(name):
             yield Removal(Kind.BACKING, f"{backing}/{name}"), f"{directory}/{name}"
 
@@ -175,11 +176,11 @@ def _plan_trees(sysroot: Sysroot, stateroot: str) -> Iterator[tuple[Removal, str
 def _plan_kernels(sysroot: Sysroot, held: Sequence[Held]) -> Iterator[Removal]:
     kept: list[Deployment | Held] = [*sysroot.deployments, *held]
     used = {kernel_directory(one.stateroot, one.bootcsum) for one in kept}
-    for name in files.names("boot/ostree", sysroot.fd):
+    for name in reading.names("boot/ostree", sysroot.fd):
         if KERNEL.fullmatch(name) and f"ostree/{name}" not in used:
             yield Removal(Kind.KERNEL, f"boot/ostree/{name}")
     booted = {value for deployment in sysroot.deployments for key, value in deployment.entry.pairs if key == "initrd"}
-    for name in files.names(f"boot/{OVERLAYS}", sysroot.fd):
+    for name in reading.names(f"boot/{OVERLAYS}", sysroot.fd):
         if f"/{OVERLAYS}/{name}" not in booted:
             yield Removal(Kind.OVERLAY, f"boot/{OVERLAYS}/{name}")
 
@@ -209,17 +210,17 @@ def _plan_prune(sysroot: Sysroot, refs: dict[str, Checksum | None]) -> PrunePlan
 
 
 def _remove(sysroot: Sysroot, removals: Sequence[Removal]) -> None:
-    with files.doing(f"Cleaning up {sysroot.path}"):
+    with doing(f"Cleaning up {sysroot.path}"):
         if removals:
             # The list that says what boots may be so in memory alone: someone was killed, or the disk failed.
             sysroot.sync()
     for kind, path in removals:
         # The new list is in place by now; what is left here, the next cleanup removes.
-        with files.doing(f"Removing {path}, which nothing needs any more, from {sysroot.path}"):
+        with doing(f"Removing {path}, which nothing needs any more, from {sysroot.path}"):
             if kind is Kind.TREE:
-                with files.closing(files.open_directory(path, sysroot.fd, follow=False)) as fd:
-                    files.set_immutable(fd, False)
-            files.remove_tree(path, sysroot.fd)
+                with reading.closing(reading.open_directory(path, sysroot.fd, follow=False)) as fd:
+                    writing.set_immutable(fd, False)
+            trees.remove_tree(path, sysroot.fd)
 
 
 def _set_refs(sysroot: Sysroot, refs: dict[str, Checksum | None]) -> None:
@@ -234,6 +235,6 @@ def _set_refs(sysroot: Sysroot, refs: dict[str, Checksum | None]) -> None:
             transaction.commit()
     # What a cleanup left that was killed.
     # Others make these directories for refs of their own.
-    with files.doing(f"Cleaning up {sysroot.path}"), lock_changes(sysroot.repo):
+    with doing(f"Cleaning up {sysroot.path}"), lock_changes(sysroot.repo):
         for bootversion, subbootversion in product("01", "01"):
             remove_empty(sysroot.repo.fd, f"refs/heads/ostree/{bootversion}/{subbootversion}")

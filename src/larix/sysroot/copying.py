@@ -3,7 +3,7 @@
 import os
 import stat
 
-from larix.linux import files
+from larix.linux import reading, writing
 from larix.ops.walk import Descent, descend
 
 
@@ -15,22 +15,22 @@ def copy_tree(source_fd: int, target_fd: int) -> None:
 def _copy_directory(source_fd: int, target_fd: int, below: str) -> Descent[None]:
     directories = []
     with (
-        files.closing(files.open_below(source_fd, below)) as source,
-        files.closing(files.open_below(target_fd, below)) as target,
+        reading.closing(reading.open_below(source_fd, below)) as source,
+        reading.closing(reading.open_below(target_fd, below)) as target,
     ):
         for name in sorted(os.listdir(source)):
             if is_directory(name, source):
-                files.make_directory(name, target, 0o700)
+                writing.make_directory(name, target, 0o700)
                 directories.append(f"{below}/{name}" if below else name)
             else:
-                files.copy(name, source, name, target, temporary=unused_name())
+                writing.copy(name, source, name, target, temporary=unused_name())
     for path in directories:
         yield path, _copy_directory(source_fd, target_fd, path)
     with (
-        files.closing(files.open_below(source_fd, below)) as source,
-        files.closing(files.open_below(target_fd, below)) as target,
+        reading.closing(reading.open_below(source_fd, below)) as source,
+        reading.closing(reading.open_below(target_fd, below)) as target,
     ):
-        files.copy_metadata(source, target)
+        writing.copy_metadata(source, target)
 
 
 def is_directory(name: str, dir_fd: int) -> bool:

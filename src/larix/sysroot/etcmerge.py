@@ -12,7 +12,8 @@ from contextlib import suppress
 from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum
 from larix.formats.content import Piece
-from larix.linux import files, xattr
+from larix.linux import reading, trees, writing, xattr
+from larix.linux.failures import doing
 from larix.ops.diff import Changes
 from larix.ops.placing import user_mode
 from larix.ops.walk import Descent, Entry, descend, find_path, find_root, walk
@@ -62,7 +63,7 @@ def _time_made(sysroot: Sysroot, deployment: Deployment) -> int | None:
     """In nanoseconds; None where the tree is gone. Modification times in a tree are those of its commit, and /usr is
     never changed afterwards."""
     try:
-        with files.doing(f"Looking at {deployment.name}"):
+        with doing(f"Looking at {deployment.name}"):
             return os.stat(f"{deployment.path}/usr", dir_fd=sysroot.fd).st_ctime_ns
     except NotFound:
         return None
@@ -76,8 +77,8 @@ def plan_deployment(sysroot: Sysroot, source: Deployment, target: Deployment) ->
 
 def _read_of(sysroot: Sysroot, deployment: Deployment, name: str) -> Items:
     with (
-        files.doing(f"Reading /{name} of {deployment.name}"),
-        files.closing(files.open_directory(f"{deployment.path}/{name}", sysroot.fd, follow=False)) as fd,
+        doing(f"Reading /{name} of {deployment.name}"),
+        reading.closing(reading.open_directory(f"{deployment.path}/{name}", sysroot.fd, follow=False)) as fd,
     ):
         return read_tree(fd)
 
@@ -92,7 +93,7 @@ def read_tree(fd: int) -> Items:
 def _read_directory(top_fd: int, below: str, found: dict[str, Item]) -> Descent[None]:
     directories = []
     # What went meanwhile is not there: /etc is in use.
-    with suppress(FileNotFoundError), files.closing(files.open_below(top_fd, below)) as fd:
+    with suppress(FileNotFoundError), reading.closing(reading.open_below(top_fd, below)) as fd:
         for name in sorted(os.listdir(fd)):
             path = f"{below}/{name}" if below else name
             with suppress(FileNotFoundError):
@@ -110,11 +111,11 @@ def _read_item(name: str, dir_fd: int) -> Item:
         pairs = _without_label(xattr.get_all_of_link(name, dir_fd))
         return Item(*owner, pairs, os.fsencode(os.readlink(name, dir_fd=dir_fd)))
     if stat.S_ISDIR(about.st_mode):
-        with files.closing(files.open_directory(name, dir_fd, follow=False)) as fd:
+        with reading.closing(reading.open_directory(name, dir_fd, follow=False)) as fd:
             return Item(*owner, _without_label(xattr.get_all(fd)))
     if stat.S_ISREG(about.st_mode):
-        with files.closing(os.open(name, files.READ, dir_fd=dir_fd)) as fd:
-            content = _digest(files.pieces(fd))
+        with reading.closing(os.open(name, reading.READ, dir_fd=dir_fd)) as fd:
+            content = _digest(reading.pieces(fd))
             return Item(*owner, _without_label(xattr.get_all(fd)), content)
     return Item(*owner)
 
@@ -173,15 +174,15 @@ def merge(plan: EtcPlan, etc_fd: int, target_fd: int) -> None:
     """
     for path in plan.removals:
         above, _, name = path.rpartition("/")
-        with files.closing(files.open_below(target_fd, above)) as fd:
-            files.remove_tree(name, fd)
+        with reading.closing(reading.open_below(target_fd, above)) as fd:
+            trees.remove_tree(name, fd)
     gone: set[str] = set()
     for path, old_path in plan.placed.items():
         above, _, name = path.rpartition("/")
         if above in gone:
             gone.add(path)
             continue
-        with files.closing(files.open_below(target_fd, above)) as target:
+        with reading.closing(reading.open_below(target_fd, above)) as target:
             try:
                 _copy(old_path, etc_fd, name, target)
             except FileNotFoundError:
@@ -191,17 +192,17 @@ def merge(plan: EtcPlan, etc_fd: int, target_fd: int) -> None:
 def _copy(old_path: str, etc_fd: int, name: str, target: int) -> None:
     """Raises FileNotFoundError where it is not there any more."""
     above, _, old_name = old_path.rpartition("/")
-    with files.closing(files.open_below(etc_fd, above)) as source:
+    with reading.closing(reading.open_below(etc_fd, above)) as source:
         if is_directory(old_name, source):
-            files.make_directory(name, target, 0o700)
+            writing.make_directory(name, target, 0o700)
             _copy_directory_metadata(old_name, source, name, target)
         else:
-            files.copy(old_name, source, name, target, temporary=unused_name())
+            writing.copy(old_name, source, name, target, temporary=unused_name())
 
 
 def _copy_directory_metadata(source_name: str, source_fd: int, name: str, target_fd: int) -> None:
     with (
-        files.closing(files.open_directory(source_name, source_fd, follow=False)) as source,
-        files.closing(files.open_directory(name, target_fd, follow=False)) as target,
+        reading.closing(reading.open_directory(source_name, source_fd, follow=False)) as source,
+        reading.closing(reading.open_directory(name, target_fd, follow=False)) as target,
     ):
-        files.copy_metadata(source, target)
+        writing.copy_metadata(source, target)

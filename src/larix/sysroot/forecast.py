@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from larix.formats.checksum import Checksum
 from larix.formats.names import check_ref
 from larix.formats.objects import Commit
-from larix.linux import files
+from larix.linux import reading
 from larix.ops.kernel import Kernel, find_kernel
 from larix.ops.tree import Stored
 from larix.ops.trees import ObjectTree
@@ -87,7 +87,7 @@ def _forecast(
 ) -> Forecast | None:
     if checksum == source.checksum:
         return None
-    with files.closing(files.open_directory("boot", sysroot.fd)) as fd:
+    with reading.closing(reading.open_directory("boot", sysroot.fd)) as fd:
         free, boot_free = free_bytes(sysroot.fd), free_bytes(fd)
         boot = 0
         if os.fstat(fd).st_dev != os.fstat(sysroot.fd).st_dev:

@@ -8,7 +8,8 @@ from enum import StrEnum
 
 from larix.errors import Error, NotFound
 from larix.formats.checksum import Checksum
-from larix.linux import files
+from larix.linux import reading, trees, writing
+from larix.linux.failures import doing
 from larix.ops.kernel import load_kernel
 from larix.ops.trees import DiskTree
 from larix.sysroot.deployment import NAME, deploy_path, is_pinned
@@ -46,8 +47,8 @@ def find_trees(sysroot: Sysroot) -> Iterator[tuple[str, str]]:
 def directories_in(sysroot: Sysroot, path: str) -> list[str]:
     """Their names; a symlink is none. Nothing where the directory is not there."""
     try:
-        with files.closing(files.open_directory(path, sysroot.fd)) as fd:
-            return sorted(files.directories(fd))
+        with reading.closing(reading.open_directory(path, sysroot.fd)) as fd:
+            return sorted(reading.directories(fd))
     except (FileNotFoundError, NotADirectoryError):
         return []
 
@@ -73,7 +74,7 @@ def find_held(sysroot: Sysroot) -> list[Held]:
 
 def _find_bootcsum(sysroot: Sysroot, path: str) -> str:
     # What has no kernel, or two, has none in /boot.
-    with suppress(Error), files.closing(files.open_directory(path, sysroot.fd, follow=False)) as fd:
+    with suppress(Error), reading.closing(reading.open_directory(path, sysroot.fd, follow=False)) as fd:
         return load_kernel(DiskTree(fd), path, with_dtb=sysroot.options.with_dtb).bootcsum
     return ""
 
@@ -89,7 +90,7 @@ def _has_pin(sysroot: Sysroot, path: str) -> bool:
 def check_list(sysroot: Sysroot) -> None:
     """Raises NotFound where the list lacks deployments because what holds it is not there, or not whole."""
     # Without links nothing was ever to boot: a first deployment came to nothing.
-    links = [name for name in ("ostree/boot.0", "ostree/boot.1") if any(files.names(name, sysroot.fd))]
+    links = [name for name in ("ostree/boot.0", "ostree/boot.1") if any(reading.names(name, sysroot.fd))]
     if sysroot.inode(LOADER) is None and sysroot.inode(f"{LOADER}.1") is not None and "ostree/boot.1" in links:
         raise NotFound(
             f"{sysroot.path}/{LOADER} is missing, which leads to the entries that boot; make it a symlink to "
@@ -118,10 +119,10 @@ def _check_links(sysroot: Sysroot) -> None:
     """Each link that an entry can boot by has an entry."""
     top = f"ostree/boot.{sysroot.bootversion}"
     listed = {deployment.path for deployment in sysroot.deployments}
-    for stateroot in files.names(top, sysroot.fd):
-        for bootcsum in files.names(f"{top}/{stateroot}", sysroot.fd):
-            for serial in files.names(path := f"{top}/{stateroot}/{bootcsum}", sysroot.fd):
-                if not files.is_link(f"{path}/{serial}", sysroot.fd):
+    for stateroot in reading.names(top, sysroot.fd):
+        for bootcsum in reading.names(f"{top}/{stateroot}", sysroot.fd):
+            for serial in reading.names(path := f"{top}/{stateroot}/{bootcsum}", sysroot.fd):
+                if not reading.is_link(f"{path}/{serial}", sysroot.fd):
                     continue
                 target = os.readlink(f"{path}/{serial}", dir_fd=sysroot.fd).removeprefix("../../../")
                 if f"ostree/{target}" not in listed and os.access(f"ostree/{target}", os.F_OK, dir_fd=sysroot.fd):
@@ -139,18 +140,18 @@ def begin_list(sysroot: Sysroot) -> bool:
     if sysroot.has_list:
         return False
     with (
-        files.doing(f"Beginning the boot configuration of {sysroot.path}"),
-        files.closing(files.open_directory("boot", sysroot.fd)) as boot_fd,
+        doing(f"Beginning the boot configuration of {sysroot.path}"),
+        reading.closing(reading.open_directory("boot", sysroot.fd)) as boot_fd,
     ):
-        files.make_parents(f"loader.{sysroot.bootversion}/entries/entry", boot_fd)
-        files.replace_link("loader", f"loader.{sysroot.bootversion}", boot_fd)
-        files.sync(boot_fd)
-        files.sync_file_system(boot_fd)
+        writing.make_parents(f"loader.{sysroot.bootversion}/entries/entry", boot_fd)
+        writing.replace_link("loader", f"loader.{sysroot.bootversion}", boot_fd)
+        writing.sync(boot_fd)
+        writing.sync_file_system(boot_fd)
     return True
 
 
 def forget_list(sysroot: Sysroot) -> None:
     """Remove an empty list, where nothing is deployed after all."""
-    with files.doing(f"Cleaning up {sysroot.path}"):
+    with doing(f"Cleaning up {sysroot.path}"):
         for name in LOADER, f"{LOADER}.{sysroot.bootversion}":
-            files.remove_tree(name, sysroot.fd)
+            trees.remove_tree(name, sysroot.fd)

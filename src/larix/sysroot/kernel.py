@@ -9,7 +9,8 @@ import os
 from collections.abc import Sequence
 
 from larix.errors import NoSpace
-from larix.linux import files
+from larix.linux import reading, writing
+from larix.linux.failures import doing
 from larix.ops.kernel import Kernel
 from larix.ops.trees import DiskTree, Tree
 
@@ -54,10 +55,10 @@ def _is_there(name: str, dir_fd: int) -> bool:
 
 def install_kernel(kernel: Kernel, root_fd: int, directory: str, boot_fd: int) -> None:
     """Link or copy what is not yet there, each file whole before it has its name. Not durable."""
-    files.make_directory("ostree", boot_fd, 0o755)
-    files.make_directory(directory, boot_fd, 0o755)
+    writing.make_directory("ostree", boot_fd, 0o755)
+    writing.make_directory(directory, boot_fd, 0o755)
     for name, path in kernel.files.items():
-        files.make_parents(f"{directory}/{name}", boot_fd)
+        writing.make_parents(f"{directory}/{name}", boot_fd)
         _install(path, root_fd, f"{directory}/{name}", boot_fd)
 
 
@@ -65,24 +66,24 @@ def _install(path: str, root_fd: int, target: str, boot_fd: int) -> None:
     if _is_there(target, boot_fd):
         return
     try:
-        files.link(path, root_fd, target, boot_fd)
+        writing.link(path, root_fd, target, boot_fd)
     except OSError as error:
-        if error.errno not in files.CANNOT_LINK:
+        if error.errno not in writing.CANNOT_LINK:
             raise
-        files.copy(path, root_fd, target, boot_fd)
+        writing.copy(path, root_fd, target, boot_fd)
 
 
 def install_overlay(path: str, boot_fd: int) -> str:
     """Copy a file that is to be unpacked over the initramfs; its name, relative to /boot, is by its content."""
-    with files.doing(f"Reading {path}"):
-        fd = files.open_directory(os.path.dirname(path) or ".")
-    with files.closing(fd):
+    with doing(f"Reading {path}"):
+        fd = reading.open_directory(os.path.dirname(path) or ".")
+    with reading.closing(fd):
         digest = hashlib.sha256()
-        with files.doing(f"Reading {path}"):
+        with doing(f"Reading {path}"):
             for piece in DiskTree(fd).pieces(os.path.basename(path)):
                 digest.update(piece)
         target = f"{OVERLAYS}/{digest.hexdigest()}.img"
-        files.make_parents(target, boot_fd)
+        writing.make_parents(target, boot_fd)
         if not _is_there(target, boot_fd):
-            files.copy(os.path.basename(path), fd, target, boot_fd, metadata=False)
+            writing.copy(os.path.basename(path), fd, target, boot_fd, metadata=False)
     return target

@@ -10,7 +10,8 @@ from larix.formats.bootentry import BootEntry, check_word
 from larix.formats.checksum import Checksum
 from larix.formats.kargs import KernelArgs
 from larix.formats.keyfile import KeyFile
-from larix.linux import files
+from larix.linux import reading, writing
+from larix.linux.failures import doing
 from larix.ops.checkout import checkout
 from larix.ops.kernel import Kernel, load_kernel
 from larix.ops.placing import CheckoutOptions
@@ -46,17 +47,17 @@ def make_deployment(
     check_word(stateroot, "Stateroot")
     directory = deploy_path(stateroot)
     is_root = os.geteuid() == 0
-    with files.doing(f"Deploying {commit} in {sysroot.path}"):
-        files.make_directory(directory, sysroot.fd, 0o755)
+    with doing(f"Deploying {commit} in {sysroot.path}"):
+        writing.make_directory(directory, sysroot.fd, 0o755)
         serial = _next_serial(sysroot, directory, commit)
         path = f"{directory}/{commit}.{serial}"
         options = CheckoutOptions(user_mode=not is_root, passed_whiteouts=is_root)
         kernel = _find_kernel(sysroot, stateroot, commit, overlays)
         checkout(sysroot.repo, commit, Path(sysroot.path, path), options, progress=progress)
-        with files.closing(files.open_directory(path, sysroot.fd, follow=False)) as root_fd:
+        with reading.closing(reading.open_directory(path, sysroot.fd, follow=False)) as root_fd:
             plan = _make_etc(sysroot, root_fd, str(commit), source)
             _make_backing(sysroot, root_fd, f"{stateroot_path(stateroot)}/backing/{commit}.{serial}")
-            files.replace(f"{path}.origin", str(origin).encode(), sysroot.fd)
+            writing.replace(f"{path}.origin", str(origin).encode(), sysroot.fd)
             # Last: where any of this fails, the next deployment is still the first.
             fill_var(sysroot, root_fd, stateroot)
     entry = BootEntry().set("options", str(kargs))
@@ -73,7 +74,7 @@ def _find_kernel(sysroot: Sysroot, stateroot: str, commit: Checksum, overlays: S
     """That of the commit, for which there must be room in /boot."""
     tree = ObjectTree(sysroot.repo, tree_of(sysroot.repo, commit))
     kernel = load_kernel(tree, str(commit), with_dtb=sysroot.options.with_dtb)
-    with files.closing(files.open_directory("boot", sysroot.fd)) as fd:
+    with reading.closing(reading.open_directory("boot", sysroot.fd)) as fd:
         check_space(kernel, tree, kernel_directory(stateroot, kernel.bootcsum), overlays, fd, sysroot.fd)
     return kernel
 
@@ -83,46 +84,48 @@ def guard(sysroot: Sysroot, deployment: Deployment) -> None:
     if sysroot.options.mutable:
         return
     with (
-        files.doing(f"Guarding {sysroot.path}/{deployment.path}"),
-        files.closing(files.open_directory(deployment.path, sysroot.fd, follow=False)) as fd,
+        doing(f"Guarding {sysroot.path}/{deployment.path}"),
+        reading.closing(reading.open_directory(deployment.path, sysroot.fd, follow=False)) as fd,
     ):
-        files.set_immutable(fd, True)
+        writing.set_immutable(fd, True)
 
 
 def _install_overlays(sysroot: Sysroot, paths: Sequence[str]) -> list[str]:
-    with files.closing(files.open_directory("boot", sysroot.fd)) as fd:
+    with reading.closing(reading.open_directory("boot", sysroot.fd)) as fd:
         return [install_overlay(path, fd) for path in paths]
 
 
 def _next_serial(sysroot: Sysroot, directory: str, commit: Checksum) -> int:
-    found = [NAME.fullmatch(name) for name in files.names(directory, sysroot.fd)]
+    found = [NAME.fullmatch(name) for name in reading.names(directory, sysroot.fd)]
     return max((int(one[2]) + 1 for one in found if one and one[1] == commit), default=0)
 
 
 def _make_etc(sysroot: Sysroot, root_fd: int, tree: str, source: Deployment | None) -> EtcPlan:
     # A symlink would lead what follows out of the deployment.
-    if "usr" not in files.directories(root_fd):
+    if "usr" not in reading.directories(root_fd):
         raise Invalid(f"{tree} has no directory /usr; it cannot be deployed")
     has_etc, has_defaults = (os.access(name, os.F_OK, dir_fd=root_fd) for name in ("etc", "usr/etc"))
     if has_etc and has_defaults:
         # An empty one is where the other is to be mounted or copied, in a tree that a container may run, too.
-        if "etc" not in files.directories(root_fd) or not files.remove_if_empty("etc", root_fd):
+        if "etc" not in reading.directories(root_fd) or not writing.remove_if_empty("etc", root_fd):
             raise Invalid(f"{tree} has both /etc and /usr/etc; a tree must have one, with the defaults")
     elif has_etc:
-        files.rename("etc", root_fd, "usr/etc", root_fd)
+        writing.rename("etc", root_fd, "usr/etc", root_fd)
     elif not has_defaults:
         raise Invalid(f"{tree} has no /usr/etc, which holds the defaults of /etc")
-    files.make_directory("etc", root_fd, 0o700)
+    writing.make_directory("etc", root_fd, 0o700)
     with (
-        files.closing(files.open_directory("usr/etc", root_fd, follow=False)) as defaults_fd,
-        files.closing(files.open_directory("etc", root_fd, follow=False)) as etc_fd,
+        reading.closing(reading.open_directory("usr/etc", root_fd, follow=False)) as defaults_fd,
+        reading.closing(reading.open_directory("etc", root_fd, follow=False)) as etc_fd,
     ):
         if source is None:
             copy_tree(defaults_fd, etc_fd)
             return EtcPlan()
         with (
-            files.closing(files.open_directory(f"{source.path}/usr/etc", sysroot.fd, follow=False)) as old_defaults_fd,
-            files.closing(files.open_directory(f"{source.path}/etc", sysroot.fd, follow=False)) as old_fd,
+            reading.closing(
+                reading.open_directory(f"{source.path}/usr/etc", sysroot.fd, follow=False)
+            ) as old_defaults_fd,
+            reading.closing(reading.open_directory(f"{source.path}/etc", sysroot.fd, follow=False)) as old_fd,
         ):
             plan = plan_merge(read_tree(old_defaults_fd), read_tree(old_fd), read_tree(defaults_fd))
             copy_tree(defaults_fd, etc_fd)
@@ -135,14 +138,14 @@ def _make_backing(sysroot: Sysroot, root_fd: int, path: str) -> None:
     """Where early boot keeps what is written to a root that is to forget it: the layers of an overlay."""
     place = f"{path}/root-transient"
     for each in os.path.dirname(path), path, place, f"{place}/upper", f"{place}/work":
-        files.make_directory(each, sysroot.fd, 0o700)
-    with files.closing(files.open_directory(f"{place}/upper", sysroot.fd, follow=False)) as fd:
-        files.copy_metadata(root_fd, fd)
+        writing.make_directory(each, sysroot.fd, 0o700)
+    with reading.closing(reading.open_directory(f"{place}/upper", sysroot.fd, follow=False)) as fd:
+        writing.copy_metadata(root_fd, fd)
 
 
 def _forget_update(sysroot: Sysroot, etc_fd: int, stateroot: str) -> None:
     """systemd runs units that want an update when these files are older than /usr, whose times never change here."""
     with suppress(FileNotFoundError):
-        files.remove(".updated", etc_fd)
+        writing.remove(".updated", etc_fd)
     with suppress(FileNotFoundError):
-        files.remove(f"{stateroot_path(stateroot)}/var/.updated", sysroot.fd)
+        writing.remove(f"{stateroot_path(stateroot)}/var/.updated", sysroot.fd)

@@ -11,7 +11,8 @@ pinned=true                  not removed to make room
 from larix.errors import Invalid
 from larix.formats.keyfile import KeyFile
 from larix.formats.names import parse_refspec
-from larix.linux import files
+from larix.linux import writing
+from larix.linux.failures import doing
 from larix.sysroot.deployment import TRANSIENT, Deployment
 from larix.sysroot.sysroot import Sysroot
 
@@ -56,8 +57,8 @@ def check_configured(deployment: Deployment) -> None:
 def write_origin(sysroot: Sysroot, deployment: Deployment, origin: KeyFile) -> None:
     """The sysroot must be locked."""
     sysroot.check_locked()
-    with files.doing(f"Writing the origin of {deployment.name}"):
-        files.replace(f"{deployment.path}.origin", str(origin).encode(), sysroot.fd)
+    with doing(f"Writing the origin of {deployment.name}"):
+        writing.replace(f"{deployment.path}.origin", str(origin).encode(), sysroot.fd)
 
 
 def set_pinned(sysroot: Sysroot, deployment: Deployment, pinned: bool) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from larix.errors import Error
 from larix.formats.bootentry import BootEntry, BootTarget
 from larix.formats.kargs import KernelArgs
-from larix.linux import files
+from larix.linux import reading
 from larix.ops.osrelease import find_os_name
 from larix.ops.trees import DiskTree
 from larix.sysroot.deployment import Deployment
@@ -86,7 +86,7 @@ def _title(sysroot: Sysroot, deployment: Deployment) -> str:
     with suppress(Error):
         version = sysroot.repo.load_commit(deployment.checksum).metadata.find_string("version") or ""
     name = deployment.stateroot
-    with suppress(OSError), files.closing(files.open_directory(deployment.path, sysroot.fd)) as fd:
+    with suppress(OSError), reading.closing(reading.open_directory(deployment.path, sysroot.fd)) as fd:
         name = find_os_name(DiskTree(fd)) or name
     if version and version not in name:
         name += f" {version}"

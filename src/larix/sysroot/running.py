@@ -3,7 +3,8 @@
 import os
 
 from larix.formats.runfiles import Staged, decode_booted, decode_staged
-from larix.linux import files
+from larix.linux import reading
+from larix.linux.failures import doing
 
 BOOTED = "/run/ostree-booted"
 STAGED = "/run/ostree/staged-deployment"
@@ -26,8 +27,8 @@ def staged_deployment() -> Staged | None:
 
 
 def _read(path: str) -> bytes | None:
-    with files.doing(f"Reading {path}"):
+    with doing(f"Reading {path}"):
         try:
-            return files.read_whole(path)
+            return reading.read_whole(path)
         except (FileNotFoundError, NotADirectoryError):
             return None

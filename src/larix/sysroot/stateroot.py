@@ -6,7 +6,8 @@ from contextlib import suppress
 
 from larix.errors import Invalid
 from larix.formats.names import check_remote
-from larix.linux import files
+from larix.linux import reading, trees, writing
+from larix.linux.failures import doing
 from larix.linux.lock import lock_directory
 from larix.repo.repo import Repo
 from larix.sysroot.copying import copy_tree
@@ -35,10 +36,10 @@ def init_sysroot(path: str, *, epoch: int = 0) -> None:
     names = {**({} if epoch else CUSTOMARY), **NEEDED}
     if epoch == 2:
         names["ostree"] = 0o700
-    with files.doing(f"Making sysroot {path}"), files.closing(files.open_directory(path)) as fd:
+    with doing(f"Making sysroot {path}"), reading.closing(reading.open_directory(path)) as fd:
         for name, mode in names.items():
             _make(name, mode, fd)
-        files.sync_file_system(fd)
+        writing.sync_file_system(fd)
     Repo.init(os.path.join(path, REPO), "bare" if os.geteuid() == 0 else "bare-user").close()
 
 
@@ -50,28 +51,28 @@ def init_stateroot(sysroot: Sysroot, name: str) -> None:
     check_remote(name, "stateroot")
     path = stateroot_path(name)
     made = stateroot_path(f".{name}.new")
-    with files.doing(f"Making stateroot {name}"), files.closing(_take(made, sysroot.fd)) as fd:
+    with doing(f"Making stateroot {name}"), reading.closing(_take(made, sysroot.fd)) as fd:
         # Of one that was killed.
         for left in os.listdir(fd):
-            files.remove_tree(left, fd)
+            trees.remove_tree(left, fd)
         _make("var", 0o755, fd)
-        files.sync_file_system(sysroot.fd)
-        if not files.rename_to_new(made, sysroot.fd, path, sysroot.fd):
-            files.remove_tree(made, sysroot.fd)
+        writing.sync_file_system(sysroot.fd)
+        if not writing.rename_to_new(made, sysroot.fd, path, sysroot.fd):
+            trees.remove_tree(made, sysroot.fd)
             raise Invalid(f"Stateroot {name} is there already: {sysroot.path}/{path}")
-        files.sync_directory(os.path.dirname(path), sysroot.fd)
+        writing.sync_directory(os.path.dirname(path), sysroot.fd)
 
 
 def _take(name: str, dir_fd: int) -> int:
     """A directory that no other process has, open. Raises Busy."""
     while True:
-        files.make_directory(name, dir_fd, 0o755)
+        writing.make_directory(name, dir_fd, 0o755)
         try:
             fd = lock_directory(name, dir_fd)
         except FileNotFoundError:
             continue
         except NotADirectoryError:
-            files.remove(name, dir_fd)
+            writing.remove(name, dir_fd)
             continue
         # Else it has just been given its right name, or was removed.
         with suppress(FileNotFoundError):
@@ -89,34 +90,38 @@ def fill_var(sysroot: Sysroot, root_fd: int, stateroot: str) -> None:
     top = stateroot_path(stateroot)
     path, made = f"{top}/var", f"{top}/.var.new"
     # What one that was killed has left.
-    files.remove_tree(made, sysroot.fd)
-    if "var" not in files.directories(root_fd) or files.is_link(path, sysroot.fd) or files.names(path, sysroot.fd):
+    trees.remove_tree(made, sysroot.fd)
+    if (
+        "var" not in reading.directories(root_fd)
+        or reading.is_link(path, sysroot.fd)
+        or reading.names(path, sysroot.fd)
+    ):
         # A symlink may lead anywhere, and is left to whoever made it.
         return
     with (
-        files.doing(f"Filling {sysroot.path}/{path}"),
-        files.closing(files.open_directory("var", root_fd, follow=False)) as source,
-        files.closing(files.open_directory(path, sysroot.fd, follow=False)) as var,
+        doing(f"Filling {sysroot.path}/{path}"),
+        reading.closing(reading.open_directory("var", root_fd, follow=False)) as source,
+        reading.closing(reading.open_directory(path, sysroot.fd, follow=False)) as var,
     ):
-        files.make_directory(made, sysroot.fd, 0o700)
+        writing.make_directory(made, sysroot.fd, 0o700)
         try:
-            with files.closing(files.open_directory(made, sysroot.fd, follow=False)) as new:
+            with reading.closing(reading.open_directory(made, sysroot.fd, follow=False)) as new:
                 _fill(new, source, root_fd)
-                files.copy_metadata(var, new)
+                writing.copy_metadata(var, new)
             try:
-                files.rename(made, sysroot.fd, path, sysroot.fd)
+                writing.rename(made, sysroot.fd, path, sysroot.fd)
                 return
             except OSError as error:
                 if error.errno not in (errno.EBUSY, errno.ENOTEMPTY, errno.EEXIST):
                     raise
         except BaseException:
-            files.remove_tree(made, sysroot.fd)
+            trees.remove_tree(made, sysroot.fd)
             raise
-        files.remove_tree(made, sysroot.fd)
+        trees.remove_tree(made, sysroot.fd)
         # A file system of its own; or somebody was here first.
         if not os.listdir(var):
             _fill(var, source, root_fd)
-            files.sync_file_system(var)
+            writing.sync_file_system(var)
 
 
 def _fill(var: int, source: int, root_fd: int) -> None:
@@ -127,18 +132,18 @@ def _fill(var: int, source: int, root_fd: int) -> None:
         _make(name, mode, var)
     for name, target in VAR_LINKS.items():
         with suppress(FileExistsError):
-            files.symlink(target, name, var)
+            writing.symlink(target, name, var)
     # Whatever mode it has in the tree.
-    if "tmp" in files.directories(var):
+    if "tmp" in reading.directories(var):
         _set_mode("tmp", VAR["tmp"], var)
 
 
 def _make(name: str, mode: int, dir_fd: int) -> None:
-    if files.make_directory(name, dir_fd):
+    if writing.make_directory(name, dir_fd):
         # Not what the umask leaves of it.
         _set_mode(name, mode, dir_fd)
 
 
 def _set_mode(name: str, mode: int, dir_fd: int) -> None:
-    with files.closing(files.open_directory(name, dir_fd, follow=False)) as fd:
-        files.set_mode(fd, mode)
+    with reading.closing(reading.open_directory(name, dir_fd, follow=False)) as fd:
+        writing.set_mode(fd, mode)

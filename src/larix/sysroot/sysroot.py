@@ -26,7 +26,8 @@ from larix.errors import Corrupt, Invalid, NotFound
 from larix.formats.bootentry import BootEntry
 from larix.formats.checksum import Checksum
 from larix.formats.keyfile import KeyFile
-from larix.linux import files
+from larix.linux import reading, writing
+from larix.linux.failures import as_error, doing
 from larix.linux.lock import Tell, lock_file
 from larix.linux.syscalls import compare_versions
 from larix.repo.repo import Repo, RepoOptions
@@ -69,8 +70,8 @@ class Sysroot:
         self.options = options or SysrootOptions()
         # New each time that the lock is taken; None while it is not held.
         self.locked_since: object | None = None
-        with files.doing(f"Opening sysroot {path}"):
-            self.fd = files.open_directory(path)
+        with doing(f"Opening sysroot {path}"):
+            self.fd = reading.open_directory(path)
         try:
             if not os.access(REPO, os.F_OK, dir_fd=self.fd):
                 raise NotFound(f"{path} is no sysroot: it has no {REPO}; `larix admin init-fs {path}` makes one")
@@ -100,9 +101,9 @@ class Sysroot:
         if self.locked_since is not None:
             raise Invalid(f"Sysroot {self.path} is locked already, by the same Sysroot")
         how = self.options
-        with files.doing(f"Locking sysroot {self.path}"):
+        with doing(f"Locking sysroot {self.path}"):
             fd = lock_file("ostree/lock", self.fd, exclusive=True, timeout=how.lock_timeout, tell=how.tell_holder)
-        with files.closing(fd):
+        with reading.closing(fd):
             # Another may have changed it since it was opened.
             self.load()
             self.locked_since = object()
@@ -120,9 +121,9 @@ class Sysroot:
 
     def sync(self) -> None:
         """All of it is on the disk then, and /boot, which may be a file system of its own. Raises OSError."""
-        files.sync_file_system(self.fd)
-        with suppress(FileNotFoundError), files.closing(files.open_directory("boot", self.fd)) as boot_fd:
-            files.sync_file_system(boot_fd)
+        writing.sync_file_system(self.fd)
+        with suppress(FileNotFoundError), reading.closing(reading.open_directory("boot", self.fd)) as boot_fd:
+            writing.sync_file_system(boot_fd)
 
     def find(self, deployment: Deployment) -> Deployment:
         """The same deployment, as it is in the list now. Raises NotFound where it is not in it."""
@@ -160,8 +161,8 @@ class Sysroot:
 
     def stateroots(self) -> list[str]:
         """Their names. A symlink is none: what it leads to is another's."""
-        with files.closing(files.open_directory("ostree/deploy", self.fd)) as fd:
-            return sorted(files.directories(fd))
+        with reading.closing(reading.open_directory("ostree/deploy", self.fd)) as fd:
+            return sorted(reading.directories(fd))
 
     @property
     def entries(self) -> str:
@@ -183,7 +184,7 @@ class Sysroot:
             if error.errno == errno.EINVAL:
                 base = os.path.basename(path)
                 raise Corrupt(f"{self.path}/{path} is no symlink; it must be one, to {base}.0 or {base}.1") from None
-            raise files.explained(f"Reading {self.path}/{path}", error) from error
+            raise as_error(f"Reading {self.path}/{path}", error) from error
         found = pattern.fullmatch(target)
         if not found:
             base = os.path.basename(path)
@@ -192,12 +193,12 @@ class Sysroot:
 
     def _read_deployments(self) -> list[Deployment]:
         where = f"{self.path}/{self.entries}"
-        with files.doing(f"Reading {where}"):
+        with doing(f"Reading {where}"):
             try:
-                fd = files.open_directory(self.entries, self.fd)
+                fd = reading.open_directory(self.entries, self.fd)
             except FileNotFoundError:
                 return []
-            with files.closing(fd):
+            with reading.closing(fd):
                 found = [(name, _read_entry(where, name, fd)) for name in _entry_names(fd)]
         found.sort(key=cmp_to_key(_compare), reverse=True)
         # One that several entries name is there once, where it boots first.
@@ -209,7 +210,7 @@ class Sysroot:
         except Corrupt as error:
             raise Corrupt(f"{where}: {error}; mend the entry, or remove it where nothing is to boot from it") from None
         path = str(target).lstrip("/")
-        with files.doing(f"Reading {self.path}/{path}"):
+        with doing(f"Reading {self.path}/{path}"):
             link = os.readlink(path, dir_fd=self.fd)
         found = NAME.fullmatch(os.path.basename(link))
         expected = f"../../../{deploy_path(target.stateroot).removeprefix('ostree/')}"
@@ -229,8 +230,8 @@ class Sysroot:
         """Of the deployment at a path; an empty one where there is none."""
         path = f"{deployment}.origin"
         try:
-            with files.doing(f"Reading {self.path}/{path}"):
-                return KeyFile.decode(files.read(path, self.fd, MAX_ENTRY_SIZE), f"{self.path}/{path}")
+            with doing(f"Reading {self.path}/{path}"):
+                return KeyFile.decode(reading.read(path, self.fd, MAX_ENTRY_SIZE), f"{self.path}/{path}")
         except NotFound:
             return KeyFile()
 
@@ -248,9 +249,9 @@ def _compare(one: tuple[str, BootEntry], other: tuple[str, BootEntry]) -> int:
 
 
 def _read_entry(where: str, name: str, fd: int) -> BootEntry:
-    with files.doing(f"Reading {where}/{name}"):
+    with doing(f"Reading {where}/{name}"):
         try:
-            return BootEntry.decode(files.read(name, fd, MAX_ENTRY_SIZE, follow=True)).without_prefix(PREFIX)
+            return BootEntry.decode(reading.read(name, fd, MAX_ENTRY_SIZE, follow=True)).without_prefix(PREFIX)
         except Corrupt as error:
             # Which begins with the name.
             raise Corrupt(f"{where}/{error}") from None

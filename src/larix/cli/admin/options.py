@@ -9,7 +9,7 @@ from larix.cli.options import Parser, add_missing, repo_options
 from larix.cli.progress import progress_of
 from larix.errors import Invalid, NotFound, Unsupported
 from larix.formats.kargs import KernelArgs
-from larix.linux import files
+from larix.linux import reading
 from larix.sysroot.bootswap import Swap, write_deployments
 from larix.sysroot.cleanup import cleanup
 from larix.sysroot.deploy import DeployOptions, deploy, find_source
@@ -87,7 +87,7 @@ def find_index(sysroot: Sysroot, text: str) -> int:
 
 
 def running_kernel_args() -> KernelArgs:
-    found = KernelArgs.parse(files.read_whole("/proc/cmdline").decode("utf-8", "surrogateescape"))
+    found = KernelArgs.parse(reading.read_whole("/proc/cmdline").decode("utf-8", "surrogateescape"))
     # What the boot loader added for that boot alone.
     return KernelArgs().append(found.arguments).without("BOOT_IMAGE").without("initrd")
 

@@ -9,7 +9,7 @@ from larix.cli.admin.options import add_sysroot, conflict_to_json, open_sysroot
 from larix.cli.json import print_json
 from larix.cli.options import Parser, add_missing
 from larix.errors import Error, Invalid
-from larix.linux import files
+from larix.linux import reading
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.etcmerge import find_made_from, plan_deployment
 from larix.sysroot.etcplan import Conflict
@@ -104,8 +104,8 @@ def _has(sysroot: Sysroot, deployment: Deployment, path: str) -> bool:
     above, _, name = path.rpartition("/")
     with (
         suppress(OSError),
-        files.closing(files.open_directory(f"{deployment.path}/etc", sysroot.fd, follow=False)) as etc,
-        files.closing(files.open_below(etc, above)) as fd,
+        reading.closing(reading.open_directory(f"{deployment.path}/etc", sysroot.fd, follow=False)) as etc,
+        reading.closing(reading.open_below(etc, above)) as fd,
     ):
         os.stat(name, dir_fd=fd, follow_symlinks=False)
         return True

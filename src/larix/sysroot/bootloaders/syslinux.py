@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from larix.formats.bootentry import BootEntry
-from larix.linux import files
+from larix.linux import reading, writing
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.sysroot import Sysroot
 
@@ -33,8 +33,8 @@ class Syslinux:
 
     def write(self, sysroot: Sysroot, deployments: Sequence[Deployment], bootversion: int, boot_fd: int) -> None:
         try:
-            path = CONFIG if files.is_link(LINK, boot_fd) else LINK
-            old = files.read(path, boot_fd, MAX_SIZE).decode("utf-8", "surrogateescape")
+            path = CONFIG if reading.is_link(LINK, boot_fd) else LINK
+            old = reading.read(path, boot_fd, MAX_SIZE).decode("utf-8", "surrogateescape")
         except FileNotFoundError:
             old = ""
         lines = [*_others(old.splitlines())]
@@ -43,7 +43,7 @@ class Syslinux:
         for deployment in deployments:
             lines += label(deployment.entry)
         text = "".join(f"{line}\n" for line in lines)
-        files.replace(f"loader.{bootversion}/syslinux.cfg", text.encode("utf-8", "surrogateescape"), boot_fd)
+        writing.replace(f"loader.{bootversion}/syslinux.cfg", text.encode("utf-8", "surrogateescape"), boot_fd)
 
 
 def label(entry: BootEntry) -> Iterator[str]:

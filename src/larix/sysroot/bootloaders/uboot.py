@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from larix.formats.bootentry import BootEntry
-from larix.linux import files
+from larix.linux import reading, writing
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.sysroot import Sysroot
 
@@ -27,7 +27,7 @@ class UBoot:
     name = "uboot"
 
     def is_active(self, boot_fd: int) -> bool:
-        return files.is_link(LINK, boot_fd) or os.path.lexists(f"/proc/self/fd/{boot_fd}/{CONFIG}")
+        return reading.is_link(LINK, boot_fd) or os.path.lexists(f"/proc/self/fd/{boot_fd}/{CONFIG}")
 
     def write(self, sysroot: Sysroot, deployments: Sequence[Deployment], bootversion: int, boot_fd: int) -> None:
         text = b""
@@ -38,7 +38,7 @@ class UBoot:
             )
             if i == 0:
                 text += _of_tree(sysroot, deployment)
-        files.replace(f"loader.{bootversion}/uEnv.txt", text, boot_fd)
+        writing.replace(f"loader.{bootversion}/uEnv.txt", text, boot_fd)
 
 
 def variables(entry: BootEntry, suffix: str) -> Iterator[str]:
@@ -51,9 +51,9 @@ def variables(entry: BootEntry, suffix: str) -> Iterator[str]:
 
 
 def _of_tree(sysroot: Sysroot, deployment: Deployment) -> bytes:
-    fd = files.open_directory(deployment.path, sysroot.fd)
+    fd = reading.open_directory(deployment.path, sysroot.fd)
     try:
-        return files.read(OF_TREE, fd, MAX_SIZE) + b"\n"
+        return reading.read(OF_TREE, fd, MAX_SIZE) + b"\n"
     except FileNotFoundError:
         return b""
     finally:

@@ -1,4 +1,4 @@
-"""Files and directories by descriptor. Every change larix makes to a disk is made by a function of this file.
+"""Changes to a disk, by descriptor: every one that larix makes is made by a function of this file or of trees.py.
 
 A name is always relative to an open directory, `dir_fd`. What others may read while it is written is first written
 under a temporary name and then renamed.
@@ -8,161 +8,16 @@ import errno
 import fcntl
 import os
 import stat
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from types import TracebackType
 
-from larix.errors import Corrupt, Error, NoSpace, NotFound
 from larix.linux import syscalls, xattr
+from larix.linux.reading import READ, closing, open_directory, pieces
 
-DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-# Reading must neither follow a symlink nor hang on a FIFO.
-READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-COPY_PIECE = 1 << 20
-# Of directories that are removed from within, each of which holds a descriptor and a frame of Python's stack.
-LEVELS = 20
-# In characters, of which each may have four bytes.
-LONGEST_PART = 1000
 # What a hard link fails with where there could be a copy: other file systems, none with links, too many, not allowed.
 CANNOT_LINK = errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP
-
 # Of FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_IMMUTABLE_FL.
 GET_FLAGS, SET_FLAGS, IMMUTABLE = 0x80086601, 0x40086602, 0x10
-
-
-# Classes, like `contextlib.suppress`: a generator costs as much as the call that it guards, and each file has three.
-class doing:
-    """Turn an OSError of the block into an Error that begins with `what`."""
-
-    __slots__ = ("_what",)
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if isinstance(error, OSError):
-            raise explained(self._what, error) from error
-
-
-class within:
-    """An OSError of the block names its file by the path from a directory above: the file was at hand by its name."""
-
-    __slots__ = ("_path",)
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if isinstance(error, OSError) and isinstance(error.filename, str):
-            error.filename = os.path.join(self._path, error.filename)
-
-
-def explained(what: str, error: OSError) -> Error:
-    kind = Error
-    if isinstance(error, FileNotFoundError):
-        kind = NotFound
-    elif error.errno in (errno.ENOSPC, errno.EDQUOT):
-        kind = NoSpace
-    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
-    where = f" {name}:" if name and name not in what else ""
-    return kind(f"{what}:{where} {error.strerror or error}")
-
-
-def open_directory(name: str, dir_fd: int | None = None, *, follow: bool = True) -> int:
-    return os.open(name, DIRECTORY | (0 if follow else os.O_NOFOLLOW), dir_fd=dir_fd)
-
-
-def names_are_utf8() -> bool:
-    """Whether this Python takes names of files for UTF-8, as they are in a commit."""
-    return sys.getfilesystemencoding() == "utf-8"
-
-
-class closing:
-    """Close the descriptor at the end of the block."""
-
-    __slots__ = ("_fd",)
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def __enter__(self) -> int:
-        return self._fd
-
-    def __exit__(self, *about: object) -> None:
-        os.close(self._fd)
-
-
-def names(directory: str, dir_fd: int) -> list[str]:
-    """What is in a directory, sorted; nothing where it is missing."""
-    try:
-        fd = open_directory(directory, dir_fd)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    with closing(fd):
-        return sorted(os.listdir(fd))
-
-
-def directories(fd: int) -> list[str]:
-    """Names of those in an open one; no symlinks."""
-    with os.scandir(fd) as entries:
-        return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-
-
-def open_file(name: str, dir_fd: int) -> int | None:
-    """For reading; None for a symlink."""
-    try:
-        return os.open(name, READ, dir_fd=dir_fd)
-    except OSError as error:
-        if error.errno != errno.ELOOP:
-            raise
-        return None
-
-
-def open_below(fd: int, path: str) -> int:
-    """The directory `path`, of any length, below an open one; symlinks are not followed."""
-    found = os.dup(fd)
-    for part in _parts_to_open(path):
-        with closing(found):
-            below = _open_part(part, found)
-        found = below
-    return found
-
-
-def open_in_root(path: str, root_fd: int, flags: int = DIRECTORY) -> int:
-    """Open what lies below an open directory; symlinks lead where they do for who has that directory as the root."""
-    return syscalls.open_in_root(path, root_fd, flags | os.O_CLOEXEC)
-
-
-def _parts_to_open(path: str) -> Iterator[str]:
-    """As long as the kernel takes them."""
-    while len(path) > LONGEST_PART:
-        cut = path.rfind("/", 0, LONGEST_PART)
-        if cut < 0:
-            break
-        yield path[:cut]
-        path = path[cut + 1 :]
-    if path:
-        yield path
-
-
-def _open_part(path: str, dir_fd: int) -> int:
-    if "/" in path:
-        with suppress(OSError):
-            return syscalls.open_without_symlinks(path, dir_fd, DIRECTORY)
-    # An older kernel; or the error, of that which is in the way.
-    found = os.dup(dir_fd)
-    for name in path.split("/"):
-        with closing(found):
-            below = open_directory(name, found, follow=False)
-        found = below
-    return found
 
 
 def make_directory(name: str, dir_fd: int | None = None, mode: int = 0o775) -> bool:
@@ -277,13 +132,6 @@ def _set_mode_of(name: str, dir_fd: int, mode: int) -> None:
         os.chmod(f"/proc/self/fd/{found}", mode)
 
 
-def is_link(name: str, dir_fd: int) -> bool:
-    try:
-        return stat.S_ISLNK(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-
-
 def link(source: str, source_fd: int, name: str, dir_fd: int) -> None:
     """A hard link; a symlink is linked itself."""
     os.link(source, name, src_dir_fd=source_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
@@ -336,66 +184,6 @@ def remove_if_empty(name: str, dir_fd: int) -> bool:
             raise
         return False
     return True
-
-
-def remove_tree(name: str, dir_fd: int) -> None:
-    """Remove a directory and what is below it, however deep, or a file, or nothing when it is not there.
-
-    What stands in the way of its owner, a mode, is changed.
-    """
-    try:
-        if not stat.S_ISDIR(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode):
-            os.unlink(name, dir_fd=dir_fd)
-            return
-    except FileNotFoundError:
-        return
-    with closing(_open_to_change(name, dir_fd)) as fd:
-        # What lies deeper is moved here, and goes in the next round.
-        while inside := os.listdir(fd):
-            for entry in inside:
-                _remove_below(entry, fd, fd, 0)
-    os.rmdir(name, dir_fd=dir_fd)
-
-
-def remove_open(path: str, fd: int) -> None:
-    """Remove a directory that is open, and what is below it, where it still has this path."""
-    parent, _, name = path.rstrip("/").rpartition("/")
-    top = "/" if path.startswith("/") else "."
-    with suppress(FileNotFoundError), closing(open_directory(parent or top)) as above:
-        if os.path.samestat(os.stat(name, dir_fd=above, follow_symlinks=False), os.fstat(fd)):
-            remove_tree(name, above)
-
-
-def _remove_below(name: str, dir_fd: int, top_fd: int, depth: int) -> None:
-    try:
-        os.unlink(name, dir_fd=dir_fd)
-        return
-    except FileNotFoundError:
-        return
-    except (IsADirectoryError, PermissionError):
-        # The second is what POSIX has for directories, and what an unlink without permission is too.
-        if not stat.S_ISDIR(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode):
-            raise
-    if depth == LEVELS:
-        # To be moved, a directory must be one that we may write to.
-        os.close(_open_to_change(name, dir_fd))
-        os.rename(name, f".{os.urandom(12).hex()}", src_dir_fd=dir_fd, dst_dir_fd=top_fd)
-        return
-    with closing(_open_to_change(name, dir_fd)) as fd:
-        for entry in os.listdir(fd):
-            _remove_below(entry, fd, top_fd, depth + 1)
-    os.rmdir(name, dir_fd=dir_fd)
-
-
-def _open_to_change(name: str, dir_fd: int) -> int:
-    """A directory. Root may read and write any; its owner only where the mode says so."""
-    if os.geteuid() == 0:
-        return open_directory(name, dir_fd, follow=False)
-    with closing(os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)) as found:
-        mode = stat.S_IMODE(os.fstat(found).st_mode)
-        if mode & stat.S_IRWXU != stat.S_IRWXU:
-            os.chmod(f"/proc/self/fd/{found}", mode | stat.S_IRWXU)
-        return open_directory(".", found)
 
 
 @contextmanager
@@ -502,12 +290,6 @@ def start_writing(name: str, dir_fd: int) -> None:
         syscalls.start_writing(fd)
 
 
-def pieces(fd: int) -> Iterator[bytes]:
-    """What is left of an open file, in pieces."""
-    while piece := os.read(fd, COPY_PIECE):
-        yield piece
-
-
 def replace(name: str, data: bytes, dir_fd: int, *, durable: bool = True, temporary: str | None = None) -> None:
     """Give the file `name` this content, 0644: a reader sees the old or the new, whole. `durable`: on the disk, too.
 
@@ -517,21 +299,3 @@ def replace(name: str, data: bytes, dir_fd: int, *, durable: bool = True, tempor
         put(made, dir_fd, [data], durable=durable)
     if durable:
         sync_directory(os.path.dirname(name), dir_fd)
-
-
-def read_whole(path: str) -> bytes:
-    """The whole content of what a user names: a symlink is followed, and a pipe waited for; or of a file of /proc."""
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY), "rb") as file:
-        return file.read()
-
-
-def read(name: str, dir_fd: int, limit: int, *, follow: bool = False) -> bytes:
-    """The whole content. Raises Corrupt when it is longer than `limit` bytes."""
-    with closing(os.open(name, READ & ~os.O_NOFOLLOW if follow else READ, dir_fd=dir_fd)) as fd:
-        size = os.fstat(fd).st_size
-        if size > limit:
-            raise Corrupt(f"{name}: {size} bytes; at most {limit} are allowed")
-        data = os.read(fd, size + 1)
-        while len(data) < size and (more := os.read(fd, size - len(data))):
-            data += more
-        return data
