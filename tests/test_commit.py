@@ -203,7 +203,7 @@ def test_sizes_of_several_trees(pair: list[Path]) -> None:
 
 def sizes_in(path: Path, rev: str) -> list[Size]:
     with Repo(str(path)) as repo:
-        items = repo.load_commit(repo.resolve(rev)).metadata.get("ostree.sizes")
+        items = repo.load_commit(repo.refs.resolve(rev)).metadata.get("ostree.sizes")
         return [decode_size(item) for item in items.value] if items is not None else []
 
 

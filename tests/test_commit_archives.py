@@ -185,7 +185,7 @@ def test_attributes_of_an_archive_are_sorted(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "x.tar", [TOP, ("f", FILE, b"1", 0o644)], headers)
     commit = larix(repo, "commit", "-b", "x", f"--tree=tar={path}")
     with Repo(str(repo)) as opened:
-        tree = opened.load_dirtree(opened.load_commit(opened.resolve(commit)).dirtree)
+        tree = opened.load_dirtree(opened.load_commit(opened.refs.resolve(commit)).dirtree)
         with opened.open_file(tree.files["f"]) as stored:
             assert stored.header.xattrs == ((b"user.a b", b"wert"), (b"user.m", b"\xc3\xbc\xff"), (b"user.z", b"1"))
     ostree(repo, "fsck", "-q")

@@ -420,7 +420,7 @@ def test_what_does_not_say_what_is_staged(target: list[tuple[str, str, object]])
 
 CHANGES: dict[str, Callable[[Sysroot], object]] = {
     "deploy": lambda opened: deploy(
-        opened, "test", opened.repo.resolve("os/3"), origin_of("os/3"), KernelArgs(), DeployOptions()
+        opened, "test", opened.repo.refs.resolve("os/3"), origin_of("os/3"), KernelArgs(), DeployOptions()
     ),
     "write_deployments": lambda opened: write_deployments(opened, opened.deployments[:1]),
     "cleanup": cleanup,
@@ -451,7 +451,7 @@ def test_a_source_found_before_the_lock_is_the_rollback(machine: Path) -> None:
         assert source is not None
         with opened.lock():
             assert source == opened.find(source)
-            commit = opened.repo.resolve("os/3")
+            commit = opened.repo.refs.resolve("os/3")
             deploy(opened, "test", commit, origin_of("os/3"), KernelArgs(), DeployOptions(source))
             cleanup(opened)
             assert [one.checksum for one in opened.deployments] == [commit, source.checksum]

@@ -206,17 +206,17 @@ def test_an_alias_means_something(repo: Path) -> None:
     change(lambda t: t.set_ref(None, "newest", None), lambda t: t.set_ref(None, "newer", None))
     change(lambda t: t.set_alias("alias", "main"), lambda t: t.set_ref(None, "z", None))
     with larix.Repo(str(repo)) as opened:
-        assert opened.aliases() == {"alias": "main", "new": "made"}
+        assert opened.refs.aliases() == {"alias": "main", "new": "made"}
 
 
 def test_refs_that_come_while_they_are_listed(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refs(self: larix.Repo, *args: Any) -> dict[tuple[str | None, str], larix.Checksum]:
+    def refs(self: larix.Refs, *args: Any) -> dict[tuple[str | None, str], larix.Checksum]:
         found = real(self, *args)
         ostree(repo, "refs", "--create=late", "main")
         return found
 
-    real = larix.Repo.refs
-    monkeypatch.setattr(larix.Repo, "refs", refs)
+    real = larix.Refs.all
+    monkeypatch.setattr(larix.Refs, "all", refs)
     assert [line.split()[0] for line in run_larix(repo, "refs", "-r").splitlines()] == ["main", "sub/one"]
 
 

@@ -388,10 +388,10 @@ def test_revs(c_repos: dict[str, Path]) -> None:
     with Repo(str(c_repos["archive"])) as repo:
         for rev in "zz", "0123456789", "a" * 63, "os", "origin:os/stable":
             with pytest.raises(NotFound, match="not found"):
-                repo.resolve(rev)
+                repo.refs.resolve(rev)
         for rev in "", "^", "../x", "a b", "A^B":
             with pytest.raises((Invalid, NotFound)):
-                repo.resolve(rev)
+                repo.refs.resolve(rev)
         with pytest.raises(NotFound):
             repo.load(ObjectName(Checksum("0" * 64), ObjectType.COMMIT))
         with pytest.raises(NotFound):

@@ -53,8 +53,10 @@ from larix.remote.repair import Repaired, fsck_and_repair
 from larix.remote.repo_source import RepoSource
 from larix.remote.source import Pulled, Source
 from larix.repo.exclusive import Exclusive
+from larix.repo.partial import has_whole, is_damaged, is_partial
 from larix.repo.remotes import Remote, add_remote, delete_remote, load_remote
 from larix.repo.repo import Repo, RepoOptions
+from larix.repo.revisions import Refs
 from larix.repo.transaction import Transaction
 from larix.sysroot.bootswap import write_deployments
 from larix.sysroot.cleanup import CleanupPlan, cleanup, execute_cleanup, plan_cleanup
@@ -103,6 +105,10 @@ __all__ = [  # noqa: RUF022
     # A repo
     "Repo",
     "RepoOptions",
+    "Refs",
+    "is_partial",
+    "is_damaged",
+    "has_whole",
     "Transaction",
     "Exclusive",
     "Remote",

@@ -20,7 +20,7 @@ def configure(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     with open_repo(args) as repo:
-        root = find_root(repo, repo.resolve(args.commit))
+        root = find_root(repo, repo.refs.resolve(args.commit))
         for path in args.paths:
             print_file(repo, root, path)
 

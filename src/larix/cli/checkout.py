@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
             # There the first word is the destination.
             check_out_many(repo, read_list(args), args.commit, options)
         else:
-            commit = repo.resolve(args.commit)
+            commit = repo.refs.resolve(args.commit)
             with progress_of(args) as progress:
                 checkout(repo, commit, args.destination or args.commit, options, progress=progress)
 
@@ -114,7 +114,7 @@ def read_list(args: argparse.Namespace) -> Iterator[tuple[str, str]]:
 
 def check_out_many(repo: Repo, pairs: Iterator[tuple[str, str]], destination: str, options: CheckoutOptions) -> None:
     for commit, subpath in pairs:
-        checksum = repo.resolve(commit)
+        checksum = repo.refs.resolve(commit)
         try:
             checkout(repo, checksum, destination, replace(options, subpath=subpath or "/"))
         except Error as error:

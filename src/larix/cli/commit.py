@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> None:
     modifier = read_modifier(args)
     with open_repo(args, fsync=args.fsync) as repo, ExitStack() as opened:
         layers = [read_layer(repo, kind, what, args, opened) for kind, what in trees]
-        base = repo.resolve(args.base) if args.base is not None else None
+        base = repo.refs.resolve(args.base) if args.base is not None else None
         modifier = replace(modifier, labels=find_labels(repo, args, base, layers))
         options = describe(args)
         how = TreeOptions(base, modifier, args.link_checkout_speedup, args.devino_canonical)
@@ -129,7 +129,7 @@ def run(args: argparse.Namespace) -> None:
             # Whatever becomes of what follows.
             sys.stdout.flush()
             if repo.config.find_bool("core", "commit-update-summary", False):
-                repo.named_commits(tell_passed_over(repo))
+                repo.refs.named_commits(tell_passed_over(repo))
 
         with progress_of(args) as progress:
             commit(repo, layers, args.branch, options, how, told=tell, progress=progress)
@@ -153,7 +153,7 @@ def read_layer(repo: Repo, kind: str, what: str, args: argparse.Namespace, opene
     if kind == "dir":
         return FromDirectory(what, given=args.consume)
     if kind == "ref":
-        return FromCommit(repo.resolve(what))
+        return FromCommit(repo.refs.resolve(what))
     return FromArchive(opened.enter_context(open_archive(what)), archive_options(args))
 
 

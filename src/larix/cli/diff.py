@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
         if args.stats:
             if _is_directory(old) or _is_directory(new):
                 raise Invalid("--stats compares objects, so it takes two commits and no directory")
-            counts = count_objects(repo, repo.resolve(old), repo.resolve(new))
+            counts = count_objects(repo, repo.refs.resolve(old), repo.refs.resolve(new))
             found |= {"old_objects": counts.old, "new_objects": counts.new}
             found |= {"common_objects": counts.common, "common_size": counts.common_size}
             if not args.json:
@@ -61,4 +61,4 @@ def _is_directory(text: str) -> bool:
 def _tree(repo: Repo, text: str, modifier: Modifier) -> Tree:
     if _is_directory(text):
         return directory_as_tree(str(Path(text)), modifier)
-    return commit_as_tree(repo, repo.resolve(text))
+    return commit_as_tree(repo, repo.refs.resolve(text))

@@ -25,7 +25,7 @@ def configure(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     options = ExportOptions(args.subpath, args.prefix, xattrs=not args.no_xattrs)
     with open_repo(args) as repo:
-        pieces = export(repo, repo.resolve(args.commit), options)
+        pieces = export(repo, repo.refs.resolve(args.commit), options)
         if args.output is None:
             size = 0
             for piece in pieces:

@@ -15,6 +15,7 @@ from larix.formats.checksum import Checksum
 from larix.ops.fsck import Finding, FsckOptions, Report, Stage, Uses, check_all_refs, check_commits, fsck
 from larix.progress import NO_PROGRESS, Progress
 from larix.remote.repair import Repaired, fsck_and_repair
+from larix.repo.partial import is_damaged
 from larix.repo.remotes import list_remotes, load_remote
 from larix.repo.repo import Repo
 
@@ -89,7 +90,7 @@ def run(args: argparse.Namespace) -> None:
         if found.partial and not args.json:
             print(f"{len(found.partial)} partial commits not verified")
             say_which(repo, found.partial, say)
-        if damaged := [commit for commit in found.partial if repo.is_damaged(commit)]:
+        if damaged := [commit for commit in found.partial if is_damaged(repo, commit)]:
             raise Corrupt(
                 f"{len(damaged)} partial commits from fsck-detected corruption; "
                 "pull them again, or use fsck --repair, to mend them"
@@ -100,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
 
 def say_which(repo: Repo, partial: list[Checksum], say: Callable[[str], None]) -> None:
     named: dict[Checksum, list[str]] = {}
-    for ref, commit in repo.named_commits(lambda error: None):
+    for ref, commit in repo.refs.named_commits(lambda error: None):
         named.setdefault(commit, []).append(ref)
     for commit in partial[:MAX_TOLD]:
         say(f"  {commit} ({', '.join(named.get(commit, ['no ref names it']))})")

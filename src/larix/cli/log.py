@@ -20,7 +20,7 @@ def configure(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     with open_repo(args) as repo:
-        newest = repo.resolve(args.rev)
+        newest = repo.refs.resolve(args.rev)
         if args.json:
             print_json([commit_json(checksum, decode_commit(data)) for checksum, data in history(repo, newest)])
             return

@@ -30,7 +30,7 @@ def configure(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     with open_repo(args) as repo:
-        root = find_root(repo, repo.resolve(args.commit))
+        root = find_root(repo, repo.refs.resolve(args.commit))
         if args.json:
             print_json([describe(repo, entry) for path in args.paths for entry in entries(repo, root, path, args)])
             return

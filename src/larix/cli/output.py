@@ -17,7 +17,7 @@ from larix.repo.repo import Repo
 
 def tell_passed_over(repo: Repo) -> Callable[[Corrupt], None]:
     """Say what lies among the refs and is none; what is returned says which of them could not be read, each once."""
-    for path in repo.stray_refs():
+    for path in repo.refs.strays():
         delete = f"larix refs --delete {shlex.quote(path)}"
         _note(f"{repo.path}/{path} cannot be a ref, and is passed over; `{delete}` removes it")
     told: set[str] = set()

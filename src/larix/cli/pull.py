@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
             remote = Remote(name, {**remote.options, "url": args.url})
         chosen = replace(options(args), mirror=args.mirror)
         if args.timestamp_check_from_rev is not None:
-            chosen = replace(chosen, newer_than=repo.resolve(args.timestamp_check_from_rev))
+            chosen = replace(chosen, newer_than=repo.refs.resolve(args.timestamp_check_from_rev))
         access = Access(_http_options(args), args.localcache_repo, trusted=not args.untrusted)
         named = [*([ref] if ref else []), *args.refs] or remote.branches
         began = time.monotonic()

@@ -62,11 +62,11 @@ def describe(repo: Repo, args: argparse.Namespace) -> list[dict[str, object]]:
             {"collection": collection, "ref": ref, "checksum": checksum}
             for (collection, ref), checksum in collections_below(repo, args.prefixes).items()
         ]
-    aliases = repo.aliases()
+    aliases = repo.refs.aliases()
     tell = tell_passed_over(repo)
     return [
         {"remote": remote, "ref": ref, "checksum": checksum, "alias_of": aliases.get(ref) if remote is None else None}
-        for (remote, ref), checksum in repo.refs(tell).items()
+        for (remote, ref), checksum in repo.refs.all(tell).items()
         if not args.prefixes or any(is_below(names.refspec(remote, ref), prefix) for prefix in args.prefixes)
         if not args.alias or (remote is None and ref in aliases)
     ]
@@ -77,17 +77,17 @@ def create(repo: Repo, args: argparse.Namespace, rev: str) -> None:
     with Transaction(repo) as transaction:
         if args.collections:
             collection, _, ref = new.partition(":")
-            transaction.set_collection_ref(names.check_collection(collection), ref, repo.resolve(rev))
+            transaction.set_collection_ref(names.check_collection(collection), ref, repo.refs.resolve(rev))
         else:
             remote, ref = names.parse_refspec(new)
-            is_there = (remote, ref) in repo.ref_names() and not (args.alias and ref in repo.aliases())
+            is_there = (remote, ref) in repo.refs.names() and not (args.alias and ref in repo.refs.aliases())
             if is_there and not args.force:
                 raise Invalid(f"--create specified but ref {new} already exists")
             if not args.alias:
-                transaction.set_ref(remote, ref, repo.resolve(rev), expected=... if args.force else None)
+                transaction.set_ref(remote, ref, repo.refs.resolve(rev), expected=... if args.force else None)
             elif remote is not None:
                 raise Invalid(f"Cannot create alias to remote ref: {new}; an alias is a branch of this repo")
-            elif (None, rev) not in repo.ref_names():
+            elif (None, rev) not in repo.refs.names():
                 raise Invalid(f"Cannot create alias to non-existent ref: {rev}; it must be a branch of this repo")
             else:
                 transaction.set_alias(ref, rev)
@@ -95,12 +95,12 @@ def create(repo: Repo, args: argparse.Namespace, rev: str) -> None:
 
 
 def delete(repo: Repo, prefixes: list[str]) -> None:
-    aliases = repo.aliases()
+    aliases = repo.refs.aliases()
     # What is no ref is named by its path, and that then means no ref.
-    strays = [path for path in repo.stray_refs() if path in prefixes]
+    strays = [path for path in repo.refs.strays() if path in prefixes]
     prefixes = [prefix for prefix in prefixes if prefix not in strays]
     # Also damaged ones: to delete them is what is left to do.
-    doomed = [key for key in repo.ref_names() if any(is_below(names.refspec(*key), prefix) for prefix in prefixes)]
+    doomed = [key for key in repo.refs.names() if any(is_below(names.refspec(*key), prefix) for prefix in prefixes)]
     with Transaction(repo) as transaction:
         # No moment shows an alias of nothing.
         for remote, ref in sorted(doomed, key=lambda key: key[1] not in aliases):
@@ -114,8 +114,8 @@ def delete_collections(repo: Repo, collections: list[str]) -> None:
     for collection in collections:
         names.check_collection(collection)
     with Transaction(repo) as transaction:
-        own = [(repo.collection_id or "", ref) for remote, ref in repo.ref_names() if remote is None]
-        for collection, ref in [*own, *repo.mirror_names()]:
+        own = [(repo.collection_id or "", ref) for remote, ref in repo.refs.names() if remote is None]
+        for collection, ref in [*own, *repo.refs.mirror_names()]:
             if collection in collections:
                 transaction.set_collection_ref(collection, ref, None)
         transaction.commit()
@@ -123,9 +123,9 @@ def delete_collections(repo: Repo, collections: list[str]) -> None:
 
 def show(repo: Repo, prefixes: list[str], *, whole: bool, revision: bool) -> None:
     tell = tell_passed_over(repo)
-    commits = repo.refs(tell) if revision else {}
-    listed = [*commits] if revision else repo.ref_names()
-    if not listed and (mirrors := repo.mirror_names()):
+    commits = repo.refs.all(tell) if revision else {}
+    listed = [*commits] if revision else repo.refs.names()
+    if not listed and (mirrors := repo.refs.mirror_names()):
         # On stderr, as the C tool lists none of them without -c either.
         of = ", ".join(sorted({collection for collection, _ in mirrors}))
         print(f"Note: no branches but {len(mirrors)} of {of}; `larix refs -c` lists them", file=sys.stderr)
@@ -158,7 +158,7 @@ def show_unreferenced(repo: Repo, *, as_json: bool) -> None:
 
 
 def show_aliases(repo: Repo, prefixes: list[str]) -> None:
-    for alias, target in repo.aliases().items():
+    for alias, target in repo.refs.aliases().items():
         if not prefixes or any(is_below(alias, prefix) for prefix in prefixes):
             print(f"{alias} -> {target}")
 
@@ -171,7 +171,7 @@ def show_collections(repo: Repo, collections: list[str], *, revision: bool) -> N
 def collections_below(repo: Repo, collections: list[str]) -> dict[tuple[str, str], Checksum]:
     for collection in collections:
         names.check_collection(collection)
-    found = repo.collection_refs(tell_passed_over(repo))
+    found = repo.refs.of_collections(tell_passed_over(repo))
     return {key: checksum for key, checksum in found.items() if not collections or key[0] in collections}
 
 

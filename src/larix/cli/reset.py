@@ -21,13 +21,13 @@ def configure(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     with open_repo(args) as repo:
-        if (None, check_ref(args.ref)) not in repo.ref_names():
+        if (None, check_ref(args.ref)) not in repo.refs.names():
             raise NotFound(f"Invalid ref '{args.ref}': there is no such branch in {repo.path}")
         expected: Expected = ...
         # One that is damaged is mended so.
         with suppress(Corrupt):
             expected = find_ref(repo.fd, None, args.ref)
-        commit = repo.resolve(args.commit)
+        commit = repo.refs.resolve(args.commit)
         if not repo.has(ObjectName(commit, ObjectType.COMMIT)):
             raise NotFound(f"Commit {commit} is not in {repo.path}")
         with Transaction(repo) as transaction:

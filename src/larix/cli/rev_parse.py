@@ -30,4 +30,4 @@ def run(args: argparse.Namespace) -> None:
         if not args.revs:
             raise Invalid("REV must be specified")
         for rev in args.revs:
-            print(repo.resolve(rev))
+            print(repo.refs.resolve(rev))

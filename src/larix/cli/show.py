@@ -52,15 +52,15 @@ def run(args: argparse.Namespace) -> None:
         return
     with open_repo(args) as repo:
         if args.print_metadata_key is not None or args.list_metadata_keys:
-            metadata = repo.load_commit(repo.resolve(args.object)).metadata
+            metadata = repo.load_commit(repo.refs.resolve(args.object)).metadata
             show_metadata(args, metadata, args.print_metadata_key)
         elif args.print_detached_metadata_key is not None or args.list_detached_metadata_keys:
-            commit = repo.resolve(args.object)
+            commit = repo.refs.resolve(args.object)
             show_metadata(args, repo.load_detached_metadata(commit), args.print_detached_metadata_key)
         elif args.print_sizes:
-            show_sizes(args, repo, repo.resolve(args.object))
+            show_sizes(args, repo, repo.refs.resolve(args.object))
         elif args.print_related:
-            show_related(args, repo.load_commit(repo.resolve(args.object)))
+            show_related(args, repo.load_commit(repo.refs.resolve(args.object)))
         else:
             show(repo, args)
 
@@ -108,7 +108,7 @@ def show_related(args: argparse.Namespace, commit: Commit) -> None:
 
 
 def show(repo: Repo, args: argparse.Namespace) -> None:
-    checksum = Checksum(args.object) if is_checksum(args.object) else repo.resolve(args.object)
+    checksum = Checksum(args.object) if is_checksum(args.object) else repo.refs.resolve(args.object)
     shows: dict[ObjectType, Callable[[Repo, argparse.Namespace, ObjectName], None]] = {
         ObjectType.COMMIT: show_commit,
         ObjectType.DIR_TREE: show_directory,

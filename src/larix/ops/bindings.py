@@ -43,9 +43,9 @@ def check_back_refs(repo: Repo, checksum: Checksum, metadata: Metadata) -> None:
     collection = metadata.find_string(COLLECTION_BINDING)
     for ref in bound_refs(metadata) or []:
         if collection is None:
-            found, what = repo.find_ref(ref), f"Ref ‘{ref}’"
+            found, what = repo.refs.find(ref), f"Ref ‘{ref}’"
         else:
-            found, what = repo.collection_refs().get((collection, ref)), f"Collection–ref ({collection}, {ref})"
+            found, what = repo.refs.of_collections().get((collection, ref)), f"Collection–ref ({collection}, {ref})"
         if found is None:
             raise NotFound(f"{what} in bindings for commit {checksum} does not exist")
         if found != checksum:

@@ -19,6 +19,7 @@ from larix.progress import NO_PROGRESS, Progress
 from larix.repo.config import set_option
 from larix.repo.exclusive import Exclusive
 from larix.repo.object_errors import differing
+from larix.repo.partial import is_partial
 from larix.repo.refs import PassOver
 from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
@@ -164,7 +165,7 @@ def _note(repo: Repo, report: Report, options: FsckOptions) -> list[Checksum]:
 
 def check_refs(repo: Repo, *, bindings: bool = False) -> None:
     """Raises Error for the first ref whose commit is not there, or, with `bindings`, was made for another."""
-    for (remote, ref), checksum in repo.refs().items():
+    for (remote, ref), checksum in repo.refs.all().items():
         commit = _load(repo, names.refspec(remote, ref), checksum)
         if bindings:
             check_bindings(checksum, commit.metadata, ref, repo.collection_id if remote is None else None)
@@ -172,7 +173,7 @@ def check_refs(repo: Repo, *, bindings: bool = False) -> None:
 
 def check_collection_refs(repo: Repo, *, bindings: bool = False) -> None:
     """The same for refs that are known by a collection."""
-    for (collection, ref), checksum in repo.mirrors().items():
+    for (collection, ref), checksum in repo.refs.mirrors().items():
         commit = _load(repo, f"({collection}, {ref})", checksum)
         if bindings:
             check_bindings(checksum, commit.metadata, ref, collection)
@@ -192,7 +193,7 @@ def list_commits(repo: Repo) -> tuple[list[Checksum], list[Checksum]]:
     among: Repo | None = repo
     while among is not None:
         for commit, _ in among.objects(ObjectType.COMMIT):
-            (partial if repo.is_partial(commit) else whole).add(commit)
+            (partial if is_partial(repo, commit) else whole).add(commit)
         among = among.parent
     return sorted(whole), sorted(partial)
 
@@ -200,7 +201,7 @@ def list_commits(repo: Repo) -> tuple[list[Checksum], list[Checksum]]:
 def find_unreferenced(repo: Repo, pass_over: PassOver = None) -> list[Checksum]:
     """Commits of the repo itself that no ref leads to, by any number of parents; `pass_over` is as for `Repo.refs`."""
     known: set[Checksum] = set()
-    waiting = [commit for _, commit in repo.named_commits(pass_over)]
+    waiting = [commit for _, commit in repo.refs.named_commits(pass_over)]
     while waiting:
         commit = waiting.pop()
         if commit not in known and repo.has(ObjectName(commit, ObjectType.COMMIT)):
@@ -213,7 +214,7 @@ def find_unreferenced(repo: Repo, pass_over: PassOver = None) -> list[Checksum]:
 
 def find_missing_commits(repo: Repo) -> list[Checksum]:
     """Those that a ref names and that are not here."""
-    named = {*repo.refs().values(), *repo.mirrors().values()}
+    named = {*repo.refs.all().values(), *repo.refs.mirrors().values()}
     return sorted(commit for commit in named if not repo.has(ObjectName(commit, ObjectType.COMMIT)))
 
 

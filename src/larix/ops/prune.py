@@ -17,6 +17,7 @@ from larix.ops.reach import history, reach
 from larix.repo.config import set_option
 from larix.repo.exclusive import Exclusive
 from larix.repo.locking import lock_repo
+from larix.repo.partial import is_partial
 from larix.repo.refs import unknown
 from larix.repo.repo import Repo
 
@@ -109,7 +110,7 @@ def delete_commit(exclusive: Exclusive, commit: Checksum) -> None:
     Raises Invalid where a ref names it, NotFound where it is not there.
     """
     repo = exclusive.repo
-    for refspec, checksum in repo.named_commits():
+    for refspec, checksum in repo.refs.named_commits():
         if checksum == commit:
             raise Invalid(f"Commit '{commit}' is referenced by '{refspec}'; delete that ref first")
     name = ObjectName(commit, ObjectType.COMMIT)
@@ -120,7 +121,7 @@ def delete_commit(exclusive: Exclusive, commit: Checksum) -> None:
 
 
 def _kept_commits(repo: Repo, options: PruneOptions) -> set[Checksum]:
-    named = [(name, head) for name, head in repo.named_commits() if name not in options.without]
+    named = [(name, head) for name, head in repo.refs.named_commits() if name not in options.without]
     known = {name for name, _ in named}
     for branch in options.only_branches:
         if branch not in known:
@@ -164,6 +165,6 @@ def _needed(
         if not isinstance(error, NotFound):
             raise error
 
-    partial = {commit for commit in commits if repo.is_partial(commit)}
+    partial = {commit for commit in commits if is_partial(repo, commit)}
     needed = set(reach(repo, commits - partial, stop, known))
     return needed, set(reach(repo, partial, pass_over_hole, known | needed))

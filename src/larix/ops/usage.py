@@ -58,7 +58,7 @@ def measure_usage(repo: Repo, *, pass_over: PassOver = None, progress: Progress 
     counts refs."""
     sizes = {name: repo.stored_size(name) for name in repo.objects(*COUNTED)}
     inside: dict[ObjectName, list[ObjectName]] = {}
-    named = repo.named_commits(pass_over)
+    named = repo.refs.named_commits(pass_over)
     progress.start("Measuring")
     progress.expect(len(named))
     progress.all_known()

@@ -20,6 +20,7 @@ from larix.ops.walk import check_depth
 from larix.progress import Progress
 from larix.remote.source import Pulled, Source
 from larix.repo.object_errors import differing
+from larix.repo.partial import has_whole, is_partial
 from larix.repo.repo import Repo
 from larix.repo.transaction import Handed, Transaction
 
@@ -210,11 +211,11 @@ class Puller:
         for asked in self._asked.get(checksum, []):
             self._check_commit(checksum, commit, asked)
         if self._options.commits_only or self._options.subpaths != WHOLE_TREE:
-            if self._repo.is_partial(checksum) or not self._repo.has(ObjectName(checksum, ObjectType.COMMIT)):
+            if is_partial(self._repo, checksum) or not self._repo.has(ObjectName(checksum, ObjectType.COMMIT)):
                 self._transaction.set_partial(checksum, True)
         else:
             self._transaction.set_partial(checksum, False)
-        if not self._options.commits_only and not self._repo.has_whole(checksum):
+        if not self._options.commits_only and not has_whole(self._repo, checksum):
             self._want_directory(commit.dirtree, commit.dirmeta, 0, self._options.subpaths)
         self._parents[checksum] = commit.parent
         if depth := self._depths[checksum]:

@@ -27,6 +27,7 @@ from larix.progress import NO_PROGRESS, Progress
 from larix.remote.open import Access
 from larix.remote.pull import pull_remote
 from larix.repo.exclusive import Exclusive
+from larix.repo.partial import is_damaged, is_partial
 from larix.repo.remotes import Remote
 from larix.repo.repo import Repo
 
@@ -61,7 +62,7 @@ def fsck_and_repair(
     options = options or FsckOptions()
     told(Stage.COMMITS, 0)
     whole, partial = list_commits(repo)
-    damaged = [commit for commit in partial if repo.is_damaged(commit)]
+    damaged = [commit for commit in partial if is_damaged(repo, commit)]
     report = Report(sorted({*whole, *damaged, *find_missing_commits(repo)}), partial)
     told(Stage.OBJECTS, len(report.commits))
     report.findings = find_damage(repo, report.commits, options, progress=progress)
@@ -69,7 +70,7 @@ def fsck_and_repair(
     if report.findings or damaged:
         repaired = repair(repo, report.findings, report.commits, remotes)
         report.findings = [*repaired.found.values()]
-        report.partial = [commit for commit in partial if repo.is_partial(commit)]
+        report.partial = [commit for commit in partial if is_partial(repo, commit)]
         report.uses = find_uses(repo, report.commits, {*repaired.found})
     return report, repaired
 
@@ -90,7 +91,7 @@ def repair(repo: Repo, found: Sequence[Finding], commits: Iterable[Checksum], re
     while True:
         tried |= new
         users = find_uses(repo, commits, tried).values()
-        damaged = {commit for commit in commits if repo.is_damaged(commit)}
+        damaged = {commit for commit in commits if is_damaged(repo, commit)}
         damaged.update(*(uses.commits for uses in users))
         with Exclusive(repo) as exclusive:
             bad, needed_by = still_damaged(exclusive, [one.name for one in result.left if not one.missing])

@@ -46,16 +46,16 @@ class RepoSource:
 
     def look_up(self, refspec: str) -> Checksum:
         """The commit of `REF` or `REMOTE:REF`, of which the first may be a remote's, too."""
-        found = refs.find_ref(self._repo.fd, *parse_refspec(refspec)) or self._repo.find_ref(refspec)
+        found = refs.find_ref(self._repo.fd, *parse_refspec(refspec)) or self._repo.refs.find(refspec)
         if found is None:
             raise refs.unknown(refspec, self._repo.path)
         return found
 
     def refs(self) -> dict[str, Checksum]:
-        return {ref: commit for (remote, ref), commit in self._repo.refs().items() if remote is None}
+        return {ref: commit for (remote, ref), commit in self._repo.refs.all().items() if remote is None}
 
     def mirrors(self) -> dict[tuple[str, str], Checksum]:
-        return self._repo.mirrors()
+        return self._repo.refs.mirrors()
 
     def summary(self) -> bytes | None:
         try:

@@ -4,9 +4,46 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 
 from larix.formats.checksum import Checksum
-from larix.linux import writing
-from larix.repo.repo import DAMAGED, Repo, partial_path
+from larix.formats.objects import ObjectName, ObjectType
+from larix.linux import reading, writing
+from larix.repo.repo import MAX_CONFIG_SIZE, Repo
 from larix.repo.staging import temporary_path
+
+DAMAGED = b"f"
+
+
+def is_partial(repo: Repo, commit: Checksum) -> bool:
+    """Whether it is marked, here or where it lies, as one of which objects may be missing."""
+    return _mark(repo, commit) is not None
+
+
+def is_damaged(repo: Repo, commit: Checksum) -> bool:
+    """Whether it is partial because fsck found that objects are missing, or deleted them."""
+    return _mark(repo, commit) == DAMAGED
+
+
+def has_whole(repo: Repo, commit: Checksum) -> bool:
+    """Whether the commit is here and promises that all which it reaches is here.
+
+    A repo with a parent promises nothing: what is deleted from the parent may be needed by commits of its child.
+    """
+    name = ObjectName(commit, ObjectType.COMMIT)
+    holder = repo.holder(name)
+    return holder.parent is None and holder.has_own(name) and not is_partial(repo, commit)
+
+
+def _mark(repo: Repo, commit: Checksum) -> bytes | None:
+    """What the mark in this repo holds, or that of the parent where the commit lies only there."""
+    try:
+        return reading.read(_path(commit), repo.fd, MAX_CONFIG_SIZE)
+    except FileNotFoundError:
+        if repo.parent is None or repo.has_own(ObjectName(commit, ObjectType.COMMIT)):
+            return None
+    return _mark(repo.parent, commit)
+
+
+def _path(commit: Checksum) -> str:
+    return f"state/{commit}.commitpartial"
 
 
 def mark(repo: Repo, commits: Mapping[Checksum, bool]) -> None:
@@ -15,7 +52,7 @@ def mark(repo: Repo, commits: Mapping[Checksum, bool]) -> None:
     for commit, damaged in commits.items():
         content = DAMAGED if damaged else b""
         durable = repo.fsync and alone
-        writing.replace(partial_path(commit), content, repo.fd, durable=durable, temporary=temporary_path())
+        writing.replace(_path(commit), content, repo.fd, durable=durable, temporary=temporary_path())
     if repo.fsync and not alone and commits:
         writing.sync_file_system(repo.fd)
 
@@ -25,7 +62,7 @@ def unmark(repo: Repo, commits: Collection[Checksum]) -> None:
     found = False
     for commit in commits:
         with suppress(FileNotFoundError):
-            writing.remove(partial_path(commit), repo.fd)
+            writing.remove(_path(commit), repo.fd)
             found = True
     if found and repo.fsync:
         writing.sync_directory("state", repo.fd)

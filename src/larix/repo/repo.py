@@ -19,16 +19,14 @@ from types import TracebackType
 from typing import Self
 
 from larix.errors import Corrupt, Error, Invalid, NotFound, Unsupported
-from larix.formats import checksum as checksums
 from larix.formats import names, objects
-from larix.formats.checksum import Checksum, is_checksum
+from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader
 from larix.formats.keyfile import KeyFile
 from larix.formats.objects import Commit, DirMeta, DirTree, Metadata, ObjectName, ObjectType
 from larix.gvariant import decode
 from larix.linux import reading, writing
 from larix.linux.failures import doing
-from larix.repo import refs
 from larix.repo.archive import Archive
 from larix.repo.bare import Bare
 from larix.repo.bare_split_xattrs import BareSplitXattrs
@@ -36,7 +34,7 @@ from larix.repo.bare_user import BareUser
 from larix.repo.bare_user_only import BareUserOnly
 from larix.repo.layout import Layout, StoredFile, object_path
 from larix.repo.object_errors import about, differing, object_error, read_about
-from larix.repo.refs import PassOver
+from larix.repo.revisions import Refs
 from larix.repo.staging import temporary_path
 
 # Of directories below objects/.
@@ -58,8 +56,6 @@ LOCK_TIMEOUT = 30
 REMOTES = "etc/ostree/remotes.d"
 SYSTEM_REMOTES = f"/{REMOTES}"
 SYSTEM_REPOS = ("/ostree/repo", "/sysroot/ostree/repo")
-# In the file that marks a commit as partial.
-DAMAGED = b"f"
 # Of dirmetas kept in memory: a tree has few different ones.
 MAX_DIRMETAS = 4096
 
@@ -105,6 +101,7 @@ class Repo:
             options = replace(options, remotes_dir=SYSTEM_REMOTES)
         self.options = options
         self._dirmetas: dict[Checksum, DirMeta] = {}
+        self.refs = Refs(self)
         with doing(f"Opening repo {path}"):
             self.fd = reading.open_directory(path)
         try:
@@ -205,6 +202,11 @@ class Repo:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
+    @property
+    def above(self) -> Refs | None:
+        """The refs of its parent."""
+        return self.parent.refs if self.parent is not None else None
+
     def check_writable(self) -> None:
         """Raises Unsupported for a repo whose mode allows no change of its objects."""
         if not self.layout.writable:
@@ -301,32 +303,6 @@ class Repo:
         except OSError as error:
             raise object_error(name, error) from None
 
-    def is_partial(self, commit: Checksum) -> bool:
-        """Whether it is marked, here or where it lies, as one of which objects may be missing."""
-        return self._mark(commit) is not None
-
-    def is_damaged(self, commit: Checksum) -> bool:
-        """Whether it is partial because fsck found that objects are missing, or deleted them."""
-        return self._mark(commit) == DAMAGED
-
-    def _mark(self, commit: Checksum) -> bytes | None:
-        """What the mark in this repo holds, or that of the parent where the commit lies only there."""
-        try:
-            return reading.read(partial_path(commit), self.fd, MAX_CONFIG_SIZE)
-        except FileNotFoundError:
-            if self.parent is None or self.has_own(ObjectName(commit, ObjectType.COMMIT)):
-                return None
-        return self.parent._mark(commit)
-
-    def has_whole(self, commit: Checksum) -> bool:
-        """Whether the commit is here and promises that all which it reaches is here.
-
-        A repo with a parent promises nothing: what is deleted from the parent may be needed by commits of its child.
-        """
-        name = ObjectName(commit, ObjectType.COMMIT)
-        holder = self.holder(name)
-        return holder.parent is None and holder.has_own(name) and not self.is_partial(commit)
-
     def objects(self, *kinds: ObjectType) -> Iterator[ObjectName]:
         """The objects of these kinds, or all, that lie in this repo itself, in no order."""
         ends = {**objects.EXTENSIONS, ObjectType.FILE: self.layout.extension}
@@ -337,122 +313,6 @@ class Repo:
                 for found in filter(None, map(parse, reading.names(prefix, self.objects_fd))):
                     yield ObjectName(Checksum(prefix + found[1]), wanted[found[2]])
 
-    # Refs
-
-    def refs(self, pass_over: PassOver = None) -> dict[tuple[str | None, str], Checksum]:
-        """(remote or None, ref) -> commit. Raises NotFound where the directories of refs are not there, Corrupt where
-        one does not hold a commit; with `pass_over` that is called with the error."""
-        with doing(f"Listing refs of {self.path}: opendir"):
-            return refs.list_refs(self.fd, pass_over)
-
-    def stray_refs(self) -> list[str]:
-        """Paths in the repo of what lies among the refs and cannot be one, by its name."""
-        with doing(f"Listing refs of {self.path}: opendir"):
-            return refs.list_strays(self.fd)
-
-    def ref_names(self) -> list[tuple[str | None, str]]:
-        """(remote or None, ref), also of those that are damaged. Raises NotFound as `refs`."""
-        with doing(f"Listing refs of {self.path}: opendir"):
-            return refs.list_names(self.fd)
-
-    def collection_refs(self, pass_over: PassOver = None) -> dict[tuple[str, str], Checksum]:
-        """(collection, ref) -> commit: branches made here and of remotes whose collections are known, and mirrors."""
-        found: dict[tuple[str, str], Checksum] = {}
-        for (remote, ref), checksum in self.refs(pass_over).items():
-            group = f'remote "{remote}"'
-            collection = self.collection_id if remote is None else self.config.find(group, "collection-id")
-            if collection:
-                found[collection, ref] = checksum
-        return dict(sorted({**found, **self.mirrors(pass_over)}.items()))
-
-    def mirrors(self, pass_over: PassOver = None) -> dict[tuple[str, str], Checksum]:
-        """(collection, ref) -> commit, of branches of other repos that are kept here under their collections."""
-        return refs.list_mirrors(self.fd, pass_over)
-
-    def mirror_names(self) -> list[tuple[str, str]]:
-        """(collection, ref), also of those that are damaged."""
-        return refs.list_mirror_names(self.fd)
-
-    def aliases(self) -> dict[str, str]:
-        """Alias -> the branch that it means; or the path it leads to, where that is no branch."""
-        with doing(f"Listing refs of {self.path}: opendir"):
-            return refs.list_aliases(self.fd)
-
-    def named_commits(self, pass_over: PassOver = None) -> list[tuple[str, Checksum]]:
-        """All that keeps a commit, with the commit: `REF`, `REMOTE:REF`, and `COLLECTION/REF` of mirrors."""
-        named = [(names.refspec(*key), checksum) for key, checksum in self.refs(pass_over).items()]
-        mirrors = self.mirrors(pass_over)
-        return named + [(f"{collection}/{ref}", checksum) for (collection, ref), checksum in mirrors.items()]
-
-    def find_ref(self, refspec: str) -> Checksum | None:
-        """The commit of `REF`, `REMOTE:REF` or `COLLECTION:REF`; a REF that is no branch here is looked for in all
-        remotes, then among what is kept of other collections.
-
-        A colon may also be a slash. What is not found is looked for in the parent. Raises Invalid where several
-        collections have different commits of a REF.
-        """
-        remote, ref = names.parse_refspec(refspec)
-        found = refs.find_ref(self.fd, remote, ref)
-        if found is None and remote is None:
-            for (_, other), checksum in self.refs(lambda error: None).items():
-                if other == ref:
-                    return checksum
-            above, slash, below = ref.partition("/")
-            if slash:
-                found = refs.find_ref(self.fd, above, below)
-        if found is None:
-            found = self._find_mirror(remote, ref)
-        if found is None and self.parent is not None:
-            return self.parent.find_ref(refspec)
-        return found
-
-    def _find_mirror(self, collection: str | None, ref: str) -> Checksum | None:
-        found = {
-            checksum: f"{of}:{name}"
-            for (of, name), checksum in self.mirrors(lambda error: None).items()
-            if (name == ref and collection in (of, None)) or (collection is None and f"{of}/{name}" == ref)
-        }
-        if len(found) > 1:
-            raise Invalid(f"Ref {ref} is of several collections; say which: {', '.join(sorted(found.values()))}")
-        return next(iter(found), None)
-
-    def resolve(self, rev: str) -> Checksum:
-        """The commit that `rev` means: a checksum, also as ANYNAME:CHECKSUM, the beginning of one, or a refspec; each ^
-        at the end is a parent.
-
-        Raises NotFound; Invalid where a beginning has several ends.
-        """
-        base = rev.rstrip("^")
-        named = base.rpartition(":")[2]
-        if is_checksum(named) and (named == base or names.parse_refspec(base)):
-            # Whatever remote is named with it: programs say `sha256:CHECKSUM`.
-            checksum = Checksum(named)
-        elif (found := self.find_ref(base) if names.is_ref(named) else None) is not None:
-            checksum = found
-        elif (started := self._find_beginning(base)) is not None:
-            checksum = started
-        else:
-            # Raises Invalid where it is no refspec at all.
-            names.parse_refspec(base)
-            raise refs.unknown(base, self.path)
-        for _ in range(len(rev) - len(base)):
-            parent = self.load_commit(checksum).parent
-            if parent is None:
-                raise NotFound(f"Commit {checksum} has no parent")
-            checksum = parent
-        return checksum
-
-    def _find_beginning(self, text: str) -> Checksum | None:
-        if not 2 <= len(text) < 64 or text.strip("0123456789abcdef"):
-            return None
-        found = reading.names(text[:2], self.objects_fd)
-        commits = [text[:2] + end[:-7] for end in found if end.startswith(text[2:]) and end.endswith(".commit")]
-        if len(commits) > 1:
-            raise Invalid(f"Refspec {text} is not unique: {len(commits)} commits begin with it")
-        if not commits and self.parent is not None:
-            return self.parent._find_beginning(text)
-        return checksums.parse_checksum(commits[0]) if commits else None
-
 
 def _make_tmp(repo_fd: int) -> None:
     """What is below tmp/ may always be removed, and people remove it as a whole."""
@@ -462,7 +322,3 @@ def _make_tmp(repo_fd: int) -> None:
         # Of someone else, or on a medium that is only read: for reading, none is needed.
         if error.errno not in (errno.EACCES, errno.EROFS):
             raise
-
-
-def partial_path(commit: Checksum) -> str:
-    return f"state/{commit}.commitpartial"

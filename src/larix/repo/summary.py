@@ -24,9 +24,11 @@ def build_summary(
     repo: Repo, now: int, more: Iterable[tuple[str, Variant]] = (), pass_over: PassOver = None
 ) -> Summary:
     """Of the branches made here, and of others by their collections. `now` is in seconds since 1970."""
-    refs = {ref: _describe(repo, commit) for (remote, ref), commit in repo.refs(pass_over).items() if remote is None}
+    refs = {
+        ref: _describe(repo, commit) for (remote, ref), commit in repo.refs.all(pass_over).items() if remote is None
+    }
     collections: dict[str, dict[str, SummaryRef]] = {}
-    for (collection, ref), commit in repo.collection_refs(pass_over).items():
+    for (collection, ref), commit in repo.refs.of_collections(pass_over).items():
         if collection != repo.collection_id:
             collections.setdefault(collection, {})[ref] = _describe(repo, commit)
     pairs = [

@@ -193,7 +193,7 @@ def _plan_refs(sysroot: Sysroot, held: Sequence[Held]) -> dict[str, Checksum | N
     wanted = {f"{prefix}/{i}": one.checksum for i, one in enumerate(kept)}
     found = {
         ref: checksum
-        for (remote, ref), checksum in sysroot.repo.refs().items()
+        for (remote, ref), checksum in sysroot.repo.refs.all().items()
         if remote is None and REF.fullmatch(ref)
     }
     if wanted == found:
@@ -227,7 +227,7 @@ def _set_refs(sysroot: Sysroot, refs: dict[str, Checksum | None]) -> None:
     if refs:
         with Transaction(sysroot.repo) as transaction:
             # Somebody may have given one of them another name.
-            for alias, target in sysroot.repo.aliases().items():
+            for alias, target in sysroot.repo.refs.aliases().items():
                 if target in refs and refs[target] is None:
                     transaction.set_ref(None, alias, None)
             for ref, checksum in refs.items():

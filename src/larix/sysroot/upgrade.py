@@ -116,7 +116,7 @@ def _fetch(
 def resolve_ref(repo: Repo, remote: str | None, ref: str) -> Checksum:
     """What was brought of it. Raises NotFound."""
     text = refspec(remote, ref)
-    found = repo.find_ref(text)
+    found = repo.refs.find(text)
     if found is None:
         raise unknown(text, repo.path)
     return found

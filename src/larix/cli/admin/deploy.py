@@ -53,7 +53,7 @@ def configure(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     with open_sysroot(args) as sysroot, sysroot.lock():
         stateroot = stateroot_of(args, sysroot)
-        commit = sysroot.repo.resolve(args.refspec)
+        commit = sysroot.repo.refs.resolve(args.refspec)
         source = None if args.no_merge else find_source(sysroot, stateroot)
         origin = _read_origin(args.origin_file) if args.origin_file else origin_of(args.refspec)
         if args.stage:

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
         raise Invalid("Give --plan; the merge itself is a part of `admin deploy`, `upgrade` and `switch`")
     with open_sysroot(args) as sysroot:
         source = find_source_of(args, sysroot)
-        commit = sysroot.repo.resolve(args.rev) if args.rev else resolve_ref(sysroot.repo, *load_refspec(source))
+        commit = sysroot.repo.refs.resolve(args.rev) if args.rev else resolve_ref(sysroot.repo, *load_refspec(source))
         plan = plan_commit(sysroot, source, commit)
     if args.json:
         incoming, kept = plan.incoming, plan.kept
