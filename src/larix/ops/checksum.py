@@ -10,8 +10,8 @@ from larix.linux import reading
 from larix.linux.failures import doing
 from larix.ops.modify import Modifier
 from larix.ops.scan import open_entry
+from larix.repo.incoming import Handed
 from larix.repo.on_disk import read_dirmeta
-from larix.repo.transaction import Handed
 
 
 class Checksums:

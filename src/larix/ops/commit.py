@@ -29,11 +29,12 @@ from larix.ops.tree import Directory, Stored, add_tree, lay_over, open_stored, t
 from larix.ops.trees import ObjectTree
 from larix.ops.untar import ArchiveOptions, lay_archive
 from larix.progress import NO_PROGRESS, Progress
+from larix.repo.incoming import Counts
 from larix.repo.ref_changes import Expected
 from larix.repo.refs import find_ref
 from larix.repo.repo import Repo
 from larix.repo.summary import write_summary
-from larix.repo.transaction import Counts, Transaction
+from larix.repo.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)

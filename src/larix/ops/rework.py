@@ -10,7 +10,8 @@ from larix.linux.workers import start_workers
 from larix.ops.modify import Modification
 from larix.ops.tree import Directory, Stored, open_stored
 from larix.ops.walk import Descent, descend
-from larix.repo.transaction import Handed, Transaction
+from larix.repo.incoming import Handed
+from larix.repo.transaction import Transaction
 
 # Files that one worker is given at once.
 BATCH = 128

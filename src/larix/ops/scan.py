@@ -20,10 +20,10 @@ from larix.ops.modify import Modification
 from larix.ops.tree import Directory
 from larix.ops.walk import Descent, descend
 from larix.progress import NO_PROGRESS, Progress
+from larix.repo.incoming import Handed
 from larix.repo.layout import PIECE, WHOLE, StoredFile
 from larix.repo.on_disk import open_file, read_dirmeta
 from larix.repo.repo import Repo
-from larix.repo.transaction import Handed
 
 # What one worker is given at once: files, and bytes of them.
 BATCH = 32

@@ -19,10 +19,11 @@ from larix.ops.bindings import check_bindings
 from larix.ops.walk import check_depth
 from larix.progress import Progress
 from larix.remote.source import Pulled, Source
+from larix.repo.incoming import Handed
 from larix.repo.object_errors import differing
 from larix.repo.partial import has_whole, is_partial
 from larix.repo.repo import Repo
-from larix.repo.transaction import Handed, Transaction
+from larix.repo.transaction import Transaction
 
 # File objects that one worker is given at once.
 BATCH = 128
