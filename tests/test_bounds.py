@@ -368,8 +368,8 @@ def test_a_wide_directory_far_down(digging: Path) -> None:
     repo = digging / "wide"
     with larix.Repo.init(str(repo), "bare-user") as opened, larix.Transaction(opened) as transaction:
         meta = larix.DirMeta(0, 0, stat.S_IFDIR | 0o755)
-        below = larix.Directory(meta, dirs={str(number): larix.Directory(meta) for number in range(2000)})
-        for _ in range(1000):
+        below = larix.Directory(meta, dirs={str(number): larix.Directory(meta) for number in range(8000)})
+        for _ in range(250):
             below = larix.Directory(meta, dirs={"d" * 250: below})
         larix.commit_tree(transaction, larix.add_tree(transaction, below), "main")
         transaction.commit()

@@ -20,7 +20,7 @@ from larix.linux.failures import doing, within
 from larix.linux.workers import start_workers
 from larix.ops.modify import labelled
 from larix.ops.placing import CheckoutOptions, Overwrite, Placer, hidden_name
-from larix.ops.walk import Descent, Entry, check_depth, descend, find_path, find_root
+from larix.ops.walk import Descent, Entry, deeper, descend, find_path, find_root
 from larix.progress import NO_PROGRESS, Progress
 from larix.repo.repo import Repo
 
@@ -167,7 +167,7 @@ class _Checkout:
             depth, parent, name, dirtree, dirmeta, made = stack.pop()
             number = new.add(parent, name, dirmeta)
             below = new.path(number)
-            check_depth(depth, f"/{below}")
+            inside = deeper(depth, f"/{below}")
             tree = self._without_skipped(below, self._repo.load_dirtree(dirtree))
             with reading.closing(reading.open_below(self._fd, below)) as fd, within(below):
                 if self._options.whiteouts:
@@ -180,7 +180,7 @@ class _Checkout:
             for i in range(0, len(copies), BATCH):
                 self._workers.submit(_Batch(below, copies[i : i + BATCH]))
             for name, sub, meta, made in subdirectories:
-                stack.append((depth + 1, number, name, sub, meta, made))
+                stack.append((inside, number, name, sub, meta, made))
         return new
 
     def _without_skipped(self, below: str, tree: DirTree) -> DirTree:

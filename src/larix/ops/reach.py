@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from larix.errors import Corrupt, Error, Invalid, NotFound
 from larix.formats.checksum import Checksum
 from larix.formats.objects import ObjectName, ObjectType
-from larix.ops.walk import check_depth
+from larix.ops.walk import deeper
 from larix.repo.repo import Repo
 
 # Is told of each object that could not be looked into; it may raise.
@@ -40,7 +40,7 @@ def reach(
             seen.add(name)
             yield name
             try:
-                check_depth(depth, f"Directory {name.checksum}")
+                inside_depth = deeper(depth, f"Directory {name.checksum}")
                 inside = list_inside(repo, name)
             except (Corrupt, Invalid, NotFound) as error:
                 failed(name, error)
@@ -52,7 +52,7 @@ def reach(
                     seen.add(below)
                     yield below
                 else:
-                    stack.append((below, depth + 1))
+                    stack.append((below, inside_depth))
 
 
 def list_inside(repo: Repo, name: ObjectName) -> list[tuple[ObjectName, str]]:

@@ -9,7 +9,7 @@ from larix.repo.repo import Repo
 
 # Nobody's tree comes near, and all the paths on a way down still fit into memory.
 MAX_DEPTH = 10_000
-MAX_PATH = 1 << 19
+MAX_PATH = 1 << 16
 
 T = TypeVar("T")
 # Yields the path of what lies deeper, for messages, with what goes through it; gets back what that returned or raised.
@@ -96,16 +96,20 @@ def walk(repo: Repo, top: Entry) -> Iterator[Entry]:
         yield found
         if dirmeta is not None:
             path = found.path
-            check_depth(len(stack), path)
+            deeper(len(stack) - 1, path)
             stack.append((len(path), _inside(repo, checksum)))
 
 
-def check_depth(depth: int, path: str) -> None:
-    """Raises Invalid for a directory so many levels below the top, or with a path so long, that nothing goes there."""
-    if depth > MAX_DEPTH:
+def deeper(depth: int, path: str) -> int:
+    """How deep lies what is in the directory at `path`, which lies at `depth`; the top at 0.
+
+    Raises Invalid where nobody goes: so many levels down, or with a path so long.
+    """
+    if depth >= MAX_DEPTH:
         raise Invalid(f"{path[:80]}…: nested more than {MAX_DEPTH} directories")
     if len(path) > MAX_PATH:
         raise Invalid(f"{path[:80]}…: a path of more than {MAX_PATH} characters")
+    return depth + 1
 
 
 def descend(top: Descent[T]) -> T:
@@ -131,7 +135,7 @@ def descend(top: Descent[T]) -> T:
             else:
                 value = error = None
                 try:
-                    check_depth(len(stack), path)
+                    deeper(len(stack) - 1, path)
                     stack.append(below)
                 except Invalid as too_deep:
                     error = too_deep

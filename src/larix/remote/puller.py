@@ -16,7 +16,7 @@ from larix.formats.checksum import Checksum
 from larix.formats.objects import Commit, ObjectName, ObjectType
 from larix.linux.workers import start_workers
 from larix.ops.bindings import check_bindings
-from larix.ops.walk import check_depth
+from larix.ops.walk import deeper
 from larix.progress import Progress
 from larix.remote.source import Pulled, Source
 from larix.repo.incoming import Handed
@@ -231,7 +231,6 @@ class Puller:
             raise _too_old(checksum, commit.timestamp, str(self._options.newer_than), self._oldest)
 
     def _want_directory(self, dirtree: Checksum, dirmeta: Checksum, level: int, paths: Paths) -> None:
-        check_depth(level, f"Directory {dirtree}")
         self._levels.setdefault(dirtree, level)
         self._want(ObjectName(dirmeta, ObjectType.DIR_META))
         known = self._paths.get(dirtree, frozenset())
@@ -245,12 +244,13 @@ class Puller:
     def _look_into_dirtree(self, checksum: Checksum, tree: objects.DirTree) -> None:
         self._entered.add(checksum)
         paths = self._paths[checksum]
+        level = deeper(self._levels[checksum], f"Directory {checksum}")
         for name, file in tree.files.items():
             if below(paths, name):
                 self._want(ObjectName(file, ObjectType.FILE))
         for name, (dirtree, dirmeta) in tree.dirs.items():
             if wanted := below(paths, name):
-                self._want_directory(dirtree, dirmeta, self._levels[checksum] + 1, wanted)
+                self._want_directory(dirtree, dirmeta, level, wanted)
 
 
 def below(paths: Paths, name: str) -> Paths:
