@@ -3,11 +3,13 @@
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 
+import larix as api
 from larix.formats.sizes import Size, decode_size
 from larix.repo.repo import Repo
 from tests.judge import everything, fails, larix, ostree, picture, run_c, run_larix
@@ -223,3 +225,50 @@ def test_bits_are_added_to_directories_as_by_the_c_tool(pair: list[Path], tmp_pa
         assert done.out.strip() == ostree(pair[0], *words), kind
         for path in "/", "/d":
             assert (f"mode of {path} unchanged" in done.err) == (not kind.startswith("tar"))
+
+
+def test_a_branch_that_moves_under_a_tree_made_by_hand(tmp_path: Path, tree: Path) -> None:
+    with api.Repo.init(str(tmp_path / "repo"), "archive") as repo:
+        first = api.commit_directory(repo, str(tree), "main")
+        second = api.commit_directory(repo, str(tree / "usr"), "main")
+        with api.Transaction(repo) as transaction, pytest.raises(api.Moved):
+            api.commit_tree(
+                transaction,
+                api.Stored(repo.load_commit(first).dirtree, repo.load_commit(first).dirmeta),
+                "main",
+                api.CommitOptions(expected=first),
+            )
+            transaction.commit()
+        assert repo.refs.resolve("main") == second
+
+
+def test_a_branch_that_moves_while_a_message_is_written(
+    tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ostree(repo := tmp_path / "repo", "init", "--mode=archive")
+    ostree(repo, "commit", "-b", "main", "--add-metadata-string=k=v", tree)
+    editor = tmp_path / "editor"
+    editor.write_text(
+        f"#!/bin/sh\ntouch {tmp_path}/edited\nostree --repo={repo} commit -b main {tree}/usr >/dev/null\n"
+    )
+    editor.write_text(editor.read_text() + 'echo message >"$1"\n')
+    editor.chmod(0o755)
+    monkeypatch.setenv("EDITOR", str(editor))
+    monkeypatch.delenv("OSTREE_EDITOR", raising=False)
+    words = f"--repo={repo}", "commit", "-b", "main", "--editor", str(tree)
+    assert "Missing metadata key 'none'" in fails(*words, "--keep-metadata=none")
+    assert not (tmp_path / "edited").exists()
+    assert "Ref main was at" in fails(*words, "--keep-metadata=k")
+    assert ostree(repo, "log", "main").count("commit ") == 2
+
+
+def test_archives_are_read_one_after_the_other(tmp_path: Path, tree: Path) -> None:
+    """Who writes them may do so in that order."""
+    for name in "one", "two":
+        os.mkfifo(tmp_path / name)
+        shutil.make_archive(str(tmp_path / f"{name}-made"), "tar", tree)
+    ostree(repo := tmp_path / "repo", "init", "--mode=archive")
+    script = f"(cat {tmp_path}/one-made.tar >{tmp_path}/one; cat {tmp_path}/two-made.tar >{tmp_path}/two) & "
+    script += f"{sys.executable} -m larix --repo={repo} commit -b x --tree=tar={tmp_path}/one --tree=tar={tmp_path}/two"
+    subprocess.run(["timeout", "60", "bash", "-c", script], check=True, capture_output=True)
+    assert ostree(repo, "fsck")

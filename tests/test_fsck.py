@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import larix as api
 from tests.judge import fails, larix, ostree, run_c, run_larix
 
 ROOT = os.geteuid() == 0
@@ -164,3 +165,33 @@ def test_partial_commits_and_those_without_a_ref_are_named(c_repos: dict[str, Pa
     assert [one["checksum"] for one in json.loads(larix(repo, "refs", "--unreferenced", "--json"))] == found
     larix(repo, "refs", "--create=saved", before)
     assert larix(repo, "refs", "--unreferenced").startswith(tip)
+
+
+def test_what_was_found_is_told_also_where_it_cannot_be_noted(c_repos: dict[str, Path], tmp_path: Path) -> None:
+    repo = Path(shutil.copytree(c_repos["archive"], tmp_path / "repo"))
+    next((repo / "objects").rglob("*.filez")).unlink()
+    with api.Repo(str(repo)) as opened, api.Exclusive(opened):
+        done = run_larix(f"--repo={repo}", "fsck", "--all", "--lock-timeout=0")
+        assert (done.status, "Object missing in commits" in done.err, "is locked" in done.err) == (1, True, True)
+        told = json.loads(run_larix(f"--repo={repo}", "fsck", "--json", "--lock-timeout=0").out)
+        assert len(told["problems"]) == 1
+
+
+def test_tombstones_are_told_where_there_is_damage_too(c_repos: dict[str, Path], tmp_path: Path) -> None:
+    repo = Path(shutil.copytree(c_repos["archive"], tmp_path / "repo"))
+    parent = ostree(repo, "rev-parse", "os/stable^")
+    (repo / f"objects/{parent[:2]}/{parent[2:]}.commit").unlink()
+    next((repo / "objects").rglob("*.filez")).write_bytes(b"x")
+    done = run_larix(f"--repo={repo}", "fsck", "--add-tombstones")
+    assert done.status == 1
+    assert f"Adding tombstone for commit {parent}" in done.out
+
+
+def test_corrupt_objects_are_deleted_however_it_goes_on(c_repos: dict[str, Path], tmp_path: Path) -> None:
+    repo = Path(shutil.copytree(c_repos["archive"], tmp_path / "repo"))
+    damaged = next((repo / "objects").rglob("*.filez"))
+    damaged.write_bytes(b"x")
+    with api.Repo(str(repo)) as opened:
+        report = api.fsck(opened, api.FsckOptions(delete=True, go_on=False))
+    assert len(report.findings) == 1 and report.marked
+    assert not damaged.exists()

@@ -2,10 +2,12 @@
 
 import os
 import re
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+import larix as api
 from larix import gvariant
 from larix.gvariant import Variant
 from tests.judge import OLDEST, fails, larix, ostree, picture, release, run_c, run_larix
@@ -374,3 +376,22 @@ def test_what_was_pulled_can_be_told(origin: Path, tmp_path: Path) -> None:
     assert run_larix(f"--repo={ours}", "pull", "origin", "other").out == (
         "3 metadata, 2 content objects imported; 0 bytes content written\n"
     )
+
+
+def test_a_pull_from_another_repo_is_one_transaction(origin: Path, tmp_path: Path) -> None:
+    """Whatever remotes its branches are of."""
+    ostree(source := tmp_path / "source", "init", "--mode=archive")
+    ostree(source, "pull-local", origin, "os/stable")
+    ostree(source, "pull-local", "--remote=upstream", origin, "other")
+    with api.Repo(str(source)) as repo, api.Repo.init(str(tmp_path / "target"), "archive") as target:
+        top = repo.load_commit(repo.refs.resolve("upstream:other")).dirtree
+        only = api.ObjectName(top, api.ObjectType.DIR_TREE)
+        (source / "objects" / repo.object_path(only)).unlink()
+        with closing(api.RepoSource(str(source))) as there:
+            with pytest.raises(api.NotFound):
+                api.pull_local(target, there, ["os/stable", "upstream:other"])
+            assert target.refs.all() == {}
+            with pytest.raises(api.Invalid, match="are several"):
+                api.pull_local(target, there, "os/stable")
+            api.pull_local(target, there, ["os/stable"])
+        assert [*target.refs.all()] == [(None, "os/stable")]

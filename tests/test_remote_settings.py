@@ -388,7 +388,16 @@ def test_a_list_by_tls_leads_to_tls(c_repos: dict[str, Path], pki: Path, tmp_pat
 def test_unusable_mirrors_are_passed_over(c_repos: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "lists").mkdir()
     with nginx(c_repos["archive"], tmp_path / "n1") as one, nginx(tmp_path / "lists", tmp_path / "n2") as lists:
-        bad = ["ftp://a/", "http://127.0.0.1:99999/", "http://[::1", "http:///", "http://", "nonsense", "http://a\0b/"]
+        bad = [
+            "ftp://a/",
+            "http://straße.test/",
+            "http://127.0.0.1:99999/",
+            "http://[::1",
+            "http:///",
+            "http://",
+            "nonsense",
+            "http://a\0b/",
+        ]
         ostree(repo := tmp_path / "repo", "init", "--mode=archive")
         larix(repo, "remote", "add", "--no-gpg-verify", "origin", f"mirrorlist={lists}/list")
         (tmp_path / "lists/list").write_text("\n".join([*bad, one]))
@@ -425,7 +434,7 @@ def test_a_directory_on_this_machine(c_repos: dict[str, Path], tmp_path: Path, m
         larix(repo, "remote", "add", "--no-gpg-verify", "origin", url)
         larix(repo, "pull", "origin", "os/stable")
     monkeypatch.chdir(there.parent)
-    for url in f"file://{there.name}", f"file://{there.name}/", f"file:{there.name}":
+    for url in "file:///x%00y", f"file://{there.name}", f"file://{there.name}/", f"file:{there.name}":
         larix(repo, "remote", "add", "--force", "--no-gpg-verify", "origin", url)
         assert "error: Remote origin: " in fails(f"--repo={repo}", "pull", "origin", "os/stable")
 
@@ -478,6 +487,19 @@ def test_who_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> N
             http.get("three", 100, [silent])
 
 
+def test_a_place_that_comes_back() -> None:
+    """One that refuses is asked all the same: that costs nothing, and it may have what the other has not."""
+    with ExitStack() as opened:
+        port = free_port()
+        late = f"http://127.0.0.1:{port}/"
+        other = opened.enter_context(answering([404]))
+        http = Http(Spill(lambda: -1, lambda size: None), HttpOptions(retries=2))
+        opened.callback(http.close)
+        assert http.get("one", 100, [late, other]) is None
+        opened.enter_context(answering([200], port=port))
+        assert http.get("two", 100, [late, other]) == b"ok"
+
+
 @contextmanager
 def swallowing() -> Iterator[str]:
     """A port where nobody accepts: connections beyond those that wait already are not even refused."""
@@ -519,7 +541,7 @@ def test_each_answer_of_each_mirror(tmp_path: Path) -> None:
 
 
 @contextmanager
-def answering(answers: list[int | str], asked: list[str] | None = None) -> Iterator[str]:
+def answering(answers: list[int | str], asked: list[str] | None = None, port: int = 0) -> Iterator[str]:
     if answers == ["nobody"]:
         yield f"http://127.0.0.1:{free_port()}/"
         return
@@ -541,5 +563,5 @@ def answering(answers: list[int | str], asked: list[str] | None = None) -> Itera
             self.end_headers()
             self.wfile.write(data)
 
-    with listening(Left(("127.0.0.1", 0), Handler)) as url:
+    with listening(Left(("127.0.0.1", port), Handler)) as url:
         yield f"{url}/"

@@ -139,6 +139,16 @@ def test_a_policy_behind_symlinks(place: str, trees: Path, tmp_path: Path) -> No
     assert "leads nowhere" in said or "is not there" in said
 
 
+def test_a_large_config(trees: Path, tmp_path: Path) -> None:
+    """It is not cut, and what it says at its end lost."""
+    tree = Path(shutil.copytree(trees / "os", tmp_path / "os", symlinks=True))
+    (tree / "usr/etc/selinux/config").write_text("#" * 100_000 + f"\n{ON}{TYPE}")
+    compare(tree, tmp_path, True)
+    (tree / "usr/etc/selinux/config").write_text("#" * (1 << 20) + f"\n{ON}{TYPE}")
+    said = fails(f"--repo={tmp_path}/larix", "commit", "-b", "y", f"--selinux-policy={tree}", str(tree / "usr/bin"))
+    assert "config is larger than" in said
+
+
 def test_the_first_place_is_the_one(trees: Path, tmp_path: Path) -> None:
     tree = Path(shutil.copytree(trees / "os", tmp_path / "os", symlinks=True))
     (tree / "etc/selinux").mkdir(parents=True)

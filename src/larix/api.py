@@ -26,14 +26,16 @@ from larix.ops.commit import (
     FromArchive,
     FromCommit,
     FromDirectory,
+    Layer,
     TreeOptions,
     commit,
     commit_directory,
     commit_tree,
 )
 from larix.ops.diff import Changes, commit_as_tree, diff, directory_as_tree
-from larix.ops.fsck import Finding, FsckOptions, Report, check, check_all, fsck
-from larix.ops.modify import Modification, Modifier
+from larix.ops.fsck import Finding, FsckOptions, Report, Stage, Uses, check, check_all, fsck
+from larix.ops.labels import labels_of, labels_of_commit
+from larix.ops.modify import Modification, Modifier, Override
 from larix.ops.placing import CheckoutOptions, Overwrite
 from larix.ops.prune import PruneOptions, PrunePlan, delete_commit, plan_prune, prune
 from larix.ops.reach import history, reach
@@ -45,14 +47,16 @@ from larix.ops.untar import ArchiveOptions, lay_archive
 from larix.ops.usage import Amount, RefUsage, Usage, measure_usage
 from larix.ops.walk import Entry, children, find_path, find_root, walk
 from larix.progress import NO_PROGRESS, Counting, Progress, Step
+from larix.remote.http import HttpOptions
 from larix.remote.measure import Cost
 from larix.remote.open import Access
 from larix.remote.pull import pull, pull_local, pull_remote
-from larix.remote.puller import PullOptions
+from larix.remote.puller import WHOLE_TREE, PullOptions
 from larix.remote.repair import Repaired, fsck_and_repair
 from larix.remote.repo_source import RepoSource
 from larix.remote.source import Pulled, Source
 from larix.repo.exclusive import Exclusive
+from larix.repo.incoming import Counts
 from larix.repo.partial import has_whole, is_damaged, is_partial
 from larix.repo.remotes import Remote, add_remote, delete_remote, load_remote
 from larix.repo.repo import Repo, RepoOptions
@@ -121,7 +125,10 @@ __all__ = [  # noqa: RUF022
     "add_tree",
     "lay_over",
     "open_stored",
+    "labels_of",
+    "labels_of_commit",
     "Modifier",
+    "Override",
     "Modification",
     "ReadOptions",
     "lay_directory",
@@ -130,9 +137,11 @@ __all__ = [  # noqa: RUF022
     "FromDirectory",
     "FromArchive",
     "FromCommit",
+    "Layer",
     "TreeOptions",
     "CommitOptions",
     "Committed",
+    "Counts",
     "commit",
     "commit_directory",
     "commit_tree",
@@ -154,6 +163,8 @@ __all__ = [  # noqa: RUF022
     "export",
     "FsckOptions",
     "Report",
+    "Stage",
+    "Uses",
     "fsck",
     "Finding",
     "check",
@@ -174,6 +185,8 @@ __all__ = [  # noqa: RUF022
     "pull_remote",
     "pull_local",
     "Access",
+    "HttpOptions",
+    "WHOLE_TREE",
     "Repaired",
     "fsck_and_repair",
     "Pulled",

@@ -4,11 +4,7 @@ import argparse
 import os
 import re
 import sys
-from contextlib import ExitStack
 from dataclasses import replace
-from io import BufferedReader
-from pathlib import Path
-from types import EllipsisType
 
 from larix.cli.dates import parse_date
 from larix.cli.editor import edit_message
@@ -21,7 +17,6 @@ from larix.formats.checksum import Checksum, parse_checksum
 from larix.formats.names import parse_refspec
 from larix.formats.objects import Metadata
 from larix.gvariant import Variant
-from larix.linux.failures import doing
 from larix.linux.selinux import Labels
 from larix.ops.commit import (
     CommitOptions,
@@ -32,10 +27,14 @@ from larix.ops.commit import (
     Layer,
     TreeOptions,
     commit,
+    find_kept,
 )
 from larix.ops.labels import labels_of, labels_of_commit
 from larix.ops.modify import Modifier, parse_overrides, parse_skip_list
 from larix.ops.untar import ArchiveOptions
+from larix.repo.incoming import Counts
+from larix.repo.ref_changes import Expected
+from larix.repo.refs import find_ref
 from larix.repo.repo import Repo
 
 
@@ -111,19 +110,20 @@ def run(args: argparse.Namespace) -> None:
         raise Invalid("A branch must be specified with --branch, or use --orphan")
     trees = parse_trees(args)
     modifier = read_modifier(args)
-    with open_repo(args, fsync=args.fsync) as repo, ExitStack() as opened:
-        layers = [read_layer(repo, kind, what, args, opened) for kind, what in trees]
+    with open_repo(args, fsync=args.fsync) as repo:
+        layers = [read_layer(repo, kind, what, args) for kind, what in trees]
         base = repo.refs.resolve(args.base) if args.base is not None else None
         modifier = replace(modifier, labels=find_labels(repo, args, base, layers))
-        options = describe(args)
-        how = TreeOptions(base, modifier, args.link_checkout_speedup, args.devino_canonical)
+        options = describe(repo, args)
+        counting = args.table_output
+        how = TreeOptions(base, modifier, args.link_checkout_speedup, args.devino_canonical, counting)
 
         def tell(committed: Committed) -> None:
             for path in committed.left:
                 say = f"Note: mode of {path} unchanged: +MODE adds nothing to a directory, =MODE sets it"
                 print(say, file=sys.stderr)
-            if args.table_output:
-                print_table(repo, committed)
+            if committed.counts is not None:
+                print_table(committed, committed.counts)
             else:
                 print(committed.checksum)
             # Whatever becomes of what follows.
@@ -149,12 +149,13 @@ def parse_trees(args: argparse.Namespace) -> list[tuple[str, str]]:
     return trees
 
 
-def read_layer(repo: Repo, kind: str, what: str, args: argparse.Namespace, opened: ExitStack) -> Layer:
+def read_layer(repo: Repo, kind: str, what: str, args: argparse.Namespace) -> Layer:
     if kind == "dir":
         return FromDirectory(what, given=args.consume)
     if kind == "ref":
         return FromCommit(repo.refs.resolve(what))
-    return FromArchive(opened.enter_context(open_archive(what)), archive_options(args))
+    stdin = os.fdopen(sys.stdin.fileno(), "rb", closefd=False) if what == "-" else None
+    return FromArchive(what if stdin is None else stdin, archive_options(args))
 
 
 def read_modifier(args: argparse.Namespace) -> Modifier:
@@ -190,13 +191,16 @@ def find_labels(repo: Repo, args: argparse.Namespace, base: Checksum | None, lay
     raise Invalid("--selinux-policy-from-base takes the policy of a commit or a directory; the first --tree is neither")
 
 
-def describe(args: argparse.Namespace) -> CommitOptions:
+def describe(repo: Repo, args: argparse.Namespace) -> CommitOptions:
     pairs = [(key, Variant("s", value)) for key, value in map(key_value, args.add_metadata_string)]
     if any(not key for key, _ in pairs):
         raise Invalid("Empty metadata key in --add-metadata-string")
     pairs += map(key_variant, args.add_metadata)
     detached = [(key, Variant("s", value)) for key, value in map(key_value, args.add_detached_metadata_string)]
     subject, body = args.subject, read_text(args.body_file) if args.body_file else args.body
+    # Before somebody has written a message in vain, or for another parent.
+    parent, expected = find_parent(repo, args)
+    find_kept(repo, args.keep_metadata, parent)
     if args.editor:
         subject, body = edit_message(subject, body)
     return CommitOptions(
@@ -205,7 +209,8 @@ def describe(args: argparse.Namespace) -> CommitOptions:
         metadata=Metadata(pairs),
         keep=args.keep_metadata,
         detached=Metadata(detached) if detached else None,
-        parent=parse_parent(args),
+        parent=parent,
+        expected=expected,
         timestamp=parse_date(args.timestamp) if args.timestamp else find_epoch(),
         bindings=not args.no_bindings,
         bind_refs=args.bind_ref,
@@ -215,17 +220,14 @@ def describe(args: argparse.Namespace) -> CommitOptions:
     )
 
 
-def parse_parent(args: argparse.Namespace) -> Checksum | EllipsisType | None:
-    if args.parent is None:
-        return None if args.orphan else ...
-    return None if args.parent == "none" else parse_checksum(args.parent)
-
-
-def open_archive(path: str) -> BufferedReader:
-    if path == "-":
-        return os.fdopen(sys.stdin.fileno(), "rb", closefd=False)
-    with doing(f"Reading {path}"):
-        return Path(path).open("rb")
+def find_parent(repo: Repo, args: argparse.Namespace) -> tuple[Checksum | None, Expected]:
+    """And what the branch must have until the end, where that is the parent."""
+    if args.parent is not None:
+        return None if args.parent == "none" else parse_checksum(args.parent), ...
+    if args.orphan:
+        return None, ...
+    found = find_ref(repo.fd, *parse_refspec(args.branch))
+    return found, found
 
 
 def archive_options(args: argparse.Namespace) -> ArchiveOptions:
@@ -240,12 +242,11 @@ def archive_options(args: argparse.Namespace) -> ArchiveOptions:
         raise Invalid(f"--tar-pathname-filter: {pattern!r} is no regular expression: {error}") from None
 
 
-def print_table(repo: Repo, committed: Committed) -> None:
-    counts = committed.counts
+def print_table(committed: Committed, counts: Counts) -> None:
     print(f"Commit: {committed.checksum}")
     print(f"Metadata Total: {counts.metadata}")
     print(f"Metadata Written: {counts.metadata_new}")
     print(f"Content Total: {counts.files}")
-    print(f"Content Written: {len(counts.files_new)}")
+    print(f"Content Written: {counts.files_new}")
     print(f"Content Cache Hits: {committed.known}")
-    print(f"Content Bytes Written: {sum(repo.look_at_file(checksum)[1] for checksum in counts.files_new)}")
+    print(f"Content Bytes Written: {counts.bytes_new}")

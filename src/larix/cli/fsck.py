@@ -4,7 +4,6 @@ import argparse
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import NoReturn
 
 from larix.cli.json import print_json
 from larix.cli.options import Parser, add_json, add_lock_timeout, add_repo, open_repo
@@ -12,7 +11,7 @@ from larix.cli.output import tell_passed_over
 from larix.cli.progress import add_progress, progress_of
 from larix.errors import Corrupt, Invalid
 from larix.formats.checksum import Checksum
-from larix.ops.fsck import Finding, FsckOptions, Report, Stage, Uses, check_all_refs, check_commits, fsck
+from larix.ops.fsck import Finding, FsckOptions, Report, Stage, Uses, examine, note_damage
 from larix.progress import NO_PROGRESS, Progress
 from larix.remote.repair import Repaired, fsck_and_repair
 from larix.repo.partial import is_damaged
@@ -74,19 +73,24 @@ def run(args: argparse.Namespace) -> None:
                 remotes = [load_remote(repo, name) for name in args.remote or list_remotes(repo)]
                 found, repaired = fsck_and_repair(repo, remotes, options, told=told, progress=progress)
             else:
-                found = fsck(repo, options, told=told, progress=progress)
+                found = examine(repo, options, told=told, progress=progress)
+        for commit in found.tombstones:
+            say(f"Adding tombstone for commit {commit}")
         if args.json:
             problems = [describe(finding, found.uses[finding.name], repaired) for finding in found.findings]
             print_json({"commits": len(found.commits), "partial_commits": found.partial, "problems": problems})
         if repaired is not None:
             say_repaired(repaired, found, say)
-            # What was to be mended may have been the commit that a ref names.
-            check_all_refs(repo, options, told)
-            check_commits(repo, found, options)
+            if found.problem is not None:
+                raise found.problem
         elif found.findings:
             say_damage(found, go_on=options.go_on)
-        for commit in found.tombstones:
-            say(f"Adding tombstone for commit {commit}")
+            # What is told is known, whether it can be noted or not.
+            note_damage(repo, found, options)
+            for commit in found.marked:
+                print(f"Marking commit as partial: {commit}", file=sys.stderr)
+            many = f"{len(found.findings)} of the objects are missing or corrupt"
+            raise Corrupt(f"Repository corruption encountered: {many}")
         if found.partial and not args.json:
             print(f"{len(found.partial)} partial commits not verified")
             say_which(repo, found.partial, say)
@@ -147,7 +151,8 @@ def place(uses: Uses) -> str:
     return f" ({', '.join(uses.paths)})" if uses.paths else ""
 
 
-def say_damage(report: Report, *, go_on: bool) -> NoReturn:
+def say_damage(report: Report, *, go_on: bool) -> None:
+    """Raises Corrupt for a corrupt object, where the search ended at it."""
     for finding in report.findings:
         uses = report.uses[finding.name]
         users = ", ".join(uses.commits)
@@ -158,6 +163,3 @@ def say_damage(report: Report, *, go_on: bool) -> NoReturn:
         if not go_on:
             raise Corrupt(message)
         print(message, file=sys.stderr)
-    for commit in report.marked:
-        print(f"Marking commit as partial: {commit}", file=sys.stderr)
-    raise Corrupt(f"Repository corruption encountered: {len(report.findings)} of the objects are missing or corrupt")

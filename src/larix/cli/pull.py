@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
         remote = load_remote(repo, name)
         if args.url:
             remote = Remote(name, {**remote.options, "url": args.url})
-        chosen = replace(options(args), mirror=args.mirror)
+        chosen = options(args)
         if args.timestamp_check_from_rev is not None:
             chosen = replace(chosen, newer_than=repo.refs.resolve(args.timestamp_check_from_rev))
         access = Access(_http_options(args), args.localcache_repo, trusted=not args.untrusted)
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> None:
         began = time.monotonic()
         with progress_of(args) as progress:
             wanted = parse_refs(named) if named else None
-            pulled = pull_remote(repo, remote, wanted, chosen, access, progress=progress)
+            pulled = pull_remote(repo, remote, wanted, chosen, access, mirror=args.mirror, progress=progress)
         print_pulled(pulled, time.monotonic() - began)
 
 

@@ -54,7 +54,9 @@ def _find_in(root_fd: int, place: str, fd: int, what: str) -> str | None:
         with reading.closing(reading.open_in_root(f"{place}/config", root_fd, os.O_RDONLY | os.O_NONBLOCK)) as config:
             if not stat.S_ISREG(os.fstat(config).st_mode):
                 raise Invalid(f"SELinux in {what}: {place}/config is no file")
-            text = os.read(config, MAX_CONFIG_SIZE).decode("utf-8", "surrogateescape")
+            if os.fstat(config).st_size > MAX_CONFIG_SIZE:
+                raise Invalid(f"SELinux in {what}: {place}/config is larger than {MAX_CONFIG_SIZE} bytes")
+            text = b"".join(reading.pieces(config)).decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         raise Invalid(f"SELinux in {what}: {place}/config is a symlink that leads nowhere") from None
     # As the C tool reads it: no white space, and the first line that turns it on does.

@@ -5,9 +5,10 @@ A layer is a directory of this machine, an archive or another commit; each lies 
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from io import BufferedReader
+from pathlib import Path
 from types import EllipsisType
 
 import larix.gvariant as gvariant
@@ -48,9 +49,9 @@ class FromDirectory:
 
 @dataclass(frozen=True, slots=True)
 class FromArchive:
-    """A tar or cpio archive, which whoever opened it closes."""
+    """A tar or cpio archive: the path of a file, or one that is open, which whoever opened it closes."""
 
-    archive: BufferedReader
+    archive: str | BufferedReader
     options: ArchiveOptions = field(default_factory=ArchiveOptions)
 
 
@@ -69,19 +70,22 @@ class TreeOptions:
     """How layers become a tree: `base` lies below all and is not changed by the `modifier`, as they are.
 
     With `trust_links` a file that is a hard link to an object is that object, and is not read; with a modifier that
-    changes anything only where the links are `canonical`: then such files stay as they are.
+    changes anything only where the links are `canonical`: then such files stay as they are. `counting` takes a look at
+    each new file, to tell how much it is.
     """
 
     base: Checksum | None = None
     modifier: Modifier = field(default_factory=Modifier)
     trust_links: bool = False
     canonical_links: bool = False
+    counting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CommitOptions:
-    """What a commit says. `parent`: ... is what the branch has, and must have until the end; None is none. `keep` are
-    keys of metadata to take over from the parent. `timestamp` is in seconds since 1970 (default: now).
+    """What a commit says. `parent`: ... is what the branch has, None is none. `expected` is what the branch must have
+    until the commit is there: ... is what the parent was taken from, if it was. `keep` are keys of metadata that are
+    taken over from the parent. `timestamp` is in seconds since 1970 (default: now).
 
     `bindings`: the commit names the branch, `bind_refs` and the repo's collection as those it was made for, so that it
     cannot be passed off as another's. `bootable`: it names its kernel. `sizes`: those of all objects are noted, in an
@@ -94,6 +98,7 @@ class CommitOptions:
     keep: Sequence[str] = ()
     detached: Metadata | None = None
     parent: Checksum | EllipsisType | None = ...
+    expected: Expected = ...
     timestamp: int | None = None
     bindings: bool = True
     bind_refs: Sequence[str] = ()
@@ -108,7 +113,7 @@ class Committed:
     mode the modifier would add bits, which is not done."""
 
     checksum: Checksum
-    counts: Counts
+    counts: Counts | None
     known: int
     left: Sequence[str]
 
@@ -132,9 +137,11 @@ def commit(
     """
     layers, options, how = list(layers), options or CommitOptions(), how or TreeOptions()
     parent, expected = _find_parent(repo, branch, options)
-    metadata = [*options.metadata.pairs, *_kept(repo, options.keep, parent)]
-    trust_links = how.canonical_links or (how.trust_links and how.modifier.changes_nothing)
-    modification = Modification(_fitting(how.modifier, repo))
+    metadata = [*options.metadata.pairs, *find_kept(repo, options.keep, parent)]
+    # Where nobody has extended attributes there is no place for labels either.
+    modifier = replace(how.modifier, labels=None) if repo.layout.user_only else how.modifier
+    trust_links = how.canonical_links or (how.trust_links and modifier.changes_nothing)
+    modification = Modification(replace(modifier, canonical=modifier.canonical or repo.layout.user_only))
     with ExitStack() as opened:
         with Transaction(repo) as transaction:
             given = {
@@ -153,9 +160,10 @@ def commit(
             if parent is not None and options.skip_unchanged and root == tree_of(repo, parent):
                 checksum = parent
             else:
-                said = replace(options, metadata=Metadata(metadata), parent=parent)
-                checksum = commit_tree(transaction, root, branch, said, expected=expected)
-            committed = Committed(checksum, transaction.counts(), known, sorted(modification.left))
+                said = replace(options, metadata=Metadata(metadata), parent=parent, expected=expected)
+                checksum = commit_tree(transaction, root, branch, said)
+            counts = transaction.counts() if how.counting else None
+            committed = Committed(checksum, counts, known, sorted(modification.left))
             transaction.commit()
             committed_at = time.time_ns()
         progress.end()
@@ -174,12 +182,13 @@ def commit(
 def _find_parent(repo: Repo, branch: str | None, options: CommitOptions) -> tuple[Checksum | None, Expected]:
     """The parent, and what the branch must have until the commit is there, so that nobody's is lost."""
     if not isinstance(options.parent, EllipsisType):
-        return options.parent, ...
+        return options.parent, options.expected
     found = find_ref(repo.fd, *parse_refspec(branch)) if branch is not None else None
-    return found, found
+    return found, found if options.expected is ... else options.expected
 
 
-def _kept(repo: Repo, keys: Sequence[str], parent: Checksum | None) -> list[tuple[str, Variant]]:
+def find_kept(repo: Repo, keys: Sequence[str], parent: Checksum | None) -> list[tuple[str, Variant]]:
+    """Metadata of the parent that is to be taken over. Raises Invalid without a parent, NotFound."""
     if not keys:
         return []
     if parent is None:
@@ -188,11 +197,6 @@ def _kept(repo: Repo, keys: Sequence[str], parent: Checksum | None) -> list[tupl
     if missing := [key for key in keys if key not in before]:
         raise NotFound(f"Missing metadata key '{missing[0]}' from commit '{parent}'")
     return [(key, before[key]) for key in keys]
-
-
-def _fitting(modifier: Modifier, repo: Repo) -> Modifier:
-    """Where nobody has extended attributes there is no place for labels either."""
-    return replace(modifier, canonical=True, labels=None) if repo.layout.user_only else modifier
 
 
 def _lay(
@@ -209,12 +213,20 @@ def _lay(
         case FromDirectory(path):
             return lay_directory(transaction, top, path, replace(how, given=given.get(path)), progress=progress)
         case FromArchive(archive, options):
-            lay_archive(transaction, top, archive, modification, options, progress=progress)
+            with _opened(archive) as reader:
+                lay_archive(transaction, top, reader, modification, options, progress=progress)
         case FromCommit(commit) if modification.modifier.changes_nothing:
             lay_over(repo, top, tree_of(repo, commit))
         case FromCommit(commit):
             lay_changed(transaction, top, tree_of(repo, commit), modification)
     return 0
+
+
+def _opened(archive: str | BufferedReader) -> AbstractContextManager[BufferedReader]:
+    if not isinstance(archive, str):
+        return nullcontext(archive)
+    with doing(f"Reading {archive}"):
+        return Path(archive).open("rb")
 
 
 def commit_directory(
@@ -236,18 +248,12 @@ def commit_tree(
     root: Stored,
     branch: str | None,
     options: CommitOptions | None = None,
-    *,
-    expected: Expected = ...,
 ) -> Checksum:
     """Add a commit of the tree `root`, and point `branch` (or REMOTE:REF) there; both are there when the transaction is
     committed. Of the options, `keep`, `bootable` and `skip_unchanged` are for `commit`.
-
-    `expected` is what the branch must have until then: what the parent was taken from.
     """
     options = options or CommitOptions()
-    parent = options.parent
-    if isinstance(parent, EllipsisType):
-        parent, expected = _find_parent(transaction.repo, branch, options)
+    parent, expected = _find_parent(transaction.repo, branch, options)
     pairs = list(options.metadata.pairs)
     if options.bindings:
         bound = sorted([*options.bind_refs, *([branch] if branch is not None else [])])

@@ -34,8 +34,8 @@ MAX_PLACES = 10_000
 @dataclass(frozen=True, slots=True)
 class FsckOptions:
     """`bindings`: refs are compared with what their commits say they were made for; `back_refs`: these refs must be
-    here. Without `go_on` the search ends at the first corrupt object. `delete` removes corrupt objects, so that a pull
-    brings them anew. `tombstones` are added for parents that are not here."""
+    here. Without `go_on` the search ends at the first corrupt object. `delete` removes all corrupt objects, so that a
+    pull brings them anew. `tombstones` are added for parents that are not here."""
 
     bindings: bool = False
     back_refs: bool = False
@@ -60,7 +60,8 @@ Told = Callable[[Stage, int], None]
 @dataclass(slots=True)
 class Report:
     """`commits` were looked into, `partial` ones not. `uses`: what needs each object that was found. `marked` are
-    commits that are noted to be damaged, since something of them is not here, or no longer; `tombstones` were added."""
+    commits that are noted to be damaged, since something of them is not here, or no longer; `tombstones` were added.
+    `problem`: of refs, where they were looked at after a repair."""
 
     commits: list[Checksum]
     partial: list[Checksum]
@@ -68,6 +69,7 @@ class Report:
     uses: dict[ObjectName, "Uses"] = field(default_factory=dict)
     marked: list[Checksum] = field(default_factory=list)
     tombstones: list[Checksum] = field(default_factory=list)
+    problem: Error | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,20 @@ def fsck(
     `check`.
     """
     options = options or FsckOptions()
+    report = examine(repo, options, told=told, progress=progress)
+    note_damage(repo, report, options)
+    return report
+
+
+def examine(
+    repo: Repo,
+    options: FsckOptions,
+    *,
+    told: Told = lambda stage, count: None,
+    progress: Progress = NO_PROGRESS,
+) -> Report:
+    """As `fsck`, and change nothing yet but for tombstones; `note_damage` does the rest."""
+    told(Stage.REFS, 0)
     # What is to be deleted may be the commit that a ref names.
     if not options.delete:
         check_all_refs(repo, options, told)
@@ -105,17 +121,32 @@ def fsck(
     progress.end()
     if report.findings:
         report.uses = find_uses(repo, report.commits, {finding.name for finding in report.findings})
-        if options.go_on or all(finding.missing for finding in report.findings):
-            report.marked = _note(repo, report, options)
     elif options.delete:
         check_all_refs(repo, options, told)
         check_commits(repo, report, options)
     return report
 
 
+def note_damage(repo: Repo, report: Report, options: FsckOptions) -> None:
+    """Mark the commits that need what was found, and delete what is corrupt, if it shall be."""
+    stopped = not options.go_on and not options.delete and any(not finding.missing for finding in report.findings)
+    if not report.findings or stopped:
+        return
+    needed = [one for one in report.findings if one.missing or options.delete]
+    damaged = dict.fromkeys(commit for one in needed for commit in report.uses[one.name].commits)
+    if options.delete:
+        with Exclusive(repo) as exclusive:
+            bad, needed_by = still_damaged(exclusive, [one.name for one in report.findings if not one.missing])
+            damaged |= dict.fromkeys(sorted(needed_by))
+            exclusive.mark_damaged(damaged)
+            exclusive.delete(bad)
+    else:
+        mark_damaged(repo, damaged)
+    report.marked = [*damaged]
+
+
 def check_all_refs(repo: Repo, options: FsckOptions, told: Told) -> None:
     """Those of collections too. Raises Error."""
-    told(Stage.REFS, 0)
     check_refs(repo, bindings=options.bindings)
     told(Stage.COLLECTION_REFS, 0)
     check_collection_refs(repo, bindings=options.bindings)
@@ -139,28 +170,13 @@ def find_damage(
         for finding in findings:
             found.append(finding)
             # All that is missing must be known to mend the repo.
-            if not options.go_on and not finding.missing:
+            if not options.go_on and not options.delete and not finding.missing:
                 break
     if options.delete and any(one.name.type != ObjectType.FILE for one in found):
         # What lies below it was not looked at, and a pull would count on it.
         known = {one.name for one in found}
         found += [one for one in check_all(repo) if not one.missing and one.name not in known]
     return sorted(found, key=lambda finding: finding.name)
-
-
-def _note(repo: Repo, report: Report, options: FsckOptions) -> list[Checksum]:
-    """Mark the commits that need what was found, and delete what is corrupt, if it shall be."""
-    needed = [one for one in report.findings if one.missing or options.delete]
-    damaged = dict.fromkeys(commit for one in needed for commit in report.uses[one.name].commits)
-    if not options.delete:
-        mark_damaged(repo, damaged)
-        return [*damaged]
-    with Exclusive(repo) as exclusive:
-        bad, needed_by = still_damaged(exclusive, [one.name for one in report.findings if not one.missing])
-        damaged |= dict.fromkeys(sorted(needed_by))
-        exclusive.mark_damaged(damaged)
-        exclusive.delete(bad)
-    return [*damaged]
 
 
 def check_refs(repo: Repo, *, bindings: bool = False) -> None:

@@ -1,6 +1,6 @@
 """What an operating system calls itself, by os-release(5) in its tree."""
 
-import shlex
+import re
 
 from larix.ops.trees import Kind, Tree
 
@@ -22,8 +22,10 @@ def find_os_name(tree: Tree) -> str | None:
 
 
 def _unquoted(value: str) -> str:
-    """As a shell would read it, or what stands there where one could not."""
-    try:
-        return " ".join(shlex.split(value))
-    except ValueError:
-        return value.strip().strip("\"'")
+    """As os-release(5) has it: in quotes or not, with a backslash before what would end them."""
+    value = value.strip()
+    if len(value) > 1 and value[0] == value[-1] == "'":
+        return value[1:-1]
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        return re.sub(r'\\(["$`\\])', r"\1", value[1:-1])
+    return re.sub(r"\\(.)", r"\1", value.strip("\"'"))

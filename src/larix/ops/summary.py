@@ -50,6 +50,7 @@ def _commit_metadata(repo: Repo, collection: str, more: Sequence[tuple[str, Vari
             *sorted(more, key=lambda pair: pair[0]),
             (REF_BINDING, Variant("as", [METADATA_REF])),
         ]
-        options = CommitOptions(metadata=Metadata(pairs), parent=before, timestamp=timestamp, bindings=False)
-        commit_tree(transaction, Stored(tree, meta), METADATA_REF, options, expected=before)
+        said = Metadata(pairs)
+        options = CommitOptions(metadata=said, parent=before, expected=before, timestamp=timestamp, bindings=False)
+        commit_tree(transaction, Stored(tree, meta), METADATA_REF, options)
         transaction.commit()

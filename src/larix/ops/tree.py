@@ -41,7 +41,8 @@ class Directory:
         if found is None:
             found = self.dirs[name] = Directory(repo=self.repo)
         elif isinstance(found, Stored):
-            assert self.repo is not None
+            if self.repo is None:
+                raise Invalid(f"Directory {name} is one of a repo, and nothing says of which")
             found = self.dirs[name] = open_stored(self.repo, found)
         return found
 

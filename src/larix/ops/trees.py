@@ -48,10 +48,6 @@ class Tree(Protocol):
         """The content of a file. Raises NotFound or OSError where it is none."""
         ...
 
-    def target(self, path: str) -> str:
-        """Of a symlink. Raises NotFound or OSError where it is none."""
-        ...
-
 
 class DiskTree:
     """Below an open directory, which whoever opened it closes."""
@@ -85,10 +81,6 @@ class DiskTree:
     def pieces(self, path: str) -> Iterator[Piece]:
         with self._above(path) as (above, name), reading.closing(os.open(name, reading.READ, dir_fd=above)) as fd:
             yield from reading.pieces(fd)
-
-    def target(self, path: str) -> str:
-        with self._above(path) as (fd, name):
-            return os.readlink(name, dir_fd=fd)
 
     @contextmanager
     def _above(self, path: str) -> Iterator[tuple[int, str]]:
@@ -143,9 +135,6 @@ class ObjectTree:
     def pieces(self, path: str) -> Iterator[Piece]:
         with self._objects.open_file(self._file(path)) as stored:
             yield from stored.content
-
-    def target(self, path: str) -> str:
-        return self._objects.look_at_file(self._file(path))[0].target
 
     def find_file(self, path: str) -> Checksum | None:
         """The object of a file or symlink, if one is there."""

@@ -230,8 +230,10 @@ class Http:
         # When each is tried again; the number tells those of one time apart.
         self._paused: list[tuple[float, int, Request]] = []
         self._count = count()
-        # Places that could not be reached; they are asked last, where others have the same.
+        # Places that could not be reached; they are asked last, where others have the same. Of these, those that one
+        # waits for in vain: to be refused costs nothing.
         self._unreachable: set[str] = set()
+        self._silent: set[str] = set()
         # With what was there of each at its start.
         self._running: dict[pycurl.Curl, tuple[Request, int]] = {}
         self.transferred = 0
@@ -367,7 +369,10 @@ class Http:
                 # It has all that was asked for, and ended the transfer.
                 code = 0
         self.transferred += body.size - start
+        place = request.places[request.left[0]]
         if not code:
+            self._unreachable.discard(place)
+            self._silent.discard(place)
             request.body = None
             body.rewind()
             return request, body
@@ -391,10 +396,12 @@ class Http:
         if transient:
             request.again.append(request.left[0])
         if unreached:
-            self._unreachable.add(request.places[request.left[0]])
+            self._unreachable.add(place)
+            if code in SLOW:
+                self._silent.add(place)
         if request.is_absent:
-            # That is what is said of it; who cannot be reached is not waited for.
-            rest = [number for number in request.left[1:] if request.places[number] not in self._unreachable]
+            # That is what is said of it; who may not answer at all is not waited for.
+            rest = [number for number in request.left[1:] if request.places[number] not in self._silent]
             request.left[1:] = rest
         if len(request.left) > 1:
             self._ask_next(request)

@@ -13,7 +13,7 @@ from larix.formats.objects import MAX_METADATA_SIZE, ObjectName, ObjectType
 from larix.formats.sizes import Size
 from larix.formats.summary import Summary, decode_summary
 from larix.linux import writing
-from larix.remote.http import DEFAULTS, Http, HttpOptions, Request, Spill, required
+from larix.remote.http import DEFAULTS, Http, HttpOptions, Request, Spill, in_ascii, required
 from larix.remote.source import Pulled
 from larix.repo import refs
 from larix.repo.archive import BEGINNING, find_size, longest
@@ -228,7 +228,8 @@ def _place(line: str, schemes: Sequence[str]) -> str | None:
     try:
         parts = urlsplit(line)
         is_place = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-    except ValueError:
+        in_ascii(line)
+    except (ValueError, Invalid):
         return None
     if not is_place or parts.query or parts.fragment or not line.isprintable() or " " in line:
         return None

@@ -37,6 +37,8 @@ class Measured:
         self.cost = cost
         self._transaction = transaction
         self._source = source
+        # Each is asked for once.
+        self._sizes: dict[Checksum, int] = {}
         self.load_dirtree = transaction.load_dirtree
 
     def load_commit(self) -> Commit:
@@ -46,7 +48,9 @@ class Measured:
         """Header and size in bytes. What was not brought is taken for a file, be it a symlink."""
         if self._transaction.has(ObjectName(file, ObjectType.FILE)):
             return self._transaction.look_at_file(file)
-        return FileHeader(0, 0, stat.S_IFREG), self._source.measure([file])[0].unpacked
+        if file not in self._sizes:
+            self._sizes[file] = self._source.measure([file])[0].unpacked
+        return FileHeader(0, 0, stat.S_IFREG), self._sizes[file]
 
     def open_file(self, file: Checksum) -> StoredFile:
         """Raises NotFound for what was not brought."""

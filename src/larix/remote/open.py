@@ -75,7 +75,10 @@ def _path_of(remote: Remote, url: str) -> str:
             raise Invalid(f"Remote {remote.name}: {url!r} names a host; a directory of this machine is file:///PATH")
     if not path.startswith("/"):
         raise Invalid(f"Remote {remote.name}: {url!r} has no whole path; it must begin with file:///")
-    return os.fsdecode(unquote_to_bytes(os.fsencode(path)))
+    found = unquote_to_bytes(os.fsencode(path))
+    if b"\0" in found:
+        raise Invalid(f"Remote {remote.name}: {url!r} has a NUL byte in its path")
+    return os.fsdecode(found)
 
 
 def _with_scheme(url: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-from larix.errors import Corrupt, Error, NotFound
+from larix.errors import Corrupt, Error, Invalid, NotFound
 from larix.formats.checksum import Checksum, is_checksum
 from larix.formats.names import parse_refspec
 from larix.progress import NO_PROGRESS, Progress
@@ -33,29 +33,30 @@ def pull_remote(
     options: PullOptions | None = None,
     access: Access | None = None,
     *,
+    mirror: bool = False,
     progress: Progress = NO_PROGRESS,
 ) -> Pulled:
     """Bring branches of the remote, each at its newest commit or at the one given; they become NAME:REF here.
 
-    With `options.mirror` they become branches of the repo itself, or are kept under the collection that they are of.
+    With `mirror` they become branches of the repo itself, or are kept under the collection that they are of.
     Without `refs` the remote's configured branches come; where there are none, a mirror gets all, and the summary.
 
     Raises NotFound, Corrupt, Invalid, FetchFailed, and Untrusted where the remote demands signatures; then the repo is
     as it was.
     """
     remote = load_remote(repo, remote) if isinstance(remote, str) else remote
-    options = replace(options or PullOptions(), collection=remote.collection)
+    options = options or PullOptions()
+    options = replace(options, collection=remote.collection or options.collection)
     refs = remote.branches or None if refs is None else refs
-    if refs is None and not options.mirror:
+    if refs is None and not mirror:
         raise NotFound(f"No configured branches for remote {remote.name}; name those to pull")
     with closing(open_source(repo, remote, access)) as source:
-        named: Refs | Iterable[str] = source.refs() if refs is None else refs
-        wanted = named if isinstance(named, Mapping) else dict.fromkeys(named)
-        kept_by = source.collection if options.mirror else None
-        branches = [_Branch(ref, commit, options.collection, kept_by) for ref, commit in wanted.items()]
+        wanted = _each(source.refs() if refs is None else refs)
+        kept_by, target = (source.collection, None) if mirror else (None, remote.name)
+        branches = [_Branch(ref, commit, options.collection, target, kept_by) for ref, commit in wanted.items()]
         if refs is None:
-            branches += [_Branch(ref, commit, of, of) for (of, ref), commit in source.mirrors().items()]
-        pulled = _pull(repo, source, branches, None if options.mirror else remote.name, options, progress)
+            branches += [_Branch(ref, commit, of, None, of) for (of, ref), commit in source.mirrors().items()]
+        pulled = _pull(repo, source, branches, options, progress)
         if refs is None and (summary := source.summary()) is not None:
             store_summary(repo, summary)
     return pulled
@@ -64,7 +65,7 @@ def pull_remote(
 def pull_local(
     repo: Repo,
     source: RepoSource,
-    refs: Refs | None = None,
+    refs: Iterable[str] | Refs | None = None,
     remote: str | None = None,
     options: PullOptions | None = None,
     *,
@@ -72,23 +73,21 @@ def pull_local(
 ) -> Pulled:
     """Bring branches of a repo of this machine, all of its own if none is named. REF becomes a branch of the repo, and
     REMOTE:REF of that remote, or all of the `remote` that is given. Raises as `pull`."""
-    groups: dict[str | None, dict[str, Checksum | None]] = {}
-    for text, given in (source.refs() if refs is None else refs).items():
-        if refs is None or is_checksum(text):
-            groups.setdefault(None, {})[text] = given
-        else:
+    options = options or PullOptions()
+    branches = []
+    for text, given in _each(source.refs() if refs is None else refs).items():
+        of, ref, commit = None, text, given
+        if refs is not None and not is_checksum(text):
             of, ref = parse_refspec(text)
-            groups.setdefault(of, {})[ref] = given or source.look_up(text)
-    pulled = Pulled()
-    for of, wanted in groups.items():
-        pulled.add(pull(repo, source, wanted, of if remote is None else remote, options, progress=progress))
-    return pulled
+            commit = given or source.look_up(text)
+        branches.append(_Branch(ref, commit, options.collection, of if remote is None else remote, None))
+    return _pull(repo, source, branches, options, progress)
 
 
 def pull(
     repo: Repo,
     source: Source,
-    refs: Refs,
+    refs: Iterable[str] | Refs,
     remote: str | None,
     options: PullOptions | None = None,
     *,
@@ -101,18 +100,26 @@ def pull(
     Raises NotFound, Corrupt, Invalid, FetchFailed; then the repo is as it was.
     """
     options = options or PullOptions()
-    branches = [_Branch(ref, commit, options.collection, None) for ref, commit in refs.items()]
-    return _pull(repo, source, branches, remote, options, progress)
+    branches = [_Branch(ref, commit, options.collection, remote, None) for ref, commit in _each(refs).items()]
+    return _pull(repo, source, branches, options, progress)
+
+
+def _each(refs: Iterable[str] | Refs) -> Refs:
+    """Raises Invalid for one text, whose letters are not what is meant."""
+    if isinstance(refs, str):
+        raise Invalid(f"Refs to pull are several; write [{refs!r}]")
+    return refs if isinstance(refs, Mapping) else dict.fromkeys(refs)
 
 
 @dataclass(frozen=True, slots=True)
 class _Branch:
-    """To be brought at `commit`, or at its newest. That must be made for `collection`, if one is given; here the branch
-    is kept as a mirror of the collection `kept_by`, or like the others of the pull."""
+    """To be brought at `commit`, or at its newest. That must be made for `collection`, if one is given; here it becomes
+    a branch of `remote`, of the repo itself where that is None, or of the collection `kept_by` as a mirror."""
 
     ref: str
     commit: Checksum | None
     collection: str | None
+    remote: str | None
     kept_by: str | None
 
 
@@ -120,29 +127,28 @@ def _pull(
     repo: Repo,
     source: Source,
     branches: Iterable[_Branch],
-    remote: str | None,
     options: PullOptions,
     progress: Progress,
 ) -> Pulled:
     # Of each branch: what it has now and must have at the end, and what it gets.
-    targets: dict[tuple[str | None, str], tuple[Expected, Checksum]] = {}
+    targets: dict[_Branch, tuple[Expected, Checksum]] = {}
     commits: dict[Checksum, list[Asked]] = {}
     for one in branches:
         if is_checksum(one.ref):
             commits.setdefault(Checksum(one.ref), [])
             continue
-        expected = expected_here(repo, remote, one.kept_by, one.ref)
+        expected = expected_here(repo, one.remote, one.kept_by, one.ref)
         commit = one.commit or source.find_ref(one.ref)
-        targets[one.kept_by, one.ref] = expected, commit
-        asked = Asked(one.ref, one.collection, age_here(repo, remote, one.kept_by, one.ref))
+        targets[one] = expected, commit
+        asked = Asked(one.ref, one.collection, age_here(repo, one.remote, one.kept_by, one.ref))
         commits.setdefault(commit, []).append(asked)
     with Transaction(repo, resumable=True, plain_files=options.plain_files) as transaction:
         pulled = Puller(source, transaction, options, progress).run(commits)
-        for (kept_by, ref), (expected, commit) in targets.items():
-            if kept_by is None:
-                transaction.set_ref(remote, ref, commit, expected=expected)
+        for one, (expected, commit) in targets.items():
+            if one.kept_by is None:
+                transaction.set_ref(one.remote, one.ref, commit, expected=expected)
             else:
-                transaction.set_collection_ref(kept_by, ref, commit, expected=expected)
+                transaction.set_collection_ref(one.kept_by, one.ref, commit, expected=expected)
         progress.start("Writing")
         transaction.commit()
     return pulled

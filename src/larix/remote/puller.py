@@ -38,8 +38,7 @@ class PullOptions:
     commit says it was made for, and its collection with `collection`, where one is given; `check_timestamps` refuses a
     commit older than what its ref has here, and `newer_than` one older than a commit that is here. `plain_files`
     refuses files that a bare-user-only repo cannot have. `subpaths` are the parts of each tree to bring, as the names
-    on the way there; where they are not the whole tree, the commits stay partial. `mirror`: what is
-    brought from a remote becomes the repo's own."""
+    on the way there; where they are not the whole tree, the commits stay partial."""
 
     depth: int = 0
     commits_only: bool = False
@@ -49,7 +48,6 @@ class PullOptions:
     subpaths: Paths = WHOLE_TREE
     newer_than: Checksum | None = None
     collection: str | None = None
-    mirror: bool = False
 
 
 def check_age(repo: Repo, commit: Checksum, oldest: Checksum) -> None:

@@ -4,7 +4,7 @@ A commit that lost an object is marked first, so nothing counts on it until a pu
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from larix.errors import Corrupt, Error, FetchFailed, Invalid, NotFound, Unsupported
 from larix.formats.checksum import Checksum
@@ -17,6 +17,8 @@ from larix.ops.fsck import (
     Told,
     check,
     check_all,
+    check_all_refs,
+    check_commits,
     find_damage,
     find_missing_commits,
     find_uses,
@@ -57,21 +59,30 @@ def fsck_and_repair(
 ) -> tuple[Report, Repaired]:
     """Look whether the repo is whole, and mend what is not; commits that were damaged before are mended too.
 
-    Refs are not looked at: what is to be mended may be the commit that one names. Raises as `check` and `repair`.
+    Refs are looked at last: what is to be mended may be the commit that one names. What is wrong with them then is the
+    `problem` of the report. Raises as `check` and `repair`.
     """
-    options = options or FsckOptions()
+    options = replace(options or FsckOptions(), go_on=True, delete=False)
+    told(Stage.REFS, 0)
     told(Stage.COMMITS, 0)
     whole, partial = list_commits(repo)
     damaged = [commit for commit in partial if is_damaged(repo, commit)]
     report = Report(sorted({*whole, *damaged, *find_missing_commits(repo)}), partial)
     told(Stage.OBJECTS, len(report.commits))
     report.findings = find_damage(repo, report.commits, options, progress=progress)
+    progress.end()
     repaired = Repaired({})
     if report.findings or damaged:
         repaired = repair(repo, report.findings, report.commits, remotes)
         report.findings = [*repaired.found.values()]
         report.partial = [commit for commit in partial if is_partial(repo, commit)]
         report.uses = find_uses(repo, report.commits, {*repaired.found})
+    if not repaired.left:
+        try:
+            check_all_refs(repo, options, told)
+            check_commits(repo, report, options)
+        except Error as error:
+            report.problem = error
     return report, repaired
 
 

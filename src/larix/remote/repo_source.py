@@ -12,8 +12,6 @@ from larix.linux import reading
 from larix.ops.fsck import check_file
 from larix.remote.source import Pulled
 from larix.repo import refs
-from larix.repo.bare_user import BareUser
-from larix.repo.bare_user_only import is_plain
 from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
 
@@ -114,9 +112,4 @@ class RepoSource:
 
 def _share(name: ObjectName, one: Repo, other: Repo) -> bool:
     """Whether the file object of one repo can be in the other too: what someone else may write to is copied."""
-    if one.owner != other.owner:
-        return False
-    if one.layout.mode == other.layout.mode:
-        return True
-    # A file lies in both as the same bytes with the same mode, if the one has not more to say of it.
-    return one.layout.mode == BareUser.mode and other.layout.user_only and is_plain(one.look_at_file(name.checksum)[0])
+    return one.owner == other.owner and one.layout.gives(other.layout, lambda: one.look_at_file(name.checksum)[0])

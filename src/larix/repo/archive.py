@@ -1,7 +1,7 @@
 """Layout of mode `archive`: a file object is a `.filez`, header and deflated content. Anyone may keep and serve it."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 
@@ -14,7 +14,7 @@ from larix.formats import content as format
 from larix.formats.content import FileHeader, Piece
 from larix.formats.objects import MAX_METADATA_SIZE
 from larix.linux import reading, writing
-from larix.repo.layout import INFLATED_WHOLE, PIECE, WHOLE, Read, StoredFile
+from larix.repo.layout import INFLATED_WHOLE, PIECE, WHOLE, Layout, Read, StoredFile
 
 # Whole files go through libdeflate, which at this level is twice as fast as zlib and no larger; what is too large for
 # memory through ISA-L, which takes it in pieces.
@@ -62,6 +62,9 @@ class Archive:
 
     def adopts(self, header: FileHeader, found: FileHeader) -> bool:
         return False
+
+    def gives(self, other: Layout, look: Callable[[], FileHeader]) -> bool:
+        return other.keeps_packed
 
 
 def _stream(head: bytes, content: Iterable[Piece]) -> Iterator[bytes]:

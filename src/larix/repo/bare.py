@@ -2,11 +2,11 @@
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from larix.formats.content import FileHeader, Piece
 from larix.linux import reading, writing, xattr
-from larix.repo.layout import StoredFile
+from larix.repo.layout import Layout, StoredFile
 from larix.repo.on_disk import open_file
 
 
@@ -53,3 +53,6 @@ class Bare:
 
     def adopts(self, header: FileHeader, found: FileHeader) -> bool:
         return header == found and not header.is_symlink
+
+    def gives(self, other: Layout, look: Callable[[], FileHeader]) -> bool:
+        return other.mode == self.mode

@@ -6,7 +6,7 @@ owner, without set-uid bits, not writable by others. A symlink is a plain file t
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 import larix.gvariant as gvariant
@@ -16,7 +16,8 @@ from larix.formats.content import CACHED, FileHeader, Piece
 from larix.formats.objects import DIRMETA_TYPE, swap32
 from larix.formats.xattrs import Xattrs
 from larix.linux import reading, writing, xattr
-from larix.repo.layout import StoredFile
+from larix.repo.bare_user_only import is_plain
+from larix.repo.layout import Layout, StoredFile
 from larix.repo.on_disk import read_content
 
 KEY = b"user.ostreemeta"
@@ -71,6 +72,10 @@ class BareUser:
 
     def adopts(self, header: FileHeader, found: FileHeader) -> bool:
         return False
+
+    def gives(self, other: Layout, look: Callable[[], FileHeader]) -> bool:
+        """To one of plain files also, if there is no more to say of it."""
+        return other.mode == self.mode or (other.user_only and is_plain(look()))
 
 
 def _read_metadata(fd: int) -> tuple[int, int, int, Xattrs]:

@@ -6,12 +6,12 @@ with no mode bits but those of 0775. Anyone may have one, and check out of it by
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from larix.errors import Invalid
 from larix.formats.content import FileHeader, Piece
 from larix.linux import reading, writing
-from larix.repo.layout import StoredFile
+from larix.repo.layout import Layout, StoredFile
 from larix.repo.on_disk import read_content
 
 PLAIN_BITS = 0o775
@@ -61,6 +61,9 @@ class BareUserOnly:
 
     def adopts(self, header: FileHeader, found: FileHeader) -> bool:
         return header.mode == found.mode and not header.is_symlink and not found.xattrs
+
+    def gives(self, other: Layout, look: Callable[[], FileHeader]) -> bool:
+        return other.mode == self.mode
 
 
 def is_plain(header: FileHeader) -> bool:

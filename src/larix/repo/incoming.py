@@ -31,12 +31,13 @@ LARGE = 1 << 20
 
 
 class Counts(NamedTuple):
-    """Objects that were added; those of them that were not there before, of files which."""
+    """Objects that were added, of them those that were not there before, and bytes of content in those."""
 
     metadata: int
     metadata_new: int
     files: int
-    files_new: frozenset[Checksum]
+    files_new: int
+    bytes_new: int
 
 
 class Handed(NamedTuple):
@@ -136,8 +137,9 @@ class Incoming(Waiting):
 
     def counts(self) -> Counts:
         """Of what was added so far."""
-        new = frozenset(name.checksum for name in self.added if name.type == ObjectType.FILE)
-        return Counts(self._metadata, len(self.added) - len(new), self._files[self._pid], new)
+        new = [name.checksum for name in self.added if name.type == ObjectType.FILE]
+        size = sum(self.look_at_file(checksum)[1] for checksum in new)
+        return Counts(self._metadata, len(self.added) - len(new), self._files[self._pid], len(new), size)
 
     def link_object(self, name: ObjectName, source: Repo) -> bool:
         """Share an object of a repo of the same mode; False where the file system cannot."""

@@ -97,6 +97,10 @@ class Layout(Protocol):
         """Whether a file that is `found` on disk is, as it is, what this layout keeps for an object of `header`."""
         ...
 
+    def gives(self, other: "Layout", look: Callable[[], FileHeader]) -> bool:
+        """Whether the file of an object is, as it is, what another layout keeps for it; `look` finds its header."""
+        ...
+
 
 def object_path(name: ObjectName, extension: str) -> str:
     """Path of an object below `objects`; `extension` is that of the layout's files."""

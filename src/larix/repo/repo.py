@@ -175,8 +175,10 @@ class Repo:
         """Open the repo of a sysroot, given by its root: that of a disk, or that of a deployment as it runs, where the
         disk is in /sysroot. Raises as the constructor."""
         running = os.access(os.path.join(path, "sysroot/ostree"), os.F_OK)
-        where = replace(options or RepoOptions(), remotes_dir=os.path.join(path, REMOTES), adds_to_remotes_dir=running)
-        return cls(os.path.join(path, "ostree/repo"), where)
+        options = options or RepoOptions()
+        if options.remotes_dir is None:
+            options = replace(options, remotes_dir=os.path.join(path, REMOTES), adds_to_remotes_dir=running)
+        return cls(os.path.join(path, "ostree/repo"), options)
 
     @cached_property
     def boot_id(self) -> str:
