@@ -5,6 +5,7 @@
 # make conformance  the installed tests of the C tool, run with larix
 # make fuzz   each parser of foreign bytes under atheris, three minutes long
 # make deb    a Debian package, for the release that has this Python, in dist/
+# make dev    lint and the fast tests, in seconds: after each change
 # make lint   ruff and mypy alone
 # Each target makes .venv itself, and installs the Debian packages it needs when run by root.
 
@@ -17,7 +18,9 @@ BIN := $(VENV)/bin
 DEBIAN_SETUP := python3-venv
 DEBIAN_TEST := $(DEBIAN_SETUP) ostree python3-gi nginx-light attr cpio xz-utils bzip2 e2fsprogs locales openssl tinyproxy python3-selinux selinux-policy-default
 
-.PHONY: demo test test-slow bench conformance fuzz deb lint setup test-setup clean
+FAST := $(addprefix tests/test_,architecture.py formats.py trees.py layouts.py bootentry.py bootloaders.py docs.py)
+
+.PHONY: demo dev test test-slow bench conformance fuzz deb lint setup test-setup clean
 
 # mmdebstrap makes better releases for the demo, but is not needed; ostree is asked when it is there.
 demo: setup
@@ -46,6 +49,9 @@ fuzz: test-setup
 
 deb: setup
 	sh tools/make-deb $(VENV)
+
+dev: lint
+	$(BIN)/pytest -n $$(nproc) $(FAST)
 
 lint: setup
 	$(BIN)/ruff check src tests demo bench tools
