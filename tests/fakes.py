@@ -11,7 +11,7 @@ from larix.formats.content import PREFIX_SIZE, FileHeader, Piece, decode_archive
 from larix.formats.objects import ObjectName, ObjectType
 from larix.formats.sizes import Size
 from larix.linux import reading, writing
-from larix.ops.trees import Kind
+from larix.ops.tree.tree import Kind
 from larix.remote.source import Pulled
 from larix.repo.layout import Layout, StoredFile
 from larix.repo.transaction import Transaction

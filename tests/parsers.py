@@ -32,10 +32,10 @@ from larix.formats.runfiles import decode_booted, decode_staged
 from larix.formats.summary import Summary, SummaryRef, decode_summary
 from larix.gvariant import Variant
 from larix.gvariant.parse_text import from_text
-from larix.ops import modify
 from larix.ops.checksum import Checksums
-from larix.ops.tree import Directory
-from larix.ops.untar import ArchiveOptions, lay_archive
+from larix.ops.commit.untar import ArchiveOptions, lay_archive
+from larix.ops.tree import modify
+from larix.ops.tree.directory import Directory
 from larix.repo import archive
 
 FACTOR = 20

@@ -25,7 +25,7 @@ import larix
 from larix.errors import Corrupt, FetchFailed
 from larix.formats.content import FileHeader
 from larix.linux import reading
-from larix.ops import walk
+from larix.ops.tree import walk
 from larix.remote import serve as server_module
 from larix.remote.http import Body, Http, HttpOptions, Request, Spill
 from larix.repo.archive import Archive, unpack

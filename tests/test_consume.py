@@ -14,7 +14,7 @@ import pytest
 import larix
 from larix.errors import Busy
 from larix.linux import reading
-from larix.ops.consume import Given, holds
+from larix.ops.commit.consume import Given, holds
 from larix.repo.sources import Inode
 from tests.judge import Done, everything, fails, ostree, run_larix
 from tests.judge import larix as on_repo

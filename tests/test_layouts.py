@@ -10,7 +10,7 @@ import pytest
 import larix
 from larix.formats.content import content_checksum
 from larix.linux import reading
-from larix.ops.placing import CheckoutOptions
+from larix.ops.checkout.placing import CheckoutOptions
 from larix.repo import repo as repo_module
 from larix.repo.layout import PIECE, Layout
 from larix.repo.repo import LAYOUTS

@@ -20,7 +20,7 @@ from larix.errors import Busy, Invalid
 from larix.formats.checksum import Checksum
 from larix.formats.objects import ObjectName, ObjectType
 from larix.ops.prune import PruneOptions, delete_commit, execute_prune, plan_prune
-from larix.ops.reach import reach
+from larix.ops.tree.reach import reach
 from larix.repo.exclusive import Exclusive
 from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction

@@ -9,10 +9,10 @@ import pytest
 import larix
 from larix.formats.sizes import Size
 from larix.linux import reading
-from larix.ops.kernel import find_kernel, find_versions
-from larix.ops.osrelease import find_os_name
-from larix.ops.tree import tree_of
-from larix.ops.trees import DiskTree, Kind, ObjectTree, Tree, walk_files
+from larix.ops.tree.directory import tree_of
+from larix.ops.tree.kernel import find_kernel, find_versions
+from larix.ops.tree.osrelease import find_os_name
+from larix.ops.tree.tree import DiskTree, Kind, ObjectTree, Tree, walk_files
 from larix.remote.measure import measuring
 from tests.fakes import FakeSource, FakeTree
 

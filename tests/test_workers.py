@@ -18,7 +18,7 @@ import pytest
 import larix
 from larix.errors import Error
 from larix.linux.workers import CORES, IN_HAND, start_workers
-from larix.ops.rework import lay_changed
+from larix.ops.commit.rework import lay_changed
 from tests.judge import everything, ostree, picture
 
 SMALL_PIPE = 4096

@@ -19,8 +19,12 @@ from larix.formats.kargs import KernelArgs
 from larix.formats.keyfile import KeyFile
 from larix.formats.objects import Commit, DirMeta, DirTree, Metadata, ObjectName, ObjectType
 from larix.gvariant import Variant
-from larix.ops.checkout import checkout
-from larix.ops.commit import (
+from larix.ops.checkout.labels import labels_of, labels_of_commit
+from larix.ops.checkout.placing import CheckoutOptions, Overwrite
+from larix.ops.checkout.verb import checkout
+from larix.ops.commit.scan import ReadOptions, lay_directory
+from larix.ops.commit.untar import ArchiveOptions, lay_archive
+from larix.ops.commit.verb import (
     CommitOptions,
     Committed,
     FromArchive,
@@ -33,19 +37,15 @@ from larix.ops.commit import (
     commit_tree,
 )
 from larix.ops.diff import Changes, commit_as_tree, diff, directory_as_tree
+from larix.ops.export import ExportOptions, export
 from larix.ops.fsck import Finding, FsckOptions, Report, Stage, Uses, check, check_all, fsck
-from larix.ops.labels import labels_of, labels_of_commit
-from larix.ops.modify import Modification, Modifier, Override
-from larix.ops.placing import CheckoutOptions, Overwrite
 from larix.ops.prune import PruneOptions, PrunePlan, delete_commit, plan_prune, prune
-from larix.ops.reach import history, reach
-from larix.ops.scan import ReadOptions, lay_directory
 from larix.ops.summary import update_summary
-from larix.ops.tar import ExportOptions, export
-from larix.ops.tree import Directory, Stored, add_tree, lay_over, open_stored
-from larix.ops.untar import ArchiveOptions, lay_archive
+from larix.ops.tree.directory import Directory, Stored, add_tree, lay_over, open_stored
+from larix.ops.tree.modify import Modification, Modifier, Override
+from larix.ops.tree.reach import history, reach
+from larix.ops.tree.walk import Entry, children, find_path, find_root, walk
 from larix.ops.usage import Amount, RefUsage, Usage, measure_usage
-from larix.ops.walk import Entry, children, find_path, find_root, walk
 from larix.progress import NO_PROGRESS, Counting, Progress, Step
 from larix.remote.http import HttpOptions
 from larix.remote.measure import Cost

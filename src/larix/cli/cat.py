@@ -6,7 +6,7 @@ import posixpath
 from larix.cli.options import Parser, add_repo, open_repo
 from larix.cli.output import write_bytes
 from larix.errors import Invalid
-from larix.ops.walk import Entry, find_path, find_root
+from larix.ops.tree.walk import Entry, find_path, find_root
 from larix.repo.repo import Repo
 
 MAX_LINKS = 40

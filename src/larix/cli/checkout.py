@@ -8,10 +8,10 @@ from dataclasses import replace
 from larix.cli.options import Parser, add_missing, add_repo, boolean, open_repo, read_text
 from larix.cli.progress import add_progress, progress_of
 from larix.errors import Error, Invalid
-from larix.ops.checkout import checkout
-from larix.ops.labels import labels_of
-from larix.ops.modify import parse_skip_list
-from larix.ops.placing import CheckoutOptions, Overwrite
+from larix.ops.checkout.labels import labels_of
+from larix.ops.checkout.placing import CheckoutOptions, Overwrite
+from larix.ops.checkout.verb import checkout
+from larix.ops.tree.modify import parse_skip_list
 from larix.repo.repo import Repo
 
 

@@ -18,7 +18,9 @@ from larix.formats.names import parse_refspec
 from larix.formats.objects import Metadata
 from larix.gvariant import Variant
 from larix.linux.selinux import Labels
-from larix.ops.commit import (
+from larix.ops.checkout.labels import labels_of, labels_of_commit
+from larix.ops.commit.untar import ArchiveOptions
+from larix.ops.commit.verb import (
     CommitOptions,
     Committed,
     FromArchive,
@@ -29,9 +31,7 @@ from larix.ops.commit import (
     commit,
     find_kept,
 )
-from larix.ops.labels import labels_of, labels_of_commit
-from larix.ops.modify import Modifier, parse_overrides, parse_skip_list
-from larix.ops.untar import ArchiveOptions
+from larix.ops.tree.modify import Modifier, parse_overrides, parse_skip_list
 from larix.repo.incoming import Counts
 from larix.repo.ref_changes import Expected
 from larix.repo.refs import find_ref

@@ -9,7 +9,7 @@ from larix.cli.output import size
 from larix.cli.values import owner
 from larix.errors import Invalid
 from larix.ops.diff import Changes, Tree, commit_as_tree, count_objects, diff, directory_as_tree
-from larix.ops.modify import Modifier
+from larix.ops.tree.modify import Modifier
 from larix.repo.repo import Repo
 
 

@@ -7,7 +7,7 @@ from larix.cli.output import write_bytes
 from larix.cli.streams import check_output
 from larix.linux import reading, writing
 from larix.linux.failures import doing
-from larix.ops.tar import ExportOptions, export
+from larix.ops.export import ExportOptions, export
 
 # Pipes and tapes get whole records.
 RECORD_SIZE = 10240

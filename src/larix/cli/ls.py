@@ -12,7 +12,7 @@ from larix.formats import xattrs as xattr_format
 from larix.formats.content import FileHeader
 from larix.formats.objects import DirMeta
 from larix.gvariant.text import to_text
-from larix.ops.walk import Entry, children, find_path, find_root, walk
+from larix.ops.tree.walk import Entry, children, find_path, find_root, walk
 from larix.repo.repo import Repo
 
 

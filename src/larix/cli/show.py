@@ -22,7 +22,7 @@ from larix.formats.objects import (
 from larix.gvariant.text import byteswapped, to_text
 from larix.linux import reading
 from larix.linux.failures import doing
-from larix.ops.sizes import read_sizes
+from larix.ops.commit.sizes import read_sizes
 from larix.repo.repo import Repo
 
 

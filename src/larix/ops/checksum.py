@@ -8,8 +8,8 @@ from larix.formats.content import FileHeader, Piece, content_checksum
 from larix.formats.objects import DirTree, ObjectType, checksum_of, decode_dirtree
 from larix.linux import reading
 from larix.linux.failures import doing
-from larix.ops.modify import Modifier
-from larix.ops.scan import open_entry
+from larix.ops.commit.scan import open_entry
+from larix.ops.tree.modify import Modifier
 from larix.repo.incoming import Handed
 from larix.repo.on_disk import read_dirmeta
 

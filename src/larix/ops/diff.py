@@ -7,11 +7,11 @@ from larix.errors import Error
 from larix.formats.checksum import Checksum
 from larix.formats.objects import DirTree, ObjectName
 from larix.ops.checksum import Checksums
-from larix.ops.modify import Modification, Modifier
-from larix.ops.reach import reach
-from larix.ops.scan import ReadOptions, lay_directory
-from larix.ops.tree import Directory, add_tree
-from larix.ops.walk import Descent, descend
+from larix.ops.commit.scan import ReadOptions, lay_directory
+from larix.ops.tree.directory import Directory, add_tree
+from larix.ops.tree.modify import Modification, Modifier
+from larix.ops.tree.reach import reach
+from larix.ops.tree.walk import Descent, descend
 from larix.repo.repo import Repo
 
 

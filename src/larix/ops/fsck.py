@@ -13,8 +13,8 @@ from larix.formats.checksum import Checksum
 from larix.formats.content import content_checksum
 from larix.formats.objects import Commit, ObjectName, ObjectType
 from larix.linux.workers import start_workers
-from larix.ops.bindings import check_back_refs, check_bindings
-from larix.ops.reach import list_inside, reach
+from larix.ops.commit.bindings import check_back_refs, check_bindings
+from larix.ops.tree.reach import list_inside, reach
 from larix.progress import NO_PROGRESS, Progress
 from larix.repo.config import set_option
 from larix.repo.exclusive import Exclusive

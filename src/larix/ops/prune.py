@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from larix.errors import Error, Invalid, NotFound
 from larix.formats.checksum import Checksum
 from larix.formats.objects import ObjectName, ObjectType
-from larix.ops.reach import history, reach
+from larix.ops.tree.reach import history, reach
 from larix.repo.config import set_option
 from larix.repo.exclusive import Exclusive
 from larix.repo.locking import lock_repo

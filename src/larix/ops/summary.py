@@ -7,9 +7,9 @@ from contextlib import suppress
 from larix.errors import Moved
 from larix.formats.objects import DirMeta, DirTree, Metadata, ObjectType
 from larix.gvariant import Variant
-from larix.ops.bindings import COLLECTION_BINDING, REF_BINDING
-from larix.ops.commit import CommitOptions, commit_tree
-from larix.ops.tree import Stored
+from larix.ops.commit.bindings import COLLECTION_BINDING, REF_BINDING
+from larix.ops.commit.verb import CommitOptions, commit_tree
+from larix.ops.tree.directory import Stored
 from larix.repo.refs import PassOver, find_ref
 from larix.repo.repo import Repo
 from larix.repo.summary import write_summary

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from larix.errors import NotFound
 from larix.formats.checksum import Checksum
 from larix.formats.objects import ObjectName, ObjectType
-from larix.ops.reach import list_inside
+from larix.ops.tree.reach import list_inside
 from larix.progress import NO_PROGRESS, Progress
 from larix.repo.refs import PassOver
 from larix.repo.repo import Repo

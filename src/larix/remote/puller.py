@@ -15,8 +15,8 @@ from larix.formats import objects
 from larix.formats.checksum import Checksum
 from larix.formats.objects import Commit, ObjectName, ObjectType
 from larix.linux.workers import start_workers
-from larix.ops.bindings import check_bindings
-from larix.ops.walk import deeper
+from larix.ops.commit.bindings import check_bindings
+from larix.ops.tree.walk import deeper
 from larix.progress import Progress
 from larix.remote.source import Pulled, Source
 from larix.repo.incoming import Handed

@@ -17,8 +17,8 @@ from larix.formats.bootentry import PATHS
 from larix.linux import reading, trees, writing
 from larix.linux.failures import doing
 from larix.linux.freeze import bring_journal_home
-from larix.ops.kernel import load_kernel
-from larix.ops.trees import DiskTree
+from larix.ops.tree.kernel import load_kernel
+from larix.ops.tree.tree import DiskTree
 from larix.sysroot.bootloaders.base import BootLoader
 from larix.sysroot.bootloaders.find import find_bootloader
 from larix.sysroot.bootloaders.none import NoBootLoader

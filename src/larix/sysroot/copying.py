@@ -4,7 +4,7 @@ import os
 import stat
 
 from larix.linux import reading, writing
-from larix.ops.walk import Descent, descend
+from larix.ops.tree.walk import Descent, descend
 
 
 def copy_tree(source_fd: int, target_fd: int) -> None:

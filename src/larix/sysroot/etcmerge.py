@@ -14,9 +14,9 @@ from larix.formats.checksum import Checksum
 from larix.formats.content import Piece
 from larix.linux import reading, trees, writing, xattr
 from larix.linux.failures import doing
+from larix.ops.checkout.placing import user_mode
 from larix.ops.diff import Changes
-from larix.ops.placing import user_mode
-from larix.ops.walk import Descent, Entry, descend, find_path, find_root, walk
+from larix.ops.tree.walk import Descent, Entry, descend, find_path, find_root, walk
 from larix.repo.repo import Repo
 from larix.sysroot.copying import is_directory, unused_name
 from larix.sysroot.deployment import Deployment

@@ -8,9 +8,9 @@ from larix.formats.checksum import Checksum
 from larix.formats.names import check_ref
 from larix.formats.objects import Commit
 from larix.linux import reading
-from larix.ops.kernel import Kernel, find_kernel
-from larix.ops.tree import Stored
-from larix.ops.trees import ObjectTree
+from larix.ops.tree.directory import Stored
+from larix.ops.tree.kernel import Kernel, find_kernel
+from larix.ops.tree.tree import ObjectTree
 from larix.progress import NO_PROGRESS, Progress
 from larix.remote.measure import Cost, measuring
 from larix.remote.open import open_source

@@ -10,8 +10,8 @@ from larix.errors import Error, NotFound
 from larix.formats.checksum import Checksum
 from larix.linux import reading, trees, writing
 from larix.linux.failures import doing
-from larix.ops.kernel import load_kernel
-from larix.ops.trees import DiskTree
+from larix.ops.tree.kernel import load_kernel
+from larix.ops.tree.tree import DiskTree
 from larix.sysroot.deployment import NAME, deploy_path, is_pinned
 from larix.sysroot.running import running_root, staged_deployment
 from larix.sysroot.sysroot import LOADER, Sysroot

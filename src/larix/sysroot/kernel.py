@@ -1,6 +1,6 @@
 """Kernels in /boot: whether there is room for one, and bringing it there.
 
-boot/ostree/STATEROOT-BOOTCSUM/vmlinuz-VERSION and the others, see ops/kernel.py
+boot/ostree/STATEROOT-BOOTCSUM/vmlinuz-VERSION and the others, see ops/tree/kernel.py
 boot/ostree/initramfs-overlays/SHA256.img
 """
 
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from larix.errors import NoSpace
 from larix.linux import reading, writing
 from larix.linux.failures import doing
-from larix.ops.kernel import Kernel
-from larix.ops.trees import DiskTree, Tree
+from larix.ops.tree.kernel import Kernel
+from larix.ops.tree.tree import DiskTree, Tree
 
 OVERLAYS = "ostree/initramfs-overlays"
 # What else a deployment may need of /boot: directories, entries, the variables of a boot loader. In bytes.

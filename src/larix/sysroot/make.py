@@ -12,11 +12,11 @@ from larix.formats.kargs import KernelArgs
 from larix.formats.keyfile import KeyFile
 from larix.linux import reading, writing
 from larix.linux.failures import doing
-from larix.ops.checkout import checkout
-from larix.ops.kernel import Kernel, load_kernel
-from larix.ops.placing import CheckoutOptions
-from larix.ops.tree import tree_of
-from larix.ops.trees import ObjectTree
+from larix.ops.checkout.placing import CheckoutOptions
+from larix.ops.checkout.verb import checkout
+from larix.ops.tree.directory import tree_of
+from larix.ops.tree.kernel import Kernel, load_kernel
+from larix.ops.tree.tree import ObjectTree
 from larix.progress import Progress
 from larix.sysroot.copying import copy_tree
 from larix.sysroot.deployment import NAME, Deployment, deploy_path, stateroot_path

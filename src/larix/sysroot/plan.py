@@ -9,8 +9,8 @@ from larix.errors import Error
 from larix.formats.bootentry import BootEntry, BootTarget
 from larix.formats.kargs import KernelArgs
 from larix.linux import reading
-from larix.ops.osrelease import find_os_name
-from larix.ops.trees import DiskTree
+from larix.ops.tree.osrelease import find_os_name
+from larix.ops.tree.tree import DiskTree
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.sysroot import Sysroot
 

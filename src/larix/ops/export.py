@@ -13,7 +13,7 @@ from larix.errors import Corrupt, Invalid
 from larix.formats.checksum import Checksum
 from larix.formats.content import Piece
 from larix.formats.xattrs import Xattrs
-from larix.ops.walk import find_path, find_root, walk
+from larix.ops.tree.walk import find_path, find_root, walk
 from larix.repo.repo import Repo
 
 XATTR = "SCHILY.xattr."

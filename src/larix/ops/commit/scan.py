@@ -15,10 +15,10 @@ from larix.formats.objects import ObjectType
 from larix.linux import reading
 from larix.linux.failures import as_error, doing
 from larix.linux.workers import start_workers
-from larix.ops.consume import Given, Seen
-from larix.ops.modify import Modification
-from larix.ops.tree import Directory
-from larix.ops.walk import Descent, descend
+from larix.ops.commit.consume import Given, Seen
+from larix.ops.tree.directory import Directory
+from larix.ops.tree.modify import Modification
+from larix.ops.tree.walk import Descent, descend
 from larix.progress import NO_PROGRESS, Progress
 from larix.repo.incoming import Handed
 from larix.repo.layout import PIECE, WHOLE, StoredFile

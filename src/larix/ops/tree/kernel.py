@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from larix.errors import Invalid, NotFound
 from larix.formats.bootentry import check_word
 from larix.gvariant import Variant
-from larix.ops.trees import Kind, Tree, walk_files
+from larix.ops.tree.tree import Kind, Tree, walk_files
 
 MODULES = "usr/lib/modules"
 # In a commit.

@@ -19,16 +19,16 @@ from larix.formats.names import parse_refspec
 from larix.formats.objects import DETACHED_TYPE, Commit, Metadata, ObjectType
 from larix.gvariant import Variant
 from larix.linux.failures import doing
-from larix.ops.bindings import COLLECTION_BINDING, REF_BINDING
-from larix.ops.consume import Given
-from larix.ops.kernel import describe_kernel
-from larix.ops.modify import Modification, Modifier
-from larix.ops.rework import lay_changed
-from larix.ops.scan import ReadOptions, find_links, lay_directory
-from larix.ops.sizes import find_sizes
-from larix.ops.tree import Directory, Stored, add_tree, lay_over, open_stored, tree_of
-from larix.ops.trees import ObjectTree
-from larix.ops.untar import ArchiveOptions, lay_archive
+from larix.ops.commit.bindings import COLLECTION_BINDING, REF_BINDING
+from larix.ops.commit.consume import Given
+from larix.ops.commit.rework import lay_changed
+from larix.ops.commit.scan import ReadOptions, find_links, lay_directory
+from larix.ops.commit.sizes import find_sizes
+from larix.ops.commit.untar import ArchiveOptions, lay_archive
+from larix.ops.tree.directory import Directory, Stored, add_tree, lay_over, open_stored, tree_of
+from larix.ops.tree.kernel import describe_kernel
+from larix.ops.tree.modify import Modification, Modifier
+from larix.ops.tree.tree import ObjectTree
 from larix.progress import NO_PROGRESS, Progress
 from larix.repo.incoming import Counts
 from larix.repo.ref_changes import Expected

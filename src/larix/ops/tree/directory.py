@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 from larix.errors import Invalid
 from larix.formats.checksum import Checksum
 from larix.formats.objects import DirMeta, DirTree, ObjectType
-from larix.ops.walk import Descent, descend
+from larix.ops.tree.walk import Descent, descend
 from larix.repo.repo import Repo
 
 

@@ -18,9 +18,9 @@ from larix.formats.objects import DirMeta, DirTree
 from larix.linux import reading, trees, writing, xattr
 from larix.linux.failures import doing, within
 from larix.linux.workers import start_workers
-from larix.ops.modify import labelled
-from larix.ops.placing import CheckoutOptions, Overwrite, Placer, hidden_name
-from larix.ops.walk import Descent, Entry, deeper, descend, find_path, find_root
+from larix.ops.checkout.placing import CheckoutOptions, Overwrite, Placer, hidden_name
+from larix.ops.tree.modify import labelled
+from larix.ops.tree.walk import Descent, Entry, deeper, descend, find_path, find_root
 from larix.progress import NO_PROGRESS, Progress
 from larix.repo.repo import Repo
 

@@ -19,8 +19,8 @@ from larix.formats.content import FileHeader, content_checksum
 from larix.formats.objects import ObjectName, ObjectType
 from larix.linux import reading, trees, writing, xattr
 from larix.linux.selinux import Labels
-from larix.ops.modify import labelled
-from larix.ops.scan import open_entry
+from larix.ops.commit.scan import open_entry
+from larix.ops.tree.modify import labelled
 from larix.repo.layout import StoredFile, object_path
 from larix.repo.object_errors import object_error
 from larix.repo.repo import Repo

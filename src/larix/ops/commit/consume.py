@@ -14,7 +14,7 @@ from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader
 from larix.linux import reading, trees, writing
 from larix.linux.failures import doing
-from larix.ops.walk import Descent, descend
+from larix.ops.tree.walk import Descent, descend
 from larix.repo.layout import StoredFile
 from larix.repo.repo import Repo
 

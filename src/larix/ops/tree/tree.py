@@ -15,8 +15,8 @@ from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader, Piece
 from larix.formats.objects import DirTree
 from larix.linux import reading
-from larix.ops.tree import Directory, Stored
-from larix.ops.walk import Descent, descend
+from larix.ops.tree.directory import Directory, Stored
+from larix.ops.tree.walk import Descent, descend
 from larix.repo.layout import StoredFile
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from larix.formats.checksum import Checksum
 from larix.linux.workers import start_workers
-from larix.ops.modify import Modification
-from larix.ops.tree import Directory, Stored, open_stored
-from larix.ops.walk import Descent, descend
+from larix.ops.tree.directory import Directory, Stored, open_stored
+from larix.ops.tree.modify import Modification
+from larix.ops.tree.walk import Descent, descend
 from larix.repo.incoming import Handed
 from larix.repo.transaction import Transaction
 

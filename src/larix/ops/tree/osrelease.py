@@ -2,7 +2,7 @@
 
 import re
 
-from larix.ops.trees import Kind, Tree
+from larix.ops.tree.tree import Kind, Tree
 
 PLACES = ("usr/lib/os-release", "etc/os-release")
 MAX_SIZE = 1 << 16

@@ -7,7 +7,7 @@ from larix.formats.checksum import Checksum
 from larix.formats.objects import ObjectName, ObjectType
 from larix.formats.sizes import KEY, TYPE, Size, decode_size, encode_size
 from larix.gvariant import Variant
-from larix.ops.tree import Stored
+from larix.ops.tree.directory import Stored
 from larix.repo.repo import Repo
 from larix.repo.transaction import Transaction
 

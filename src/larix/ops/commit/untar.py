@@ -27,9 +27,9 @@ from larix.formats.cpio import MAGICS, CpioMember, read_cpio
 from larix.formats.names import check_part, check_utf8
 from larix.formats.objects import MODE_BITS, DirMeta
 from larix.formats.xattrs import Xattrs
-from larix.ops.modify import Modification, labelled
-from larix.ops.scan import Sink
-from larix.ops.tree import Directory
+from larix.ops.commit.scan import Sink
+from larix.ops.tree.directory import Directory
+from larix.ops.tree.modify import Modification, labelled
 from larix.progress import NO_PROGRESS, Progress
 from larix.repo.layout import PIECE
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from larix.errors import Corrupt, Error, Invalid, NotFound
 from larix.formats.checksum import Checksum
 from larix.formats.objects import ObjectName, ObjectType
-from larix.ops.walk import deeper
+from larix.ops.tree.walk import deeper
 from larix.repo.repo import Repo
 
 # Is told of each object that could not be looked into; it may raise.

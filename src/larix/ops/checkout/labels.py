@@ -9,8 +9,8 @@ from larix.formats.checksum import Checksum
 from larix.linux import reading, trees
 from larix.linux.failures import doing
 from larix.linux.selinux import POLICIES, Labels, find_policy, load_labels
-from larix.ops.checkout import checkout
-from larix.ops.placing import CheckoutOptions
+from larix.ops.checkout.placing import CheckoutOptions
+from larix.ops.checkout.verb import checkout
 from larix.repo.repo import Repo
 
 
