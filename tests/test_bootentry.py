@@ -8,10 +8,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from larix.errors import Invalid
-from larix.formats.bootentry import BootEntry, check_word
+from larix.formats.bootentry import BootCsum, BootEntry, check_word
 from larix.formats.checksum import Checksum
 from larix.formats.kargs import KernelArgs
 from larix.formats.keyfile import KeyFile
+from larix.formats.names import Stateroot
 from larix.sysroot.bootloaders import syslinux, uboot
 from larix.sysroot.deployment import Deployment
 from larix.sysroot.origin import origin_of
@@ -114,10 +115,10 @@ def test_a_kernel_with_a_name_of_two_words_is_refused(tmp_path: Path) -> None:
 
 
 def test_deployments_are_what_they_are_called() -> None:
-    one = Deployment("os", Checksum("a" * 64), 0, "b", 0, BootEntry(), KeyFile())
-    same = Deployment(
-        "os", Checksum("a" * 64), 0, "c", 1, BootEntry().set("options", str(KernelArgs())), origin_of("x")
-    )
+    stateroot, checksum = Stateroot("os"), Checksum("a" * 64)
+    one = Deployment(stateroot, checksum, 0, BootCsum("b"), 0, BootEntry(), KeyFile())
+    entry = BootEntry().set("options", str(KernelArgs()))
+    same = Deployment(stateroot, checksum, 0, BootCsum("c"), 1, entry, origin_of("x"))
     assert one == same
     assert len({one, same}) == 1
-    assert one != Deployment("os", Checksum("a" * 64), 1, "b", 0, BootEntry(), KeyFile())
+    assert one != Deployment(stateroot, checksum, 1, BootCsum("b"), 0, BootEntry(), KeyFile())

@@ -21,9 +21,10 @@ from larix.linux import writing
 from larix.sysroot import running
 from larix.sysroot.bootswap import write_deployments
 from larix.sysroot.cleanup import cleanup, execute_cleanup, plan_cleanup
-from larix.sysroot.deploy import DeployOptions, deploy, find_source
+from larix.sysroot.deploy import deploy, find_source
+from larix.sysroot.deployment import Target
+from larix.sysroot.make import DeployOptions
 from larix.sysroot.origin import origin_of, set_pinned, write_origin
-from larix.sysroot.plan import KeepOptions
 from larix.sysroot.sysroot import Sysroot, SysrootOptions
 from tests.booted import TOP_LINKS, Machine
 from tests.judge import admin, fails, larix, make_os_tree, ostree, picture, run_c, run_larix
@@ -420,7 +421,7 @@ def test_what_does_not_say_what_is_staged(target: list[tuple[str, str, object]])
 
 CHANGES: dict[str, Callable[[Sysroot], object]] = {
     "deploy": lambda opened: deploy(
-        opened, "test", opened.repo.refs.resolve("os/3"), origin_of("os/3"), KernelArgs(), DeployOptions()
+        opened, "test", Target(opened.repo.refs.resolve("os/3"), origin_of("os/3")), KernelArgs(), DeployOptions()
     ),
     "write_deployments": lambda opened: write_deployments(opened, opened.deployments[:1]),
     "cleanup": cleanup,
@@ -452,17 +453,17 @@ def test_a_source_found_before_the_lock_is_the_rollback(machine: Path) -> None:
         with opened.lock():
             assert source == opened.find(source)
             commit = opened.repo.refs.resolve("os/3")
-            deploy(opened, "test", commit, origin_of("os/3"), KernelArgs(), DeployOptions(source))
+            deploy(opened, "test", Target(commit, origin_of("os/3")), KernelArgs(), DeployOptions(source))
             cleanup(opened)
             assert [one.checksum for one in opened.deployments] == [commit, source.checksum]
             first = opened.deployments[0]
             # One whose entry is another by now, and one that was removed meanwhile.
             old = replace(source, entry=source.entry.set("options", "other"))
-            deploy(opened, "test", commit, origin_of("os/3"), KernelArgs(), DeployOptions(old), KeepOptions())
+            deploy(opened, "test", Target(commit, origin_of("os/3")), KernelArgs(), DeployOptions(old))
             assert source in opened.deployments
             before = picture(machine)
             with pytest.raises(NotFound, match=first.name):
-                deploy(opened, "test", commit, origin_of("os/3"), KernelArgs(), DeployOptions(first))
+                deploy(opened, "test", Target(commit, origin_of("os/3")), KernelArgs(), DeployOptions(first))
             with pytest.raises(Invalid, match="twice"):
                 write_deployments(opened, [*opened.deployments, opened.deployments[0]])
             assert picture(machine) == before

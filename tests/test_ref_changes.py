@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import larix
+from larix.formats.names import Ref, RemoteName
 from larix.linux import writing
 from larix.progress import Progress
 from larix.repo.locking import lock_changes
@@ -210,7 +211,7 @@ def test_an_alias_means_something(repo: Path) -> None:
 
 
 def test_refs_that_come_while_they_are_listed(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refs(self: larix.Refs, *args: Any) -> dict[tuple[str | None, str], larix.Checksum]:
+    def refs(self: larix.Refs, *args: Any) -> dict[tuple[RemoteName | None, Ref], larix.Checksum]:
         found = real(self, *args)
         ostree(repo, "refs", "--create=late", "main")
         return found

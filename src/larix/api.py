@@ -64,16 +64,17 @@ from larix.repo.revisions import Refs
 from larix.repo.transaction import Transaction
 from larix.sysroot.bootswap import write_deployments
 from larix.sysroot.cleanup import CleanupPlan, cleanup, execute_cleanup, plan_cleanup
-from larix.sysroot.deploy import Deployed, DeployOptions, deploy, find_source
-from larix.sysroot.deployment import Deployment
+from larix.sysroot.deploy import Deployed, deploy, find_source
+from larix.sysroot.deployment import Deployment, Target
 from larix.sysroot.etcmerge import plan_commit
 from larix.sysroot.etcplan import EtcPlan
 from larix.sysroot.forecast import Forecast, forecast_upgrade
+from larix.sysroot.make import DeployOptions
 from larix.sysroot.origin import origin_of
 from larix.sysroot.plan import KeepOptions
 from larix.sysroot.stateroot import init_stateroot, init_sysroot
 from larix.sysroot.sysroot import Sysroot, SysrootOptions
-from larix.sysroot.upgrade import Target, UpgradeOptions, find_switch, find_upgrade
+from larix.sysroot.upgrade import UpgradeOptions, find_switch, find_upgrade
 
 # In the order in which one meets them.
 __all__ = [  # noqa: RUF022

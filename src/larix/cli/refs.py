@@ -136,7 +136,7 @@ def show(repo: Repo, prefixes: list[str], *, whole: bool, revision: bool) -> Non
                 continue
             above = normal(prefix).rpartition(":")[2]
             keep = whole or not above or ref == above
-            shown = name if keep else names.refspec(remote, ref[len(above) :].lstrip("/"))
+            shown = name if keep else names.refspec(remote, names.Ref(ref[len(above) :].lstrip("/")))
             print(f"{shown}\t{commits[remote, ref]}" if revision else shown)
 
 

@@ -13,10 +13,14 @@ a name, a kernel argument of a commit's may hold line ends, which would begin an
 
 import re
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import NewType, Self
 
 from larix.errors import Corrupt, Invalid
 from larix.formats.kargs import KernelArgs
+from larix.formats.names import Stateroot
+
+# SHA-256 of a kernel and what boots with it, in hexadecimal: which of them a deployment needs in /boot.
+BootCsum = NewType("BootCsum", str)
 
 SINGLE = ("title", "version", "options", "linux", "devicetree", "fdtdir")
 PATHS = ("linux", "initrd", "devicetree", "fdtdir")
@@ -31,8 +35,8 @@ class BootTarget:
     """What `ostree=` names: a link to a deployment. `serial` tells those with one kernel apart."""
 
     bootversion: int
-    stateroot: str
-    bootcsum: str
+    stateroot: Stateroot
+    bootcsum: BootCsum
     serial: int
 
     def __str__(self) -> str:
@@ -118,7 +122,7 @@ class BootEntry:
         if not found:
             expected = "ostree=/ostree/boot.BOOTVERSION/STATEROOT/BOOTCSUM/SERIAL"
             raise Corrupt(f"Invalid ostree= argument {named!r}, expected {expected}")
-        return BootTarget(int(found[1]), found[2], found[3], int(found[4]))
+        return BootTarget(int(found[1]), Stateroot(found[2]), BootCsum(found[3]), int(found[4]))
 
 
 def check_word(text: str, what: str) -> str:

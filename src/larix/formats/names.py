@@ -4,8 +4,14 @@ All of them become parts of host paths, so they are checked before they are used
 """
 
 import re
+from typing import NewType
 
 from larix.errors import Corrupt, Invalid
+
+# Checked, each by its function below. Who takes a text from a person or a remote takes a `str`.
+Ref = NewType("Ref", str)
+RemoteName = NewType("RemoteName", str)
+Stateroot = NewType("Stateroot", str)
 
 # A ref is one or more of these, joined by slashes; a remote's name is one. \w holds letters of every language.
 FRAGMENT = r"\w[-.\w]*"
@@ -41,14 +47,21 @@ def is_ref(name: str) -> bool:
     return REF.fullmatch(name) is not None
 
 
-def check_ref(name: str) -> str:
+def check_ref(name: str) -> Ref:
     if len(name) > MAX_REF or not is_ref(name):
         raise Invalid(f"Invalid ref name {name[:200]!r}{RULE}")
-    return name
+    return Ref(name)
 
 
-def check_remote(name: str, what: str = "remote") -> str:
-    """`what` else may have such a name: for the message."""
+def check_remote(name: str) -> RemoteName:
+    return RemoteName(_check_name(name, "remote"))
+
+
+def check_stateroot(name: str) -> Stateroot:
+    return Stateroot(_check_name(name, "stateroot"))
+
+
+def _check_name(name: str, what: str) -> str:
     if not REMOTE.fullmatch(name):
         raise Invalid(
             f"Invalid {what} name {name!r}; it is letters, digits and . _ -, beginning with one of the first two"
@@ -62,13 +75,13 @@ def check_collection(name: str) -> str:
     return name
 
 
-def parse_refspec(text: str) -> tuple[str | None, str]:
+def parse_refspec(text: str) -> tuple[RemoteName | None, Ref]:
     """`REMOTE:REF` or `REF` -> (remote or None, ref). Raises Invalid."""
     remote, colon, ref = text.rpartition(":")
     if (colon and not REMOTE.fullmatch(remote)) or len(ref) > MAX_REF or not is_ref(ref):
         raise Invalid(f"Invalid refspec {text!r}{RULE}")
-    return (remote if colon else None), ref
+    return (RemoteName(remote) if colon else None), Ref(ref)
 
 
-def refspec(remote: str | None, ref: str) -> str:
+def refspec(remote: RemoteName | None, ref: Ref) -> str:
     return ref if remote is None else f"{remote}:{ref}"

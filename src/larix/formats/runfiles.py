@@ -10,7 +10,9 @@ import re
 from typing import NamedTuple
 
 from larix.errors import Corrupt
+from larix.formats.bootentry import BootCsum
 from larix.formats.checksum import Checksum, is_checksum
+from larix.formats.names import Stateroot
 from larix.formats.objects import Metadata
 from larix.gvariant import Variant, decode
 
@@ -22,10 +24,10 @@ NAME = re.compile(r"([0-9a-f]{64})\.([0-9]{1,9})")
 class Staged(NamedTuple):
     """Which deployment is staged; `bootcsum` is empty where that is not said."""
 
-    stateroot: str
+    stateroot: Stateroot
     checksum: Checksum
     serial: int
-    bootcsum: str
+    bootcsum: BootCsum
 
 
 def decode_booted(data: bytes, name: str) -> tuple[int, int] | None:
@@ -49,7 +51,7 @@ def decode_staged(data: bytes, name: str) -> Staged:
     stateroot, bootcsum = target.find_string("osname") or "", target.find_string("bootcsum") or ""
     if deployment is None or "/" in stateroot or not stateroot or (bootcsum and not is_checksum(bootcsum)):
         raise Corrupt(f"{name} does not say which deployment is staged")
-    return Staged(stateroot, Checksum(deployment[1]), int(deployment[2]), bootcsum)
+    return Staged(Stateroot(stateroot), Checksum(deployment[1]), int(deployment[2]), BootCsum(bootcsum))
 
 
 def _decode(data: bytes, name: str) -> Metadata:

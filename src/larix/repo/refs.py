@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 
 from larix.errors import Corrupt, NotFound
 from larix.formats.checksum import Checksum, is_checksum
-from larix.formats.names import check_collection, check_ref, check_remote, is_ref
+from larix.formats.names import Ref, RemoteName, check_collection, check_ref, check_remote, is_ref
 from larix.linux import reading
 
 HEADS, REMOTES, MIRRORS = "refs/heads", "refs/remotes", "refs/mirrors"
@@ -90,7 +90,7 @@ def _aim(repo_fd: int, path: str) -> str:
     return target
 
 
-def list_refs(repo_fd: int, pass_over: PassOver = None) -> dict[tuple[str | None, str], Checksum]:
+def list_refs(repo_fd: int, pass_over: PassOver = None) -> dict[tuple[RemoteName | None, Ref], Checksum]:
     """(remote or None, ref) -> commit, of heads and remotes, sorted by name. Raises Corrupt."""
     found = {}
     for remote, ref in list_names(repo_fd):
@@ -131,13 +131,14 @@ def list_strays(repo_fd: int) -> list[str]:
     return sorted(found)
 
 
-def list_names(repo_fd: int) -> list[tuple[str | None, str]]:
+def list_names(repo_fd: int) -> list[tuple[RemoteName | None, Ref]]:
     """(remote or None, ref), sorted, also of those that do not hold a checksum, without strays."""
-    keys: list[tuple[str | None, str]] = [(None, path) for path in sorted(_walk(repo_fd, HEADS)) if is_ref(path)]
+    keys: list[tuple[RemoteName | None, Ref]]
+    keys = [(None, Ref(path)) for path in sorted(_walk(repo_fd, HEADS)) if is_ref(path)]
     for path in sorted(_walk(repo_fd, REMOTES)):
         remote, _, ref = path.partition("/")
         if is_ref(remote) and is_ref(ref):
-            keys.append((remote, ref))
+            keys.append((RemoteName(remote), Ref(ref)))
     return keys
 
 

@@ -7,6 +7,7 @@ from larix.formats import checksum as checksums
 from larix.formats import names
 from larix.formats.checksum import Checksum, is_checksum
 from larix.formats.keyfile import KeyFile
+from larix.formats.names import Ref, RemoteName
 from larix.formats.objects import Commit
 from larix.linux import reading
 from larix.linux.failures import doing
@@ -37,7 +38,7 @@ class Refs:
     def __init__(self, repo: Home) -> None:
         self._repo = repo
 
-    def all(self, pass_over: PassOver = None) -> dict[tuple[str | None, str], Checksum]:
+    def all(self, pass_over: PassOver = None) -> dict[tuple[RemoteName | None, Ref], Checksum]:
         """(remote or None, ref) -> commit. Raises NotFound where the directories of refs are not there, Corrupt where
         one does not hold a commit; with `pass_over` that is called with the error."""
         with doing(f"Listing refs of {self._repo.path}: opendir"):
@@ -48,7 +49,7 @@ class Refs:
         with doing(f"Listing refs of {self._repo.path}: opendir"):
             return refs.list_strays(self._repo.fd)
 
-    def names(self) -> list[tuple[str | None, str]]:
+    def names(self) -> list[tuple[RemoteName | None, Ref]]:
         """(remote or None, ref), also of those that are damaged. Raises NotFound as `all`."""
         with doing(f"Listing refs of {self._repo.path}: opendir"):
             return refs.list_names(self._repo.fd)

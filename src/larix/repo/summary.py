@@ -24,13 +24,14 @@ def build_summary(
     repo: Repo, now: int, more: Iterable[tuple[str, Variant]] = (), pass_over: PassOver = None
 ) -> Summary:
     """Of the branches made here, and of others by their collections. `now` is in seconds since 1970."""
-    refs = {
-        ref: _describe(repo, commit) for (remote, ref), commit in repo.refs.all(pass_over).items() if remote is None
-    }
+    refs: dict[str, SummaryRef] = {}
+    for (remote, ref), commit in repo.refs.all(pass_over).items():
+        if remote is None:
+            refs[ref] = _describe(repo, commit)
     collections: dict[str, dict[str, SummaryRef]] = {}
-    for (collection, ref), commit in repo.refs.of_collections(pass_over).items():
+    for (collection, name), commit in repo.refs.of_collections(pass_over).items():
         if collection != repo.collection_id:
-            collections.setdefault(collection, {})[ref] = _describe(repo, commit)
+            collections.setdefault(collection, {})[name] = _describe(repo, commit)
     pairs = [
         ("ostree.summary.mode", Variant("s", repo.layout.mode)),
         ("ostree.summary.last-modified", Variant("t", to_wire_time(now))),
@@ -55,7 +56,7 @@ def _describe(repo: Repo, checksum: Checksum) -> SummaryRef:
 
 
 def write_summary(repo: Repo, more: Iterable[tuple[str, Variant]] = (), pass_over: PassOver = None) -> None:
-    """Write the summary anew; `pass_over` is as for `Repo.refs`.
+    """Write the summary anew; `pass_over` is as for `Refs.all`.
 
     A signature of the old one is removed, since it can no longer be right.
     """

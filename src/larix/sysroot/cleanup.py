@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from larix.errors import Error, Moved
 from larix.formats.checksum import Checksum
+from larix.formats.names import Stateroot
 from larix.linux import reading, trees, writing
 from larix.linux.failures import doing
 from larix.ops.prune import PruneOptions, PrunePlan, execute_prune, plan_prune
@@ -158,7 +159,7 @@ def _plan_configuration(sysroot: Sysroot) -> Iterator[Removal]:
             yield Removal(Kind.CONFIGURATION, f"ostree/{name}")
 
 
-def _plan_trees(sysroot: Sysroot, stateroot: str) -> Iterator[tuple[Removal, str]]:
+def _plan_trees(sysroot: Sysroot, stateroot: Stateroot) -> Iterator[tuple[Removal, str]]:
     """Trees, and what lies beside them, each with the path of its tree."""
     directory = deploy_path(stateroot)
     trees = directories_in(sysroot, directory)

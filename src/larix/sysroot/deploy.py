@@ -1,29 +1,18 @@
 """Making a commit what boots: its deployment, the list it stands in, and the boot configuration."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import NamedTuple
 
-from larix.formats.checksum import Checksum
 from larix.formats.kargs import KernelArgs
-from larix.formats.keyfile import KeyFile
+from larix.formats.names import Stateroot
 from larix.progress import NO_PROGRESS, Progress
 from larix.sysroot.bootswap import Swap, write_deployments
 from larix.sysroot.cleanup import undone_on_failure
-from larix.sysroot.deployment import Deployment
+from larix.sysroot.deployment import Deployment, Target
 from larix.sysroot.etcplan import EtcPlan
-from larix.sysroot.make import make_deployment
-from larix.sysroot.plan import KeepOptions, plan_order
+from larix.sysroot.make import DeployOptions, make_deployment
+from larix.sysroot.plan import plan_order
 from larix.sysroot.sysroot import Sysroot
-
-
-@dataclass(frozen=True, slots=True)
-class DeployOptions:
-    """`source` is the deployment whose /etc is carried over. `overlays` are paths of archives that are unpacked over
-    the initramfs."""
-
-    source: Deployment | None = None
-    overlays: Sequence[str] = ()
 
 
 def find_source(sysroot: Sysroot, stateroot: str) -> Deployment | None:
@@ -45,11 +34,9 @@ class Deployed(NamedTuple):
 def deploy(
     sysroot: Sysroot,
     stateroot: str,
-    commit: Checksum,
-    origin: KeyFile,
+    target: Target,
     kargs: KernelArgs,
     how: DeployOptions | None = None,
-    keep: KeepOptions | None = None,
     *,
     progress: Progress = NO_PROGRESS,
 ) -> Deployed:
@@ -62,7 +49,7 @@ def deploy(
     how = how or DeployOptions()
     source = sysroot.find(how.source) if how.source is not None else None
     with undone_on_failure(sysroot):
-        new, plan = make_deployment(sysroot, stateroot, commit, origin, kargs, source, how.overlays, progress)
-        order = plan_order(sysroot.deployments, new, sysroot.booted, source, keep or KeepOptions())
+        new, plan = make_deployment(sysroot, Stateroot(stateroot), target, kargs, replace(how, source=source), progress)
+        order = plan_order(sysroot.deployments, new, sysroot.booted, source, how.keep)
         swap = write_deployments(sysroot, order)
     return Deployed(sysroot.deployments[order.index(new)], plan, swap)

@@ -10,9 +10,10 @@ ostree/deploy/STATEROOT/
 import re
 from dataclasses import dataclass, field
 
-from larix.formats.bootentry import BootEntry
+from larix.formats.bootentry import BootCsum, BootEntry
 from larix.formats.checksum import Checksum
 from larix.formats.keyfile import KeyFile
+from larix.formats.names import Stateroot
 
 # Of a tree.
 NAME = re.compile(r"([0-9a-f]{64})\.(\d+)")
@@ -26,10 +27,10 @@ class Deployment:
     `serial` tells deployments of one commit apart, `bootserial` those of one kernel (`bootcsum`).
     """
 
-    stateroot: str
+    stateroot: Stateroot
     checksum: Checksum
     serial: int
-    bootcsum: str = field(compare=False)
+    bootcsum: BootCsum = field(compare=False)
     bootserial: int = field(compare=False)
     entry: BootEntry = field(compare=False)
     origin: KeyFile = field(compare=False)
@@ -52,13 +53,21 @@ class Deployment:
         return is_pinned(self.origin)
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What to deploy."""
+
+    commit: Checksum
+    origin: KeyFile
+
+
 def is_pinned(origin: KeyFile) -> bool:
     return origin.find(TRANSIENT, "pinned") == "true"
 
 
-def stateroot_path(stateroot: str) -> str:
+def stateroot_path(stateroot: Stateroot) -> str:
     return f"ostree/deploy/{stateroot}"
 
 
-def deploy_path(stateroot: str) -> str:
+def deploy_path(stateroot: Stateroot) -> str:
     return f"{stateroot_path(stateroot)}/deploy"

@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from larix.formats.checksum import Checksum
-from larix.formats.names import check_ref
+from larix.formats.names import Ref, RemoteName, Stateroot, check_ref
 from larix.formats.objects import Commit
 from larix.linux import reading
 from larix.ops.tree.directory import Stored
@@ -67,7 +67,7 @@ def forecast_upgrade(
 
 
 def _forecast_here(
-    sysroot: Sysroot, source: Deployment, remote: str | None, ref: str, options: UpgradeOptions
+    sysroot: Sysroot, source: Deployment, remote: RemoteName | None, ref: Ref, options: UpgradeOptions
 ) -> Forecast | None:
     """Of what was brought already."""
     repo = sysroot.repo
@@ -100,7 +100,7 @@ def _contents_here(sysroot: Sysroot, commit: Commit) -> ObjectTree:
     return ObjectTree(repo, Stored(commit.dirtree, commit.dirmeta))
 
 
-def _kernel_size(sysroot: Sysroot, stateroot: str, checksum: Checksum, contents: ObjectTree, unit: int) -> int:
+def _kernel_size(sysroot: Sysroot, stateroot: Stateroot, checksum: Checksum, contents: ObjectTree, unit: int) -> int:
     """Bytes that the kernel takes in /boot, in whole blocks; none where a deployment of the stateroot has the same."""
     kernel, wanted = _kernel_of(sysroot, checksum, contents)
     for deployment in sysroot.deployments:

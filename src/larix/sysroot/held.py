@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from larix.errors import Error, NotFound
+from larix.formats.bootentry import BootCsum
 from larix.formats.checksum import Checksum
+from larix.formats.names import Stateroot
 from larix.linux import reading, trees, writing
 from larix.linux.failures import doing
 from larix.ops.tree.kernel import load_kernel
@@ -25,18 +27,21 @@ class Claim(StrEnum):
     PINNED = "pinned"
 
 
+NO_KERNEL = BootCsum("")
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """`path` is relative to the sysroot. `bootcsum` is that of its kernel in /boot, empty where none is known."""
 
     path: str
-    stateroot: str
+    stateroot: Stateroot
     checksum: Checksum
     claim: Claim
-    bootcsum: str = ""
+    bootcsum: BootCsum = NO_KERNEL
 
 
-def find_trees(sysroot: Sysroot) -> Iterator[tuple[str, str]]:
+def find_trees(sysroot: Sysroot) -> Iterator[tuple[Stateroot, str]]:
     """Stateroot and name of each tree that lies on the disk, listed or not, whole or not."""
     for stateroot in sysroot.stateroots():
         for name in directories_in(sysroot, deploy_path(stateroot)):
@@ -72,11 +77,11 @@ def find_held(sysroot: Sysroot) -> list[Held]:
     return sorted(found, key=lambda one: list(Claim).index(one.claim))
 
 
-def _find_bootcsum(sysroot: Sysroot, path: str) -> str:
+def _find_bootcsum(sysroot: Sysroot, path: str) -> BootCsum:
     # What has no kernel, or two, has none in /boot.
     with suppress(Error), reading.closing(reading.open_directory(path, sysroot.fd, follow=False)) as fd:
         return load_kernel(DiskTree(fd), path, with_dtb=sysroot.options.with_dtb).bootcsum
-    return ""
+    return NO_KERNEL
 
 
 def _has_pin(sysroot: Sysroot, path: str) -> bool:

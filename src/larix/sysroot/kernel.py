@@ -9,6 +9,8 @@ import os
 from collections.abc import Sequence
 
 from larix.errors import NoSpace
+from larix.formats.bootentry import BootCsum
+from larix.formats.names import Stateroot
 from larix.linux import reading, writing
 from larix.linux.failures import doing
 from larix.ops.tree.kernel import Kernel
@@ -19,7 +21,7 @@ OVERLAYS = "ostree/initramfs-overlays"
 SLACK = 64 << 10
 
 
-def kernel_directory(stateroot: str, bootcsum: str) -> str:
+def kernel_directory(stateroot: Stateroot, bootcsum: BootCsum) -> str:
     """Relative to /boot."""
     return f"ostree/{stateroot}-{bootcsum}"
 

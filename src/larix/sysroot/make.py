@@ -3,13 +3,14 @@
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from larix.errors import Invalid, NotFound
 from larix.formats.bootentry import BootEntry, check_word
 from larix.formats.checksum import Checksum
 from larix.formats.kargs import KernelArgs
-from larix.formats.keyfile import KeyFile
+from larix.formats.names import Stateroot
 from larix.linux import reading, writing
 from larix.linux.failures import doing
 from larix.ops.checkout.placing import CheckoutOptions
@@ -19,29 +20,34 @@ from larix.ops.tree.kernel import Kernel, load_kernel
 from larix.ops.tree.tree import ObjectTree
 from larix.progress import Progress
 from larix.sysroot.copying import copy_tree
-from larix.sysroot.deployment import NAME, Deployment, deploy_path, stateroot_path
+from larix.sysroot.deployment import NAME, Deployment, Target, deploy_path, stateroot_path
 from larix.sysroot.etcmerge import merge, read_tree
 from larix.sysroot.etcplan import EtcPlan, plan_merge
 from larix.sysroot.kernel import check_space, install_overlay, kernel_directory
+from larix.sysroot.plan import KeepOptions
 from larix.sysroot.stateroot import fill_var
 from larix.sysroot.sysroot import Sysroot
 
 
+@dataclass(frozen=True, slots=True)
+class DeployOptions:
+    """`source` is the deployment whose /etc is carried over. `overlays` are paths of archives that are unpacked over
+    the initramfs. `keep` says which older deployments stay."""
+
+    source: Deployment | None = None
+    overlays: Sequence[str] = ()
+    keep: KeepOptions = field(default_factory=KeepOptions)
+
+
 def make_deployment(
-    sysroot: Sysroot,
-    stateroot: str,
-    commit: Checksum,
-    origin: KeyFile,
-    kargs: KernelArgs,
-    source: Deployment | None,
-    overlays: Sequence[str],
-    progress: Progress,
+    sysroot: Sysroot, stateroot: Stateroot, target: Target, kargs: KernelArgs, how: DeployOptions, progress: Progress
 ) -> tuple[Deployment, EtcPlan]:
-    """A new deployment, which is not listed yet, and the plan by which its /etc was made of that of `source`.
+    """A new deployment, which is not listed yet, and the plan by which its /etc was made of that of its source.
 
     Raises NotFound for a stateroot that is not there, Invalid for a tree that cannot boot; what was made then is left
     for the next cleanup.
     """
+    commit = target.commit
     if not os.access(f"{stateroot_path(stateroot)}/var", os.F_OK, dir_fd=sysroot.fd):
         raise NotFound(f"No such stateroot: {stateroot} (in {sysroot.path}); `larix admin os-init` makes one")
     check_word(stateroot, "Stateroot")
@@ -52,25 +58,25 @@ def make_deployment(
         serial = _next_serial(sysroot, directory, commit)
         path = f"{directory}/{commit}.{serial}"
         options = CheckoutOptions(user_mode=not is_root, passed_whiteouts=is_root)
-        kernel = _find_kernel(sysroot, stateroot, commit, overlays)
+        kernel = _find_kernel(sysroot, stateroot, commit, how.overlays)
         checkout(sysroot.repo, commit, Path(sysroot.path, path), options, progress=progress)
         with reading.closing(reading.open_directory(path, sysroot.fd, follow=False)) as root_fd:
-            plan = _make_etc(sysroot, root_fd, str(commit), source)
+            plan = _make_etc(sysroot, root_fd, str(commit), how.source)
             _make_backing(sysroot, root_fd, f"{stateroot_path(stateroot)}/backing/{commit}.{serial}")
-            writing.replace(f"{path}.origin", str(origin).encode(), sysroot.fd)
+            writing.replace(f"{path}.origin", str(target.origin).encode(), sysroot.fd)
             # Last: where any of this fails, the next deployment is still the first.
             fill_var(sysroot, root_fd, stateroot)
     entry = BootEntry().set("options", str(kargs))
     for key, name in kernel.entry.items():
         entry = entry.set(key, f"/{kernel_directory(stateroot, kernel.bootcsum)}/{name}")
-    for name in _install_overlays(sysroot, overlays):
+    for name in _install_overlays(sysroot, how.overlays):
         entry = entry.add("initrd", f"/{name}")
-    made = Deployment(stateroot, commit, serial, kernel.bootcsum, 0, entry, origin)
+    made = Deployment(stateroot, commit, serial, kernel.bootcsum, 0, entry, target.origin)
     guard(sysroot, made)
     return made, plan
 
 
-def _find_kernel(sysroot: Sysroot, stateroot: str, commit: Checksum, overlays: Sequence[str]) -> Kernel:
+def _find_kernel(sysroot: Sysroot, stateroot: Stateroot, commit: Checksum, overlays: Sequence[str]) -> Kernel:
     """That of the commit, for which there must be room in /boot."""
     tree = ObjectTree(sysroot.repo, tree_of(sysroot.repo, commit))
     kernel = load_kernel(tree, str(commit), with_dtb=sysroot.options.with_dtb)
@@ -143,7 +149,7 @@ def _make_backing(sysroot: Sysroot, root_fd: int, path: str) -> None:
         writing.copy_metadata(root_fd, fd)
 
 
-def _forget_update(sysroot: Sysroot, etc_fd: int, stateroot: str) -> None:
+def _forget_update(sysroot: Sysroot, etc_fd: int, stateroot: Stateroot) -> None:
     """systemd runs units that want an update when these files are older than /usr, whose times never change here."""
     with suppress(FileNotFoundError):
         writing.remove(".updated", etc_fd)

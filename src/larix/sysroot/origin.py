@@ -10,7 +10,7 @@ pinned=true                  not removed to make room
 
 from larix.errors import Invalid
 from larix.formats.keyfile import KeyFile
-from larix.formats.names import parse_refspec
+from larix.formats.names import Ref, RemoteName, parse_refspec
 from larix.linux import writing
 from larix.linux.failures import doing
 from larix.sysroot.deployment import TRANSIENT, Deployment
@@ -37,7 +37,7 @@ def inherited(origin: KeyFile, refspec: str | None = None) -> KeyFile:
     return copied
 
 
-def load_refspec(deployment: Deployment) -> tuple[str | None, str]:
+def load_refspec(deployment: Deployment) -> tuple[RemoteName | None, Ref]:
     """What the deployment follows: remote (None for a branch of the sysroot's own repo) and ref. Raises Invalid."""
     if deployment.refspec is None:
         raise Invalid(

@@ -85,7 +85,7 @@ def _title(sysroot: Sysroot, deployment: Deployment) -> str:
     # The tree is here, and boots, also where its commit is not.
     with suppress(Error):
         version = sysroot.repo.load_commit(deployment.checksum).metadata.find_string("version") or ""
-    name = deployment.stateroot
+    name: str = deployment.stateroot
     with suppress(OSError), reading.closing(reading.open_directory(deployment.path, sysroot.fd)) as fd:
         name = find_os_name(DiskTree(fd)) or name
     if version and version not in name:

@@ -5,7 +5,7 @@ import os
 from contextlib import suppress
 
 from larix.errors import Invalid
-from larix.formats.names import check_remote
+from larix.formats.names import Stateroot, check_stateroot
 from larix.linux import reading, trees, writing
 from larix.linux.failures import doing
 from larix.linux.lock import lock_directory
@@ -48,9 +48,8 @@ def init_stateroot(sysroot: Sysroot, name: str) -> None:
 
     Raises Invalid where it is there, Busy where another process is making it.
     """
-    check_remote(name, "stateroot")
-    path = stateroot_path(name)
-    made = stateroot_path(f".{name}.new")
+    path = stateroot_path(check_stateroot(name))
+    made = stateroot_path(Stateroot(f".{name}.new"))
     with doing(f"Making stateroot {name}"), reading.closing(_take(made, sysroot.fd)) as fd:
         # Of one that was killed.
         for left in os.listdir(fd):
@@ -81,7 +80,7 @@ def _take(name: str, dir_fd: int) -> int:
         os.close(fd)
 
 
-def fill_var(sysroot: Sysroot, root_fd: int, stateroot: str) -> None:
+def fill_var(sysroot: Sysroot, root_fd: int, stateroot: Stateroot) -> None:
     """Make of an empty /var what the tree of its first deployment has there. It appears whole, if it is a directory of
     the sysroot; a file system of its own is filled where it is.
 

@@ -26,6 +26,7 @@ from larix.errors import Corrupt, Invalid, NotFound
 from larix.formats.bootentry import BootEntry
 from larix.formats.checksum import Checksum
 from larix.formats.keyfile import KeyFile
+from larix.formats.names import Stateroot
 from larix.linux import reading, writing
 from larix.linux.failures import as_error, doing
 from larix.linux.lock import Tell, lock_file
@@ -159,10 +160,10 @@ class Sysroot:
             return None
         return found.st_dev, found.st_ino
 
-    def stateroots(self) -> list[str]:
+    def stateroots(self) -> list[Stateroot]:
         """Their names. A symlink is none: what it leads to is another's."""
         with reading.closing(reading.open_directory("ostree/deploy", self.fd)) as fd:
-            return sorted(reading.directories(fd))
+            return [Stateroot(name) for name in sorted(reading.directories(fd))]
 
     @property
     def entries(self) -> str:

@@ -6,28 +6,19 @@ from dataclasses import dataclass
 
 from larix.errors import Invalid
 from larix.formats.checksum import Checksum
-from larix.formats.keyfile import KeyFile
-from larix.formats.names import check_ref, parse_refspec, refspec
+from larix.formats.names import Ref, RemoteName, check_ref, parse_refspec, refspec
 from larix.progress import NO_PROGRESS, Progress
 from larix.remote.pull import pull_remote
 from larix.remote.puller import PullOptions, TooOld, check_age
 from larix.repo.refs import unknown
 from larix.repo.repo import Repo
-from larix.sysroot.deployment import Deployment
+from larix.sysroot.deployment import Deployment, Target
 from larix.sysroot.held import check_list
 from larix.sysroot.origin import ORIGIN, OVERRIDE, check_configured, inherited, load_refspec, origin_of
 from larix.sysroot.sysroot import Sysroot
 
 # In a commit's metadata: the branch that goes on where this one ends.
 REBASE = "ostree.endoflife-rebase"
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What to deploy."""
-
-    commit: Checksum
-    origin: KeyFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +54,9 @@ def _find_upgrade(sysroot: Sysroot, source: Deployment, options: UpgradeOptions,
     check_configured(source)
     remote, ref = load_refspec(source)
     origin = inherited(source.origin)
+    oldest = None if options.allow_downgrade else source.checksum
     if options.fetching:
-        _fetch(sysroot, source, remote, ref, options, progress)
+        _Follow(remote, ref).fetch(sysroot, options.override, oldest, progress)
     commit = options.override or resolve_ref(sysroot.repo, remote, ref)
     if options.override is not None:
         origin.set(ORIGIN, OVERRIDE, options.override)
@@ -74,7 +66,7 @@ def _find_upgrade(sysroot: Sysroot, source: Deployment, options: UpgradeOptions,
             ref = check_ref(rebase)
             origin = inherited(source.origin, refspec(remote, ref))
             if options.fetching:
-                _fetch(sysroot, source, remote, ref, options, progress)
+                _Follow(remote, ref).fetch(sysroot, None, oldest, progress)
             commit = resolve_ref(sysroot.repo, remote, ref)
     if commit == source.checksum:
         return None
@@ -98,22 +90,27 @@ def find_switch(sysroot: Sysroot, source: Deployment, text: str, *, progress: Pr
     new = refspec(remote, ref)
     if new == source.refspec:
         raise Invalid(f"Old and new refs are equal: {new}")
-    _fetch(sysroot, source, remote, ref, UpgradeOptions(allow_downgrade=True), progress)
+    _Follow(remote, ref).fetch(sysroot, None, None, progress)
     return Target(resolve_ref(sysroot.repo, remote, ref), origin_of(new))
 
 
-def _fetch(
-    sysroot: Sysroot, source: Deployment, name: str | None, ref: str, options: UpgradeOptions, progress: Progress
-) -> None:
-    """Pull a ref, if it could be deployed; nothing where that is a branch of our own."""
-    if name is None:
-        return
-    check_list(sysroot)
-    oldest = None if options.allow_downgrade else source.checksum
-    pull_remote(sysroot.repo, name, {ref: options.override}, PullOptions(newer_than=oldest), progress=progress)
+@dataclass(frozen=True, slots=True)
+class _Follow:
+    """A branch that deployments follow, of a remote or of the repo itself."""
+
+    remote: RemoteName | None
+    ref: Ref
+
+    def fetch(self, sysroot: Sysroot, commit: Checksum | None, oldest: Checksum | None, progress: Progress) -> None:
+        """Pull it at its newest commit or the one given, if it could be deployed; nothing where it is our own."""
+        if self.remote is None:
+            return
+        check_list(sysroot)
+        options = PullOptions(newer_than=oldest)
+        pull_remote(sysroot.repo, self.remote, {self.ref: commit}, options, progress=progress)
 
 
-def resolve_ref(repo: Repo, remote: str | None, ref: str) -> Checksum:
+def resolve_ref(repo: Repo, remote: RemoteName | None, ref: Ref) -> Checksum:
     """What was brought of it. Raises NotFound."""
     text = refspec(remote, ref)
     found = repo.refs.find(text)

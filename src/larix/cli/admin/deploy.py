@@ -16,11 +16,11 @@ from larix.cli.progress import add_progress
 from larix.errors import Invalid
 from larix.formats.kargs import KernelArgs
 from larix.formats.keyfile import KeyFile
-from larix.sysroot.deploy import DeployOptions, find_source
-from larix.sysroot.deployment import Deployment
+from larix.sysroot.deploy import find_source
+from larix.sysroot.deployment import Deployment, Target
+from larix.sysroot.make import DeployOptions
 from larix.sysroot.origin import origin_of
 from larix.sysroot.plan import KeepOptions
-from larix.sysroot.upgrade import Target
 
 
 def configure(parser: Parser) -> None:
@@ -58,10 +58,9 @@ def run(args: argparse.Namespace) -> None:
         origin = _read_origin(args.origin_file) if args.origin_file else origin_of(args.refspec)
         if args.stage:
             refuse_to_stage(sysroot)
-        how = DeployOptions(source, args.overlay_initrd)
         keep = KeepOptions(args.retain, args.retain_pending, args.retain_rollback, args.not_as_default)
-        target, kargs = Target(commit, origin), _kernel_args(args, source)
-        deploy_and_tell(sysroot, stateroot, target, kargs, how, args, keep, prune=not args.no_prune)
+        how = DeployOptions(source, args.overlay_initrd, keep)
+        deploy_and_tell(sysroot, stateroot, Target(commit, origin), _kernel_args(args, source), how, args)
 
 
 def _read_origin(path: str) -> KeyFile:

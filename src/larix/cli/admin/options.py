@@ -12,13 +12,12 @@ from larix.formats.kargs import KernelArgs
 from larix.linux import reading
 from larix.sysroot.bootswap import Swap, write_deployments
 from larix.sysroot.cleanup import cleanup
-from larix.sysroot.deploy import DeployOptions, deploy, find_source
-from larix.sysroot.deployment import Deployment
+from larix.sysroot.deploy import deploy, find_source
+from larix.sysroot.deployment import Deployment, Target
 from larix.sysroot.etcplan import Conflict, EtcPlan, Reason
 from larix.sysroot.held import Claim, Held
-from larix.sysroot.plan import KeepOptions
+from larix.sysroot.make import DeployOptions
 from larix.sysroot.sysroot import Sysroot, SysrootOptions
-from larix.sysroot.upgrade import Target
 
 
 def add_sysroot(parser: Parser) -> None:
@@ -181,18 +180,15 @@ def deploy_and_tell(
     kargs: KernelArgs,
     how: DeployOptions,
     args: argparse.Namespace,
-    keep: KeepOptions | None = None,
-    *,
-    prune: bool = True,
 ) -> None:
     """Deploy, say what became of it, and clean up after it."""
     before = len(sysroot.deployments)
     with progress_of(args) as progress:
-        made = deploy(sysroot, stateroot, target.commit, target.origin, kargs, how, keep, progress=progress)
+        made = deploy(sysroot, stateroot, target, kargs, how, progress=progress)
     if how.source is not None:
         print_plan(made.plan)
     print_swap(sysroot, made.swap, before)
-    clean(sysroot, prune=prune)
+    clean(sysroot, prune=not getattr(args, "no_prune", False))
 
 
 def add_restart(parser: Parser) -> None:

@@ -20,7 +20,7 @@ import re
 from dataclasses import dataclass, replace
 
 from larix.errors import Invalid, NotFound
-from larix.formats.bootentry import check_word
+from larix.formats.bootentry import BootCsum, check_word
 from larix.gvariant import Variant
 from larix.ops.tree.tree import Kind, Tree, walk_files
 
@@ -41,7 +41,7 @@ class Kernel:
     """`entry`: the key of a boot entry -> name in the directory in /boot. `files`: name there -> path in the tree.
     `bootcsum` is empty where it was found alone and not read."""
 
-    bootcsum: str
+    bootcsum: BootCsum
     entry: dict[str, str]
     files: dict[str, str]
 
@@ -56,7 +56,7 @@ def load_kernel(tree: Tree, name: str, *, with_dtb: bool = True) -> Kernel:
         if os.path.basename(path) != HMAC:
             for piece in tree.pieces(path):
                 digest.update(piece)
-    return replace(found, bootcsum=digest.hexdigest())
+    return replace(found, bootcsum=BootCsum(digest.hexdigest()))
 
 
 def find_kernel(tree: Tree, name: str, *, with_dtb: bool = True) -> Kernel:
@@ -115,7 +115,7 @@ def _find_in_modules(tree: Tree, name: str, *, with_dtb: bool) -> Kernel | None:
         paths |= {path: f"{directory}/{path}" for path in blobs}
     if tree.kind(f"{directory}/{HMAC}") is Kind.FILE:
         paths[f".vmlinuz-{version}.hmac"] = f"{directory}/{HMAC}"
-    return Kernel("", {key: entry[key] for key in ORDER if key in entry}, paths)
+    return Kernel(BootCsum(""), {key: entry[key] for key in ORDER if key in entry}, paths)
 
 
 def _has(directory: str, file: str, tree: Tree, name: str) -> bool:
@@ -154,4 +154,4 @@ def _find_older(directory: str, tree: Tree, name: str) -> Kernel | None:
             target = match[0].removesuffix(f"-{bootcsum}")
             entry[KEYS[kind]] = target
             paths[target] = f"{directory}/{match[0]}"
-    return Kernel(bootcsum, {key: entry[key] for key in ORDER if key in entry}, paths)
+    return Kernel(BootCsum(bootcsum), {key: entry[key] for key in ORDER if key in entry}, paths)
