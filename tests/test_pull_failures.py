@@ -46,7 +46,6 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "no file": (status(".filez", 404), ".filez"),
     "no dirtree": (status(".dirtree", 404), ".dirtree"),
     "no commit": (status(".commit", 404), ".commit"),
-    "no config": (status("/config", 404), "/config"),
     "a server's failure": (status(".dirtree", 500), "HTTP 500"),
     "a refusal": (status(".dirtree", 401), "HTTP 401"),
     "a bare repo": (only("/config", lambda data: BARE_CONFIG), "mode bare"),

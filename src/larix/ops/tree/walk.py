@@ -7,9 +7,11 @@ from larix.errors import Invalid, NotFound
 from larix.formats.checksum import Checksum
 from larix.repo.repo import Repo
 
-# Nobody's tree comes near, and all the paths on a way down still fit into memory.
+# Nobody's tree comes near.
 MAX_DEPTH = 10_000
-MAX_PATH = 1 << 16
+MAX_PATH = 1 << 19
+# Depth times length of a path: all the paths on a way down, which may be in memory, have half of it.
+MAX_PATHS = 1 << 29
 
 T = TypeVar("T")
 # Yields the path of what lies deeper, for messages, with what goes through it; gets back what that returned or raised.
@@ -109,6 +111,8 @@ def deeper(depth: int, path: str) -> int:
         raise Invalid(f"{path[:80]}…: nested more than {MAX_DEPTH} directories")
     if len(path) > MAX_PATH:
         raise Invalid(f"{path[:80]}…: a path of more than {MAX_PATH} characters")
+    if depth * len(path) > MAX_PATHS:
+        raise Invalid(f"{path[:80]}…: a path of {len(path)} characters, {depth} directories down; that is too much")
     return depth + 1
 
 
