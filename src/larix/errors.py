@@ -9,7 +9,7 @@ import re
 
 
 def printable(message: str) -> str:
-    """One line of it, that a terminal takes no commands from: names may have any bytes."""
+    """Return one line of a text, that a terminal takes no commands from: names may have any bytes."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", lambda found: ascii(found[0])[1:-1], message)
 
 

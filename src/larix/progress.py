@@ -15,7 +15,7 @@ class Progress:
     wanted = False
 
     def start(self, what: str) -> None:
-        """The step `what` begins, as 'Fetching'; or goes on, if it is the one that goes on already."""
+        """Begin the step `what`, as 'Fetching'; or goes on, if it is the one that goes on already."""
 
     def expect(self, objects: int, size: int = 0) -> None:
         """There is so much more to do, `size` in bytes."""
@@ -27,7 +27,7 @@ class Progress:
         """So much more was done."""
 
     def end(self) -> None:
-        """The last step has ended. May be called twice."""
+        """End the last step. May be called twice."""
 
 
 NO_PROGRESS = Progress()

@@ -98,7 +98,7 @@ def find_options(args: argparse.Namespace) -> CheckoutOptions:
 
 
 def may_cache(args: argparse.Namespace) -> bool:
-    """As in the C tool, only a plain checkout links to the cache."""
+    """Return whether the cache may be used: as in the C tool, only a plain checkout links to the cache."""
     others = args.union_add, args.union_identical, args.whiteouts, args.process_passthrough_whiteouts
     more = args.bareuseronly_dirs, args.skip_list, args.force_copy_zerosized, args.disable_cache
     return not any((*others, *more))

@@ -173,7 +173,7 @@ def read_modifier(args: argparse.Namespace) -> Modifier:
 
 
 def find_labels(repo: Repo, args: argparse.Namespace, base: Checksum | None, layers: list[Layer]) -> Labels | None:
-    """By SELinux, where they are asked for and there is a policy."""
+    """Return those of SELinux, where they are asked for and there is a policy."""
     if args.selinux_labeling_epoch not in ("0", "1"):
         raise Invalid(f"Unknown SELinux labeling epoch: {args.selinux_labeling_epoch}; it must be 0 or 1")
     if args.selinux_policy and args.selinux_policy_from_base:

@@ -25,7 +25,7 @@ AGO = re.compile(rf"(\d{{1,9}}|an?) ({'|'.join(UNITS)}|month|year)s? ago")
 
 
 def parse_date(text: str, now: datetime | None = None) -> int:
-    """Seconds since 1970, below 0 for a time before. A date without an offset is in local time.
+    """Return seconds since 1970, below 0 for a time before. A date without an offset is in local time.
 
     `2026-01-31 12:00:00 +0100`, `@SECONDS`, `yesterday`, `3 weeks ago`, `January 31 2026`, and what `date`
     and `date -R` print. Raises Invalid.
@@ -72,7 +72,7 @@ def _printed(found: re.Match[str]) -> datetime:
 
 
 def _written_out(words: str) -> datetime | None:
-    """With the name of the month, in the orders that people use."""
+    """Return a date with the name of the month, in the orders that people use."""
     for form in WRITTEN:
         for clock in "", " %H:%M", " %H:%M:%S", " %H:%M:%S %z":
             with suppress(ValueError):

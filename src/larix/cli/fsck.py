@@ -128,7 +128,7 @@ def describe(finding: Finding, uses: Uses, repaired: Repaired | None) -> dict[st
 
 
 def say_repaired(repaired: Repaired, report: Report, say: Callable[[str], None]) -> None:
-    """What was mended and what was not; raises Corrupt where anything was not."""
+    """Print what was mended and what was not. Raises Corrupt where anything was not."""
     for name, finding in sorted(repaired.found.items()):
         where, links = repaired.aside.get(name, ("", 0))
         if name in repaired.mended:

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def history(repo: Repo, newest: Checksum) -> Iterator[tuple[Checksum, bytes]]:
-    """A commit and those before it, as far as they are here: a pull takes only as many as were asked for."""
+    """Yield a commit and those before it, as far as they are here: a pull takes only as many as were asked for."""
     following: Checksum | None = newest
     while following is not None and (following == newest or repo.has(ObjectName(following, ObjectType.COMMIT))):
         data = repo.load(ObjectName(following, ObjectType.COMMIT))

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def entries(repo: Repo, root: Entry, path: str, args: argparse.Namespace) -> Iterator[Entry]:
-    """What to list for one path."""
+    """Return what to list for one path."""
     try:
         top = find_path(repo, root, path)
     except NotFound as error:

@@ -192,7 +192,7 @@ def dispatch(args: Sequence[str], program: str) -> int:
 
 
 def usage(program: str, group: str) -> str:
-    """The text of --help for all commands, or for those of one group."""
+    """Return the text of --help for all commands, or for those of one group."""
     about = GROUPS.get(group, f"{program} keeps whole bootable file system trees in a content-addressed store.")
     quoted = f'"{group}" ' if group else ""
     commands = listed(name_commands(group))

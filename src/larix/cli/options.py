@@ -76,7 +76,7 @@ class _Missing(argparse.Action):
 
 
 def add_missing(parser: Parser, names: str, why: str, *, value: bool = True) -> None:
-    """An option of the C tool that is known here and does not work, with its names between spaces."""
+    """Add an option of the C tool that is known here and does not work, with its names between spaces."""
     parser.add_argument(*names.split(), action=_Missing, nargs=None if value else 0, const=why, help=argparse.SUPPRESS)
 
 
@@ -85,7 +85,7 @@ def is_missing(action: argparse.Action) -> bool:
 
 
 def boolean(text: str) -> bool:
-    """As in the C tool's options and config."""
+    """Return what a word means in the C tool's options and config."""
     if text.lower() in ("1", "true", "yes"):
         return True
     if text.lower() in ("0", "false", "no", "none"):
@@ -126,7 +126,7 @@ def repo_path(args: argparse.Namespace) -> str:
 
 
 def _is_inside_repo() -> bool:
-    """A command given there means that repo."""
+    """Return whether we stand in a repo: a command given there means that."""
     return os.access("objects", os.F_OK) and os.access("config", os.F_OK)
 
 
@@ -139,7 +139,7 @@ def open_repo(args: argparse.Namespace, *, fsync: bool = True) -> Repo:
 
 
 def repo_options() -> RepoOptions:
-    """What tests of the C tool set in the environment."""
+    """Return what tests of the C tool set in the environment."""
     fails = os.environ.get("OSTREE_REPO_TEST_ERROR") == "pre-commit"
     return RepoOptions(boot_id=os.environ.get("OSTREE_BOOTID"), before_commit=_fail_before_commit if fails else None)
 

@@ -35,7 +35,7 @@ def _note(text: str) -> None:
 
 
 def print_commit(checksum: Checksum, data: bytes, *, raw: bool = False, swap: bool = True) -> Commit:
-    """One commit as `log` and `show` print it, or its GVariant when `raw`."""
+    """Print one commit as `log` and `show` print it, or its GVariant when `raw`."""
     commit = decode_commit(data)
     print(f"commit {checksum}")
     if raw:
@@ -68,7 +68,7 @@ def date(timestamp: int) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes in decimal units, rounded."""
+    """Return a number of bytes in decimal units, rounded."""
     if count < 1000:
         return f"{count} byte" if count == 1 else f"{count} bytes"
     power = min((len(str(count)) - 1) // 3, 4)
@@ -76,7 +76,7 @@ def size(count: int) -> str:
 
 
 def indented(text: str) -> str:
-    """A line end at its end begins no line."""
+    """Print the lines of a text, indented; a line end at its end begins none."""
     return "\n".join(f"    {line}" for line in text.removesuffix("\n").split("\n"))
 
 

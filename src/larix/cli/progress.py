@@ -30,7 +30,7 @@ def add_progress(parser: Parser) -> None:
 
 @contextmanager
 def progress_of(args: argparse.Namespace) -> Iterator[Progress]:
-    """Of one command; with its end nothing of it is left on the terminal."""
+    """Show the progress of one command; with its end nothing of it is left on the terminal."""
     shown: Counting | None = None
     if args.progress == "json":
         shown = JsonLines()

@@ -19,7 +19,7 @@ from larix.repo.remotes import Remote, load_remote
 
 
 def add_options(parser: Parser) -> None:
-    """What pull and pull-local share."""
+    """Add what pull and pull-local share."""
     add_repo(parser)
     add_lock_timeout(parser)
     add_progress(parser)

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def describe(repo: Repo, args: argparse.Namespace) -> list[dict[str, object]]:
-    """The refs that the options ask for, with whole names and commits."""
+    """Return the refs that the options ask for, with whole names and commits."""
     if args.collections:
         return [
             {"collection": collection, "ref": ref, "checksum": checksum}
@@ -141,7 +141,7 @@ def show(repo: Repo, prefixes: list[str], *, whole: bool, revision: bool) -> Non
 
 
 def show_unreferenced(repo: Repo, *, as_json: bool) -> None:
-    """The newest first."""
+    """Print commits that no ref leads to, the newest first."""
     tell = tell_passed_over(repo)
     found = []
     for checksum in find_unreferenced(repo, tell):

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def show_metadata(args: argparse.Namespace, metadata: Metadata, key: str | None) -> None:
-    """The value of one key, or all keys."""
+    """Print the value of one key, or all keys."""
     if key is None:
         if args.json:
             print_json(metadata_json(metadata, swap=not args.no_byteswap))
@@ -95,7 +95,7 @@ def show_sizes(args: argparse.Namespace, repo: Repo, commit: Checksum) -> None:
 
 
 def spaced(text: str) -> str:
-    """With spaces at which no line is broken, as the C tool prints sizes here."""
+    """Return the text with spaces at which no line is broken, as the C tool prints sizes here."""
     return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
@@ -131,7 +131,7 @@ def show_commit(repo: Repo, args: argparse.Namespace, name: ObjectName) -> None:
 
 
 def show_directory(repo: Repo, args: argparse.Namespace, name: ObjectName) -> None:
-    """A dirtree or a dirmeta."""
+    """Print a dirtree or a dirmeta."""
     kind = name.type.extension
     if not args.json:
         print(f"{kind} {name.checksum}")

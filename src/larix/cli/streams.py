@@ -69,7 +69,7 @@ def check_output(*, wanted: bool = False) -> None:
 
 
 def _fill_descriptors() -> None:
-    """Those that are closed: no file of ours may be theirs. What is written there is refused, as it was before."""
+    """Fill those that are closed: no file of ours may be theirs. What is written there is refused, as it was before."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             fd = os.open(os.devnull, os.O_RDONLY)

@@ -12,7 +12,7 @@ MAX_INT64 = 2**63 - 1
 
 
 def owner(text: str) -> int | None:
-    """A user or group; None for a negative number, as for the C tool."""
+    """Return a user or group; None for a negative number, as for the C tool."""
     try:
         number = int(text)
     except ValueError:
@@ -41,7 +41,7 @@ def key_variant(text: str) -> tuple[str, Variant]:
 
 
 def find_epoch() -> int | None:
-    """The time that whoever wants the same commit twice has set, in seconds since 1970."""
+    """Return the time that whoever wants the same commit twice has set, in seconds since 1970."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if epoch is None:
         return None

@@ -65,7 +65,7 @@ class BootEntry:
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """Of a file. Bytes that are no UTF-8 are kept: kernel arguments are those of a boot loader."""
+        """Read the entry in a file. Bytes that are no UTF-8 are kept: kernel arguments are those of a boot loader."""
         return cls.parse(data.decode("utf-8", "surrogateescape"))
 
     def encode(self) -> bytes:
@@ -78,7 +78,7 @@ class BootEntry:
         return next((value for name, value in self.pairs if name == key), None)
 
     def set(self, key: str, value: str) -> Self:
-        """With this value for the key, once: where it stood first, or else at the end."""
+        """Return the entry with this value for the key, once: where it stood first, or else at the end."""
         places = [i for i, (name, _) in enumerate(self.pairs) if name == key]
         if not places:
             return self.add(key, value)
@@ -87,11 +87,12 @@ class BootEntry:
         return replace(self, pairs=tuple(kept))
 
     def add(self, key: str, value: str) -> Self:
-        """With one more value for the key."""
+        """Return the entry with one more value for the key."""
         return replace(self, pairs=(*self.pairs, (key, value)))
 
     def with_prefix(self, prefix: str) -> Self:
-        """With what a boot loader must put before the paths, which it sees from the root of another file system."""
+        """Return the entry with what a boot loader must put before the paths, which it sees from the root of another
+        file system."""
         pairs = ((key, f"{prefix}{value}" if key in PATHS else value) for key, value in self.pairs)
         return replace(self, pairs=tuple(pairs))
 
@@ -133,5 +134,5 @@ def check_word(text: str, what: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text with a space for each run of line ends and control characters, none at its ends. Tabs stay."""
+    """Return the text with a space for each run of line ends and control characters, none at its ends. Tabs stay."""
     return BREAKS.sub(" ", text).strip()

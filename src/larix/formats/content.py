@@ -71,7 +71,7 @@ def _encode(header: FileHeader) -> bytes:
 
 
 def _encode_archive(header: FileHeader) -> bytes:
-    """With a size of 0."""
+    """Return prefix and header of a `.filez` with a size of 0."""
     return _with_prefix(gvariant.encode(ARCHIVE_HEADER_TYPE, (0, *header._variant())))
 
 
@@ -85,7 +85,8 @@ def _with_prefix(header: bytes) -> bytes:
 
 
 def header_size(prefix: bytes) -> int:
-    """Bytes of the header that follows these 8. Raises Corrupt where they are no prefix or promise too much."""
+    """Return how many bytes the header has that follows these 8. Raises Corrupt where they are no prefix or promise too
+    much."""
     size = int.from_bytes(prefix[:4], "big")
     if len(prefix) != PREFIX_SIZE or prefix[4:] != bytes(4) or size > MAX_METADATA_SIZE:
         raise Corrupt("not a file object: its first 8 bytes are no header size")
@@ -93,12 +94,12 @@ def header_size(prefix: bytes) -> int:
 
 
 def decode_header(header: bytes) -> FileHeader:
-    """From the bytes after the prefix. Raises Corrupt."""
+    """Return the header in the bytes after the prefix. Raises Corrupt."""
     return _from_variant(gvariant.decode(HEADER_TYPE, header))
 
 
 def decode_archive_header(header: bytes) -> tuple[FileHeader, int]:
-    """Header and size of the content in bytes, from the bytes after the prefix of a `.filez`. Raises Corrupt."""
+    """Return header and size of the content in bytes, from the bytes after the prefix of a `.filez`. Raises Corrupt."""
     rest = header[SIZE_SIZE:]
     found = _decode_after_size_cached(rest) if len(rest) <= CACHED else _decode_after_size(rest)
     size = int.from_bytes(header[:SIZE_SIZE], "big")
@@ -128,7 +129,7 @@ def _from_variant(value: tuple[int, int, int, int, str, list[tuple[bytes, bytes]
 
 
 def content_checksum(header: FileHeader, content: Iterable[Piece] = ()) -> Checksum:
-    """The checksum of a file object, its content given in pieces."""
+    """Return the checksum of a file object, its content given in pieces."""
     digest = hashlib.sha256(header.encode())
     for piece in content:
         digest.update(piece)

@@ -35,7 +35,7 @@ class KernelArgs:
         return " ".join(self.arguments)
 
     def find(self, name: str) -> str | None:
-        """The value of the first argument of this name, '' where it has none."""
+        """Return the value of the first argument of this name, '' where it has none."""
         for argument in self.arguments:
             if name_of(argument) == name:
                 return argument.partition("=")[2]
@@ -46,8 +46,8 @@ class KernelArgs:
         return type(self)((*self.arguments, *map(_check_text, added)))
 
     def replace(self, argument: str) -> Self:
-        """In place of the first argument of its name, without the others of that name; else at the end. Raises Invalid
-        as `append`."""
+        """Return the arguments with this in place of the first of its name, without the others of that name; else at
+        the end. Raises Invalid as `append`."""
         _check_text(argument)
         name = name_of(argument)
         kept = list(self.arguments)

@@ -39,7 +39,7 @@ class KeyFile:
 
     @classmethod
     def decode(cls, data: bytes, name: str) -> Self:
-        """From a file. Raises Corrupt."""
+        """Read a file's bytes. Raises Corrupt, with `name`."""
         if b"\0" in data:
             raise Corrupt(f"{name} has a NUL byte, and is no key file")
         try:
@@ -108,7 +108,7 @@ class KeyFile:
         values[key] = raw
 
     def remove(self, group: str, key: str) -> bool:
-        """Whether it was there."""
+        """Return whether it was there."""
         found = self._find_lines(group, key)
         for at in reversed(found):
             del self._lines[at]
@@ -117,13 +117,13 @@ class KeyFile:
         return bool(found)
 
     def remove_group(self, group: str) -> bool:
-        """Whether it was there."""
+        """Return whether it was there."""
         for start, end in reversed(self._spans(group)):
             del self._lines[start:end]
         return self._values.pop(group, None) is not None
 
     def _spans(self, group: str) -> list[tuple[int, int]]:
-        """Lines of the group: from each of its headers to before the next one."""
+        """Return the lines of the group: from each of its headers to before the next one."""
         headers = [(at, found[1]) for at, line in enumerate(self._lines) if (found := _group(line))]
         headers.append((len(self._lines), ""))
         return [(start, end) for (start, name), (end, _) in pairwise(headers) if name == group]
@@ -138,7 +138,7 @@ class KeyFile:
 
 
 def parse_bool(value: str) -> bool:
-    """As GLib reads it. Raises ValueError for anything else."""
+    """Return what GLib takes a value for. Raises ValueError for anything else."""
     if value.strip() not in ("true", "1", "false", "0"):
         raise ValueError(value)
     return value.strip() in ("true", "1")
@@ -149,7 +149,7 @@ def _group(line: str) -> re.Match[str] | None:
 
 
 def _entry(line: str) -> tuple[str, str] | None:
-    """Key and value."""
+    """Return key and value."""
     key, equals, value = line.partition("=")
     key = key.strip(SPACE)
     if not equals or key[:1] in ("", "#", "["):

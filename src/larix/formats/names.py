@@ -26,7 +26,7 @@ MAX_COLLECTION = 255
 
 
 def check_part(name: str) -> str:
-    """One name in a directory, from an object. Raises Corrupt where it could name something outside it."""
+    """Check one name in a directory, from an object. Raises Corrupt where it could name something outside it."""
     if "/" in name:
         raise Corrupt(f"Invalid / in filename {name}")
     if not name or name in (".", "..") or "\0" in name:
@@ -35,7 +35,7 @@ def check_part(name: str) -> str:
 
 
 def check_utf8(text: str, what: str) -> str:
-    """Of a name or a target of this machine, which may be any bytes; `what` names it. Raises Invalid."""
+    """Check a name or a target of this machine, which may be any bytes; `what` names it. Raises Invalid."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -89,7 +89,7 @@ def parse_object_name(text: str) -> ObjectName:
 
 
 def checksum_of(data: bytes) -> Checksum:
-    """The checksum of a metadata object with these bytes."""
+    """Return the checksum of a metadata object with these bytes."""
     return Checksum(hashlib.sha256(data).hexdigest())
 
 
@@ -102,12 +102,12 @@ def swap64(value: int) -> int:
 
 
 def to_wire_time(seconds: int) -> int:
-    """A time as the value of a `t`: big-endian, and in two's complement where it lies before 1970."""
+    """Return a time as the value of a `t`: big-endian, and in two's complement where it lies before 1970."""
     return swap64(seconds % 2**64)
 
 
 def from_wire_time(value: int) -> int:
-    """Seconds since 1970."""
+    """Return seconds since 1970 for the value of a `t`."""
     swapped = swap64(value)
     return swapped - 2**64 if swapped >> 63 else swapped
 
@@ -143,7 +143,7 @@ class Metadata(Mapping[str, Variant]):
         return f"Metadata({list(self.pairs)!r})"
 
     def find_string(self, key: str) -> str | None:
-        """The value of `key` when it is there and is a string."""
+        """Return the value of `key` when it is there and is a string."""
         value = self.get(key)
         return value.value if value is not None and value.type == "s" else None
 

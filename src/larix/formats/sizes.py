@@ -53,7 +53,7 @@ def _varint(value: int) -> bytes:
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """The number, and where the next one begins."""
+    """Return the number, and where the next one begins."""
     value = shift = 0
     while True:
         if shift > MAX_SHIFT:

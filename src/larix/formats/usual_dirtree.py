@@ -23,7 +23,7 @@ OFFSETS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
 def read_usual(data: bytes) -> tuple[Files, Directories] | None:
-    """Files and directories; None where `data` is unusual, or no dirtree."""
+    """Return files and directories; None where `data` is unusual, or no dirtree."""
     width = offset_width(len(data))
     end = len(data) - width
     middle = int.from_bytes(data[end:], "little") if data else 0
@@ -38,7 +38,8 @@ def read_usual(data: bytes) -> tuple[Files, Directories] | None:
 
 
 def _read_entries(data: bytes, start: int, end: int, count: int) -> tuple[list[str], list[Checksum]] | None:
-    """Names, and the checksums of all, `count` for each name, of an array of entries `NAME NUL CHECKSUM… OFFSET…`."""
+    """Return names, and the checksums of all, `count` for each name, of an array of entries `NAME NUL CHECKSUM…
+    OFFSET…`."""
     if start == end:
         return [], []
     width = offset_width(end - start)
@@ -84,7 +85,7 @@ def write_usual(files: Files, directories: Directories) -> bytes | None:
 
 
 def _write_entries(names: list[str], sums: list[Checksum], count: int) -> bytes | None:
-    """An array as `_read_entries` reads it."""
+    """Return an array as `_read_entries` reads it."""
     if not names:
         return b""
     frames, size = FRAMES[count], count * SIZE
@@ -109,7 +110,7 @@ FRAMES = {1: [bytes([n]) for n in range(MOST - SIZE)], 2: [bytes([n + SIZE, n]) 
 
 
 def _split_names(joined: bytes) -> list[str]:
-    """Names that each end with a NUL; none where one of them is not to be, or they are out of order."""
+    """Return names that each end with a NUL; none where one of them is not to be, or they are out of order."""
     try:
         text = joined.decode()
     except UnicodeDecodeError:

@@ -12,12 +12,12 @@ TYPE = "a(ayay)"
 
 
 def canonical(pairs: Iterable[tuple[bytes, bytes]]) -> Xattrs:
-    """What a file's attributes are as an object. Those with an empty value are left out, as the C tool does."""
+    """Return what a file's attributes are as an object. Those with an empty value are left out, as the C tool does."""
     return tuple(sorted(pair for pair in pairs if pair[1]))
 
 
 def from_variant(pairs: list[tuple[bytes, bytes]]) -> Xattrs:
-    """From the decoded a(ayay), in its order: earlier C tools wrote those of tar archives unsorted.
+    """Return attributes from the decoded a(ayay), in its order: earlier C tools wrote those of tar archives unsorted.
 
     Raises Corrupt for names that are empty, unterminated or repeated.
     """

@@ -40,7 +40,7 @@ FREE_MEMORY = 1 << 20
 
 
 def decode(type_string: str, data: bytes) -> Any:
-    """The value that `data` is the normal form of.
+    """Return the value that `data` is the normal form of.
 
     Raises Corrupt when it is none, or would take more than 20 times the memory of `data`; Invalid for a bad type
     string.
@@ -162,7 +162,7 @@ def _number(form: struct.Struct) -> Reader:
 
 
 def _weight(kind: Type) -> int:
-    """Bytes of memory that the shortest value takes in a list."""
+    """Return how many bytes of memory that the shortest value takes in a list."""
     if kind.kind in "({":
         return 64 + sum(_weight(child) for child in kind.children)
     return 8 + WEIGHTS.get(kind.kind, 32)
@@ -225,7 +225,7 @@ def _array(child: Type) -> Reader:
 
 
 def offsets(data: bytes, start: int, end: int, width: int) -> memoryview | tuple[int, ...]:
-    """The framing offsets in data[start:end], each of `width` bytes."""
+    """Return the framing offsets in data[start:end], each of `width` bytes."""
     if width == 1:
         return memoryview(data)[start:end]
     return struct.unpack_from(f"<{(end - start) // width}{'HIQ'[width // 4]}", data, start)

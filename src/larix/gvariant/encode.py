@@ -17,7 +17,7 @@ Writer = Callable[[bytearray, Any, int], None]
 
 
 def encode(type_string: str, value: Any) -> bytes:
-    """The normal form of `value`. Raises Invalid when the value is not of the type or nests too deep."""
+    """Return the normal form of `value`. Raises Invalid when the value is not of the type or nests too deep."""
     kind = parse(type_string)
     out = bytearray()
     writer(kind)(out, value, MAX_DEPTH - kind.depth)

@@ -47,7 +47,7 @@ class _Node:
 
 
 def from_text(text: str) -> Variant:
-    """The value that `text` describes, with its type. Raises Invalid."""
+    """Return the value that `text` describes, with its type. Raises Invalid."""
     reader = _Reader(text)
     node = reader.value(MAX_DEPTH)
     reader.end()
@@ -77,7 +77,7 @@ class _Reader:
             self._refuse()
 
     def _sign(self, sign: str) -> bool:
-        """Whether this is next, which is then passed."""
+        """Pass this if it is next; return whether it was."""
         if self._found is None or self._found["sign"] != sign:
             return False
         self._next()
@@ -226,7 +226,7 @@ def _pattern_of(kind: Type) -> Pattern:
 
 
 def _common(one: Pattern, other: Pattern) -> Pattern:
-    """What fills the gaps of both. Raises Invalid."""
+    """Return what fills the gaps of both. Raises Invalid."""
     for a, b in (one, other), (other, one):
         if a in (b, "*"):
             return b

@@ -10,12 +10,13 @@ ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t"
 
 
 def to_text(type_string: str, value: Any, *, annotate: bool = True) -> str:
-    """With `annotate`, the text alone tells the type: `uint64 7`, `@as []`."""
+    """Return the text form. With `annotate`, that alone tells the type: `uint64 7`, `@as []`."""
     return _text(parse(type_string), value, annotate)
 
 
 def byteswapped(type_string: str, value: Any) -> Any:
-    """The value with the bytes of every number in reverse: objects hold big-endian numbers, GVariant reads little."""
+    """Return the value with the bytes of every number in reverse: objects hold big-endian numbers, GVariant reads
+    little."""
     return _swapped(parse(type_string), value)
 
 

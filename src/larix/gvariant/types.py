@@ -44,7 +44,7 @@ class Variant(NamedTuple):
 
 
 def parse(string: str) -> Type:
-    """The type of a complete type string. Raises Invalid."""
+    """Return the type of a complete type string. Raises Invalid."""
     # Strings come from foreign bytes too: what is kept is bounded.
     return _parse_cached(string) if len(string) <= CACHED_LENGTH else _parse(string)
 
@@ -106,7 +106,7 @@ def _tuple_type(string: str, kind: str, children: tuple[Type, ...]) -> Type:
 
 
 def offset_width(size: int) -> int:
-    """Bytes of one framing offset in a container of `size` bytes, offsets included."""
+    """Return how many bytes there are of one framing offset in a container of `size` bytes, offsets included."""
     if size <= 0xFF:
         return 1
     if size <= 0xFFFF:
@@ -115,7 +115,7 @@ def offset_width(size: int) -> int:
 
 
 def needed_width(body: int, count: int) -> int:
-    """The smallest width with which `body` bytes and `count` offsets make a container of that width."""
+    """Return the smallest width with which `body` bytes and `count` offsets make a container of that width."""
     for width in (1, 2, 4):
         if body + count * width < 1 << 8 * width:
             return width

@@ -10,7 +10,7 @@ class EarlySync:
     """What is written after its start needs another sync, which then has little left to do."""
 
     def __init__(self, fd: int) -> None:
-        """Of the file system of `fd`, which may be closed meanwhile."""
+        """Begin a sync of the file system of `fd`, which may be closed meanwhile."""
         self._fd = os.dup(fd)
         self._error: OSError | None = None
         self._thread = Thread(target=self._sync)

@@ -76,7 +76,7 @@ def _thaw(fd: int) -> None:
 
 
 def _watch(reading: int, fd: int) -> None:
-    """In the watchdog. The end of the pipe without a word means that who held its other side is gone."""
+    """Wait in the watchdog. The end of the pipe without a word means that who held its other side is gone."""
     for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
         signal.signal(number, signal.SIG_IGN)
     if os.read(reading, 1) == DONE:

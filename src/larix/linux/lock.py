@@ -89,7 +89,7 @@ def _holder(fd: int) -> str:
 
 
 def _locks(pid: int, fd: int) -> Iterator[bool]:
-    """For each open file of the process, whether it is that of `fd` and locked."""
+    """Yield, for each open file of the process, whether it is that of `fd` and locked."""
     with suppress(OSError):
         for name in os.listdir(f"/proc/{pid}/fd"):
             if os.path.samestat(os.stat(f"/proc/{pid}/fd/{name}"), os.fstat(fd)):

@@ -23,7 +23,7 @@ def open_directory(name: str, dir_fd: int | None = None, *, follow: bool = True)
 
 
 def names_are_utf8() -> bool:
-    """Whether this Python takes names of files for UTF-8, as they are in a commit."""
+    """Return whether this Python takes names of files for UTF-8, as they are in a commit."""
     return sys.getfilesystemencoding() == "utf-8"
 
 
@@ -43,7 +43,7 @@ class closing:
 
 
 def names(directory: str, dir_fd: int) -> list[str]:
-    """What is in a directory, sorted; nothing where it is missing."""
+    """Return what is in a directory, sorted; nothing where it is missing."""
     try:
         fd = open_directory(directory, dir_fd)
     except (FileNotFoundError, NotADirectoryError):
@@ -53,13 +53,13 @@ def names(directory: str, dir_fd: int) -> list[str]:
 
 
 def directories(fd: int) -> list[str]:
-    """Names of those in an open one; no symlinks."""
+    """Return the names of directories in an open one; no symlinks."""
     with os.scandir(fd) as entries:
         return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
 def open_file(name: str, dir_fd: int) -> int | None:
-    """For reading; None for a symlink."""
+    """Open a file for reading; None for a symlink."""
     try:
         return os.open(name, READ, dir_fd=dir_fd)
     except OSError as error:
@@ -69,7 +69,7 @@ def open_file(name: str, dir_fd: int) -> int | None:
 
 
 def open_below(fd: int, path: str) -> int:
-    """The directory `path`, of any length, below an open one; symlinks are not followed."""
+    """Open the directory `path`, of any length, below an open one; symlinks are not followed."""
     found = os.dup(fd)
     for part in _parts_to_open(path):
         with closing(found):
@@ -84,7 +84,7 @@ def open_in_root(path: str, root_fd: int, flags: int = DIRECTORY) -> int:
 
 
 def _parts_to_open(path: str) -> Iterator[str]:
-    """As long as the kernel takes them."""
+    """Yield parts of a path, as long as the kernel takes them."""
     while len(path) > LONGEST_PART:
         cut = path.rfind("/", 0, LONGEST_PART)
         if cut < 0:
@@ -116,19 +116,20 @@ def is_link(name: str, dir_fd: int) -> bool:
 
 
 def pieces(fd: int) -> Iterator[bytes]:
-    """What is left of an open file, in pieces."""
+    """Yield what is left of an open file, in pieces."""
     while piece := os.read(fd, COPY_PIECE):
         yield piece
 
 
 def read_whole(path: str) -> bytes:
-    """The whole content of what a user names: a symlink is followed, and a pipe waited for; or of a file of /proc."""
+    """Return the whole content of what a user names: a symlink is followed, and a pipe waited for; or of a file of
+    /proc."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY), "rb") as file:
         return file.read()
 
 
 def read(name: str, dir_fd: int, limit: int, *, follow: bool = False) -> bytes:
-    """The whole content. Raises Corrupt when it is longer than `limit` bytes."""
+    """Return the whole content. Raises Corrupt when it is longer than `limit` bytes."""
     with closing(os.open(name, READ & ~os.O_NOFOLLOW if follow else READ, dir_fd=dir_fd)) as fd:
         size = os.fstat(fd).st_size
         if size > limit:

@@ -30,7 +30,8 @@ Labels = Callable[[str, int], bytes | None]
 
 
 def find_policy(root: str, what: str) -> str | None:
-    """The directory of the policy that the configuration of a tree names; None where it names none, or turns it off.
+    """Return the directory of the policy that the configuration of a tree names; None where it names none, or turns it
+    off.
 
     `what` the tree is, for messages. Symlinks lead where they do with the tree as the root. Raises Invalid where one
     leads nowhere, and where the policy is not there or is not made of files.
@@ -47,7 +48,7 @@ def find_policy(root: str, what: str) -> str | None:
 
 
 def _find_in(root_fd: int, place: str, fd: int, what: str) -> str | None:
-    """With the first place that is there the search ends."""
+    """Return the policy of one place, with which, if it is there, the search ends."""
     if "config" not in os.listdir(fd):
         return None
     try:
@@ -83,7 +84,8 @@ def _find_in(root_fd: int, place: str, fd: int, what: str) -> str | None:
 
 
 def load_labels(policy: str, *, usr_etc_as_etc: bool = False) -> Labels:
-    """Of a policy's directory. `usr_etc_as_etc` has what is in /usr/etc labelled as what it is to become.
+    """Return the labels of a policy in a directory. `usr_etc_as_etc` has what is in /usr/etc labelled as what it is to
+    become.
 
     Raises Unsupported without the binding.
     """

@@ -60,7 +60,7 @@ def _remove_below(name: str, dir_fd: int, top_fd: int, depth: int) -> None:
 
 
 def _open_to_change(name: str, dir_fd: int) -> int:
-    """A directory. Root may read and write any; its owner only where the mode says so."""
+    """Return a directory. Root may read and write any; its owner only where the mode says so."""
     if os.geteuid() == 0:
         return open_directory(name, dir_fd, follow=False)
     with closing(os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)) as found:

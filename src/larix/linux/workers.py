@@ -68,7 +68,7 @@ class Workers(ABC, Generic[Task]):
 
     @abstractmethod
     def is_free(self) -> bool:
-        """Whether `submit` would not wait."""
+        """Return whether `submit` would not wait."""
 
     @abstractmethod
     def _is_busy(self) -> bool: ...
@@ -202,7 +202,7 @@ class _Worker:
     def _be_the_child(
         self, tasks: int, answers: int, work: Work[Any, Any], siblings: "list[_Worker]", mask: Iterable[int]
     ) -> NoReturn:
-        """It must not go on as its parent: what that has begun is not its own to end."""
+        """Run the work and end: the child must not go on as its parent: what that has begun is not its own to end."""
         try:
             # A program with an event loop is told of signals by a socket, which the child shares.
             signal.set_wakeup_fd(-1)
@@ -257,12 +257,12 @@ class _Worker:
             self._outgoing.clear()
 
     def send(self, number: signal.Signals) -> None:
-        """A signal: it has nothing to do, or what it does is not wanted any more."""
+        """Send a signal: the worker has nothing to do, or what it does is not wanted any more."""
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._process, number)
 
     def has_ended(self, seconds: float) -> bool:
-        """Whether it has, or does so soon enough."""
+        """Return whether a worker has ended, or does so soon enough."""
         ready = select.poll()
         ready.register(self._process, select.POLLIN)
         return bool(ready.poll(max(seconds, 0) * 1000))
@@ -277,7 +277,7 @@ class _Worker:
 
 
 def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
-    """Its ends, each closed with its side."""
+    """Make a pipe; return its ends, each closed with its side."""
     reading, writing = os.pipe()
     reader.callback(os.close, reading)
     writer.callback(os.close, writing)
@@ -317,12 +317,12 @@ def _frame(value: object) -> bytes:
 
 
 def _frame_end(data: bytearray) -> int:
-    """Where the frame at the beginning ends, as far as can be seen."""
+    """Return where the frame at the beginning ends, as far as can be seen."""
     return LENGTH_SIZE + int.from_bytes(data[:LENGTH_SIZE], "little") if len(data) >= LENGTH_SIZE else LENGTH_SIZE
 
 
 def _frame_error(error: BaseException) -> bytes:
-    """An answer that has it whole: with where it came from, and as what it is, if that can travel."""
+    """Return an answer that has it whole: with where it came from, and as what it is, if that can travel."""
     error.add_note("In a worker:\n" + "".join(traceback.format_exception(error)).rstrip())
     try:
         answer = _frame((None, error))

@@ -21,7 +21,7 @@ GET_FLAGS, SET_FLAGS, IMMUTABLE = 0x80086601, 0x40086602, 0x10
 
 
 def make_directory(name: str, dir_fd: int | None = None, mode: int = 0o775) -> bool:
-    """Whether it had to be made."""
+    """Make a directory, unless it is there. Return whether it had to be made."""
     try:
         os.mkdir(name, mode, dir_fd=dir_fd)
     except FileExistsError:
@@ -42,17 +42,17 @@ def make_parents(name: str, dir_fd: int) -> None:
 
 
 def create(name: str, dir_fd: int, mode: int = 0o600) -> int:
-    """A new file, open for writing."""
+    """Make a new file, and return it open for writing."""
     return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode, dir_fd=dir_fd)
 
 
 def open_output(path: str) -> int:
-    """What a user named to be written to: made anew, or emptied; it may be a pipe or a device."""
+    """Open what a user named to be written to: made anew, or emptied; it may be a pipe or a device."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOCTTY, 0o666)
 
 
 def create_unnamed(directory: str, dir_fd: int) -> int:
-    """A new file without a name, open for writing and reading; gone when it is closed."""
+    """Make a file without a name; return it open for writing and reading; gone when it is closed."""
     try:
         return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=dir_fd)
     except OSError as error:
@@ -71,7 +71,7 @@ def write_all(fd: int, data: bytes | bytearray) -> None:
 
 
 def write_parts(fd: int, parts: list[bytes | bytearray]) -> None:
-    """One after the other, in one call where the kernel takes all."""
+    """Write parts one after the other, in one call where the kernel takes all."""
     done = os.writev(fd, parts)
     if done < sum(map(len, parts)):
         write_all(fd, b"".join(parts)[done:])
@@ -103,7 +103,7 @@ def set_link_owner(name: str, dir_fd: int, uid: int, gid: int) -> None:
 
 
 def set_mtime(target: int | str, seconds: int, dir_fd: int | None = None) -> None:
-    """Of an open file, or of a name in `dir_fd` (a symlink itself)."""
+    """Set the modification time of an open file, or of a name in `dir_fd` (a symlink itself)."""
     if isinstance(target, int):
         os.utime(target, (seconds, seconds))
     else:
@@ -120,25 +120,26 @@ def symlink(target: str, name: str, dir_fd: int) -> None:
 
 
 def make_whiteout(name: str, dir_fd: int, mode: int) -> None:
-    """The device 0:0, by which overlayfs knows that a name is hidden."""
+    """Make the device 0:0, by which overlayfs knows that a name is hidden."""
     os.mknod(name, stat.S_IFCHR | mode, os.makedev(0, 0), dir_fd=dir_fd)
     _set_mode_of(name, dir_fd, mode)
 
 
 def _set_mode_of(name: str, dir_fd: int, mode: int) -> None:
-    """Of what cannot be opened; no symlink in its place is followed."""
+    """Set the mode of what cannot be opened; no symlink in its place is followed."""
     with closing(os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)) as found:
         # What the kernel refuses for a symlink.
         os.chmod(f"/proc/self/fd/{found}", mode)
 
 
 def link(source: str, source_fd: int, name: str, dir_fd: int) -> None:
-    """A hard link; a symlink is linked itself."""
+    """Make a hard link; a symlink is linked itself."""
     os.link(source, name, src_dir_fd=source_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
 
 
 def link_open(fd: int, name: str, dir_fd: int) -> bool:
-    """A hard link to an open file; False where the file system, or a rule of the kernel's, does not let us."""
+    """Make a hard link to an open file; return False where the file system, or a rule of the kernel's, does not let
+    us."""
     try:
         os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=dir_fd, follow_symlinks=True)
     except OSError as error:
@@ -153,8 +154,8 @@ def rename(source: str, source_fd: int, name: str, dir_fd: int) -> None:
 
 
 def rename_to_new(source: str, source_fd: int, name: str, dir_fd: int) -> bool:
-    """Whether it could be: `name` must not be there, not even as an empty directory. Who is about to link to what is
-    there, or to put something into it, would find it gone."""
+    """Rename; return whether it could be: `name` must not be there, not even as an empty directory. Who is about to
+    link to what is there, or to put something into it, would find it gone."""
     try:
         syscalls.rename_to_new(source, source_fd, name, dir_fd)
     except FileExistsError:
@@ -188,7 +189,8 @@ def remove_if_empty(name: str, dir_fd: int) -> bool:
 
 @contextmanager
 def _replacing(name: str, dir_fd: int, temporary: str | None = None) -> Iterator[str]:
-    """What the block makes under the name it is given takes the place of `name`, at once; or nothing when it fails.
+    """Give a temporary name: what the block makes under the name it is given takes the place of `name`, at once; or
+    nothing when it fails.
 
     Without `temporary` that name is beside `name`, and is freed first: one that was killed may have left something
     there. So only one process at a time may replace a name this way; others give a name that is theirs alone.

@@ -7,7 +7,7 @@ Pairs = list[tuple[bytes, bytes]]
 
 
 def get_all(fd: int) -> Pairs:
-    """Of an open file; none where the file system has no extended attributes."""
+    """Return all attributes of an open file; none where the file system has no extended attributes."""
     return _get_all(fd, follow=True)
 
 
@@ -26,7 +26,7 @@ def _get_all(target: int | str, *, follow: bool) -> Pairs:
 
 
 def names(fd: int) -> set[bytes]:
-    """Of the attributes of an open file."""
+    """Return the names of the attributes of an open file."""
     try:
         return {os.fsencode(name) for name in os.listxattr(fd)}
     except OSError as error:
@@ -36,7 +36,7 @@ def names(fd: int) -> set[bytes]:
 
 
 def find(fd: int, name: bytes) -> bytes | None:
-    """One attribute of an open file."""
+    """Return one attribute of an open file."""
     try:
         return os.getxattr(fd, name)
     except OSError as error:

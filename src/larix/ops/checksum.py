@@ -41,7 +41,7 @@ class Checksums:
 
 
 def checksum_path(path: str, *, xattrs: bool = True) -> Checksum:
-    """Of a file or symlink, or of the dirmeta of a directory; with or without extended attributes.
+    """Return the checksum of a file or symlink, or of the dirmeta of a directory; with or without extended attributes.
 
     Raises Error for sockets and devices.
     """

@@ -44,7 +44,7 @@ class Statistics:
 
 
 def commit_as_tree(repo: Repo, commit: Checksum) -> Tree:
-    """For `diff`. Raises NotFound, Corrupt."""
+    """Return the tree of a commit, for `diff`. Raises NotFound, Corrupt."""
     return Tree(repo.load_commit(commit).dirtree, repo.load_dirtree, "/")
 
 
@@ -100,7 +100,7 @@ def _add(changes: Changes, new: Tree, tree: DirTree, below: str, known: Iterable
 
 
 def count_objects(repo: Repo, old: Checksum, new: Checksum) -> Statistics:
-    """Of two commits and all that they reach."""
+    """Count the objects that two commits reach."""
 
     def stop(name: ObjectName, error: Error) -> None:
         raise error

@@ -29,7 +29,7 @@ class ExportOptions:
 
 
 def export(repo: Repo, commit: Checksum, options: ExportOptions | None = None) -> Iterator[Piece]:
-    """The archive in pieces, its end included but no padding to whole records."""
+    """Yield the archive in pieces, its end included but no padding to whole records."""
     options = options or ExportOptions()
     top = find_path(repo, find_root(repo, commit), options.subpath)
     if top.dirmeta is None:

@@ -107,7 +107,7 @@ def examine(
     told: Told = lambda stage, count: None,
     progress: Progress = NO_PROGRESS,
 ) -> Report:
-    """As `fsck`, and change nothing yet but for tombstones; `note_damage` does the rest."""
+    """Look as `fsck` does, and change nothing yet but for tombstones; `note_damage` does the rest."""
     told(Stage.REFS, 0)
     # What is to be deleted may be the commit that a ref names.
     if not options.delete:
@@ -146,14 +146,14 @@ def note_damage(repo: Repo, report: Report, options: FsckOptions) -> None:
 
 
 def check_all_refs(repo: Repo, options: FsckOptions, told: Told) -> None:
-    """Those of collections too. Raises Error."""
+    """Check refs, those of collections too. Raises Error."""
     check_refs(repo, bindings=options.bindings)
     told(Stage.COLLECTION_REFS, 0)
     check_collection_refs(repo, bindings=options.bindings)
 
 
 def check_commits(repo: Repo, report: Report, options: FsckOptions) -> None:
-    """What the commits say of refs and parents. Raises NotFound, Invalid."""
+    """Check what the commits say of refs and parents. Raises NotFound, Invalid."""
     if options.back_refs:
         for commit in report.commits:
             check_back_refs(repo, commit, repo.load_commit(commit).metadata)
@@ -164,7 +164,8 @@ def check_commits(repo: Repo, report: Report, options: FsckOptions) -> None:
 def find_damage(
     repo: Repo, commits: Iterable[Checksum], options: FsckOptions, *, progress: Progress = NO_PROGRESS
 ) -> list["Finding"]:
-    """What is wrong with the objects that these commits reach; and, if some are to be deleted, what may be below."""
+    """Return what is wrong with the objects that these commits reach; and, if some are to be deleted, what may be
+    below."""
     found: list[Finding] = []
     with closing(check(repo, commits, progress=progress)) as findings:
         for finding in findings:
@@ -188,7 +189,7 @@ def check_refs(repo: Repo, *, bindings: bool = False) -> None:
 
 
 def check_collection_refs(repo: Repo, *, bindings: bool = False) -> None:
-    """The same for refs that are known by a collection."""
+    """Check refs that are known by a collection, as `check_refs`."""
     for (collection, ref), checksum in repo.refs.mirrors().items():
         commit = _load(repo, f"({collection}, {ref})", checksum)
         if bindings:
@@ -203,7 +204,7 @@ def _load(repo: Repo, ref: str, checksum: Checksum) -> Commit:
 
 
 def list_commits(repo: Repo) -> tuple[list[Checksum], list[Checksum]]:
-    """Those of which all must be there, and the partial ones, also of the repo's parents."""
+    """Return those of which all must be there, and the partial ones, also of the repo's parents."""
     whole: set[Checksum] = set()
     partial: set[Checksum] = set()
     among: Repo | None = repo
@@ -229,7 +230,7 @@ def find_unreferenced(repo: Repo, pass_over: PassOver = None) -> list[Checksum]:
 
 
 def find_missing_commits(repo: Repo) -> list[Checksum]:
-    """Those that a ref names and that are not here."""
+    """Return those that a ref names and that are not here."""
     named = {*repo.refs.all().values(), *repo.refs.mirrors().values()}
     return sorted(commit for commit in named if not repo.has(ObjectName(commit, ObjectType.COMMIT)))
 
@@ -255,7 +256,7 @@ def mark_damaged(repo: Repo, commits: Iterable[Checksum]) -> None:
 
 
 def still_damaged(exclusive: Exclusive, names: Iterable[ObjectName]) -> tuple[list[ObjectName], set[Checksum]]:
-    """Which of these objects, now that nobody adds any, are there and corrupt; and the commits that need one.
+    """Return which of these objects, now that nobody adds any, are there and corrupt; and the commits that need one.
 
     Since fsck looked, an object may have come anew, and a commit that counts on what was there.
     """
@@ -274,7 +275,8 @@ def still_damaged(exclusive: Exclusive, names: Iterable[ObjectName]) -> tuple[li
 def check(
     repo: Repo, commits: Iterable[Checksum], *, progress: Progress = NO_PROGRESS
 ) -> Generator[Finding, None, None]:
-    """What is wrong with the objects that these commits reach, in the order of finding it. Close it to stop early.
+    """Return what is wrong with the objects that these commits reach, in the order of finding it. Close it to stop
+    early.
 
     `progress` counts file objects, and their bytes as they lie there.
     """
@@ -289,7 +291,7 @@ def check(
 
 
 def _measure(repo: Repo, names: Iterable[ObjectName]) -> tuple[int, int]:
-    """How many, and how many bytes, of which those are 0 that are not there."""
+    """Count objects and their bytes, of which those are 0 that are not there."""
     sizes = []
     for name in names:
         try:
@@ -300,7 +302,7 @@ def _measure(repo: Repo, names: Iterable[ObjectName]) -> tuple[int, int]:
 
 
 def check_all(repo: Repo) -> Generator[Finding, None, None]:
-    """What is corrupt of all that lies in the repo, also of what no commit reaches, or none that can be read."""
+    """Yield what is corrupt of all that lies in the repo, also of what no commit reaches, or none that can be read."""
     found: deque[Finding] = deque()
 
     def metadata_checked() -> Iterator[ObjectName]:
@@ -317,7 +319,8 @@ def check_all(repo: Repo) -> Generator[Finding, None, None]:
 def _check_files(
     repo: Repo, names: Iterable[ObjectName], found: deque[Finding], progress: Progress
 ) -> Generator[Finding, None, None]:
-    """Those of these objects that are files, on all cores; with what is `found` meanwhile."""
+    """Check those of these objects that are files, on all cores; yield what is wrong, with what is `found`
+    meanwhile."""
 
     def check_batch(batch: list[Checksum]) -> tuple[list[Finding], tuple[int, int]]:
         findings = []
@@ -362,7 +365,7 @@ class Uses:
 
 
 def find_uses(repo: Repo, commits: Iterable[Checksum], names: Set[ObjectName]) -> dict[ObjectName, Uses]:
-    """Of these objects, in these commits."""
+    """Return what needs each of these objects in these commits."""
     # Object -> where it is named, a directory or a commit, and its name there.
     above: dict[ObjectName, list[tuple[ObjectName, str]]] = defaultdict(list)
     for name in reach(repo, commits, lambda name, error: None):
@@ -392,7 +395,7 @@ def _paths(above: Above, name: ObjectName) -> list[str]:
 
 
 def _each_path(above: Above, name: ObjectName) -> Iterator[str]:
-    """Once for each way there."""
+    """Yield the paths of an object, once for each way there."""
     stack = [(name, "")]
     while stack:
         at, path = stack.pop()

@@ -69,7 +69,8 @@ class PrunePlan:
 
 
 def prune(repo: Repo, options: PruneOptions) -> PrunePlan:
-    """What was deleted. Raises NotFound, Corrupt as `plan_prune`; Busy where others do not let go of the repo."""
+    """Delete a commit and what it alone needs; return what was deleted. Raises NotFound, Corrupt as `plan_prune`; Busy
+    where others do not let go of the repo."""
     repo.check_writable()
     with lock_repo(repo, exclusive=False):
         plan = plan_prune(repo, options)
@@ -151,7 +152,7 @@ def _younger(repo: Repo, head: Checksum, oldest: int) -> set[Checksum]:
 def _needed(
     repo: Repo, options: PruneOptions, commits: set[Checksum], known: Set[ObjectName]
 ) -> tuple[set[ObjectName], set[ObjectName]]:
-    """What the whole ones of these commits reach, and the partial ones, without what is `known` to be needed.
+    """Return what the whole ones of these commits reach, and the partial ones, without what is `known` to be needed.
 
     Trees of a partial commit may have holes; each other one must be read as a whole.
     """

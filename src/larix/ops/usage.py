@@ -87,7 +87,7 @@ def _amount(names: Iterable[ObjectName], sizes: dict[ObjectName, int]) -> Amount
 
 
 def _reach(repo: Repo, commit: Checksum, inside: dict[ObjectName, list[ObjectName]]) -> set[ObjectName]:
-    """All below the commit and its history; `inside` remembers what was read."""
+    """Return all below the commit and its history; `inside` remembers what was read."""
     top = ObjectName(commit, ObjectType.COMMIT)
     seen, stack = {top}, [top]
     while stack:

@@ -60,7 +60,7 @@ class CachedSource(InFront):
         return source.link(name, transaction)
 
     def measure(self, checksums: list[Checksum]) -> list[Size]:
-        """What is near costs nothing on its way."""
+        """Measure; what is near costs nothing on its way."""
         far, near = [], []
         for checksum in checksums:
             if cache := self._cache(ObjectName(checksum, ObjectType.FILE)):

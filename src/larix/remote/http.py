@@ -119,7 +119,7 @@ class Body:
         self.problem: Error | None = None
 
     def write(self, data: bytes) -> int:
-        """For curl: any answer other than the length ends the transfer."""
+        """Take what arrived, for curl: any answer other than the length ends the transfer."""
         if self._first and self.size + len(data) > self._first:
             # From a server that sends all of it.
             self._memory.write(data[: self._first - self.size])
@@ -150,7 +150,8 @@ class Body:
         return len(data)
 
     def note_header(self, line: bytes) -> None:
-        """For curl: `Content-Range: bytes 0-15/TOTAL`, or `Content-Length: TOTAL` of a server that knows no ranges."""
+        """Note how long all of it is, for curl: `Content-Range: bytes 0-15/TOTAL`, or `Content-Length: TOTAL` of a
+        server that knows no ranges."""
         name, _, value = line.decode("latin-1").partition(":")
         if name.startswith("HTTP/"):
             # What came before was a redirect.
@@ -281,7 +282,7 @@ class Http:
         self._waiting.append(request)
 
     def completed(self) -> Iterator[tuple[Request, Body | None]]:
-        """What is done, until nothing asked for is left; no body where the server has no such file.
+        """Yield what is done, until nothing asked for is left; no body where the server has no such file.
 
         More may be asked for meanwhile. Raises FetchFailed.
         """
@@ -312,7 +313,8 @@ class Http:
         return min(self._paused[0][0] - now, 1.0) if self._paused else 1.0
 
     def get(self, path: str, limit: int, places: Sequence[str] = ("",)) -> bytes | None:
-        """One body, while nothing else is asked for; None where the server has no such file. Raises FetchFailed."""
+        """Fetch one body, while nothing else is asked for; None where the server has no such file. Raises
+        FetchFailed."""
         self.request(Request(path, places, limit=limit))
         data = None
         for _, body in self.completed():
@@ -350,7 +352,7 @@ class Http:
         self._waiting.append(request)
 
     def _finish(self, handle: pycurl.Curl, code: int, reason: str) -> tuple[Request, Body | None] | None:
-        """The request and its body, or None when it is tried again."""
+        """End a transfer; return the request and its body, or None when it is tried again."""
         request, start = self._running.pop(handle)
         status = handle.getinfo(pycurl.RESPONSE_CODE)
         modified = handle.getinfo(pycurl.INFO_FILETIME)
@@ -430,12 +432,12 @@ class Http:
 
 
 def _as_bytes(text: str) -> bytes:
-    """As it was given on a command line, whatever it was encoded in."""
+    """Return text as it was given on a command line, whatever it was encoded in."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def in_ascii(url: str) -> str:
-    """With what the web has for other characters: in the name of a host, and elsewhere.
+    """Return a URL with what the web has for other characters: in the name of a host, and elsewhere.
 
     Raises Invalid for a host whose name today's rules and those of 2003 do not take for the same: it may be another's.
     """

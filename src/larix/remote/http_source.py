@@ -95,7 +95,7 @@ class HttpSource:
         return tuple(places[:MAX_PLACES])
 
     def _get(self, path: str, limit: int) -> tuple[str, bytes | None]:
-        """Of what is not an object its first place, and what is there."""
+        """Fetch what is no object; return its first place, and what is there."""
         return f"{self._places[0]}{path}", self._http.get(path, limit, self._places)
 
     def _load_summary(self) -> tuple[bytes, Summary] | None:
@@ -149,7 +149,8 @@ class HttpSource:
         self._http.request(Request(_path(name), self._content_places, name, MAX_METADATA_SIZE, resumable=True))
 
     def _check_mode(self) -> None:
-        """Files of other modes are no bytes that could be compared with a checksum, without their owner and mode."""
+        """Refuse other modes: their files are no bytes that could be compared with a checksum, without their owner and
+        mode."""
         if self._mode not in ARCHIVE_MODES:
             place = self._content_places[0]
             raise Invalid(f"{place} is a repo of mode {self._mode}; files come over HTTP only from mode archive")
@@ -169,7 +170,7 @@ class HttpSource:
         return False
 
     def _own_connections(self) -> Http:
-        """In a worker."""
+        """Return the connections of this worker."""
         try:
             found: Http = self._own.http
         except AttributeError:
@@ -224,7 +225,7 @@ class HttpSource:
 
 
 def _place(line: str, schemes: Sequence[str]) -> str | None:
-    """The beginning of URLs below it; None for what is none."""
+    """Return the beginning of URLs below it; None for what is none."""
     try:
         parts = urlsplit(line)
         is_place = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0

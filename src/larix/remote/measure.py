@@ -45,7 +45,7 @@ class Measured:
         return decode_commit(self._transaction.load(ObjectName(self.commit, ObjectType.COMMIT)))
 
     def look_at_file(self, file: Checksum) -> tuple[FileHeader, int]:
-        """Header and size in bytes. What was not brought is taken for a file, be it a symlink."""
+        """Return header and size in bytes. What was not brought is taken for a file, be it a symlink."""
         if self._transaction.has(ObjectName(file, ObjectType.FILE)):
             return self._transaction.look_at_file(file)
         if file not in self._sizes:
@@ -68,7 +68,7 @@ def measuring(
     *,
     progress: Progress = NO_PROGRESS,
 ) -> Iterator[Measured]:
-    """What a pull of `ref` of the source at `commit` would bring; the repo stays as it is.
+    """Find what a pull of `ref` of the source at `commit` would bring; the repo stays as it is.
 
     Sizes that the commit states are believed; others are asked for, object by object. Raises what a pull raises.
     """

@@ -33,7 +33,7 @@ class Access:
 
 
 def open_source(repo: Repo, remote: Remote, access: Access | None = None) -> Source:
-    """The source that the settings of a remote mean; whoever calls closes it.
+    """Return the source that the settings of a remote mean; whoever calls closes it.
 
     Raises Invalid for settings that mean nothing, or that forbid it, Unsupported for those that larix cannot keep to
     yet, Untrusted.
@@ -82,13 +82,13 @@ def _path_of(remote: Remote, url: str) -> str:
 
 
 def _with_scheme(url: str) -> str:
-    """Which may be in capitals."""
+    """Return the URL with a small scheme, which may be in capitals."""
     scheme, colon, rest = url.partition(":")
     return f"{scheme.lower()}:{rest}" if colon else url
 
 
 def http_options(remote: Remote, options: HttpOptions = DEFAULTS) -> HttpOptions:
-    """With what the settings of the remote say. Raises Invalid, NotFound."""
+    """Return the options with what the settings of the remote say. Raises Invalid, NotFound."""
     paths = {key: path for key in (CLIENT_CERT, CLIENT_KEY, CA) if (path := remote.options.get(key))}
     if (CLIENT_CERT in paths) != (CLIENT_KEY in paths):
         raise Invalid(f'Remote "{remote.name}" must specify both "{CLIENT_CERT}" and "{CLIENT_KEY}"')
@@ -107,7 +107,7 @@ def http_options(remote: Remote, options: HttpOptions = DEFAULTS) -> HttpOptions
 
 
 def load_summary(repo: Repo, remote: Remote) -> bytes | None:
-    """The summary that the remote has now, if it has one. Raises FetchFailed, Untrusted."""
+    """Return the summary that the remote has now, if it has one. Raises FetchFailed, Untrusted."""
     check_summary_policy(remote)
     source = _open(repo, remote, Access(), listed=True)
     try:

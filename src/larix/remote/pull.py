@@ -155,7 +155,7 @@ def _pull(
 
 
 def expected_here(repo: Repo, remote: str | None, collection: str | None, ref: str) -> Expected:
-    """What a branch has in this repo itself, for `set_ref`; a damaged one may be replaced."""
+    """Return what a branch has in this repo itself, for `set_ref`; a damaged one may be replaced."""
     try:
         return find_here(repo, remote, collection, ref)
     except Corrupt:
@@ -163,14 +163,15 @@ def expected_here(repo: Repo, remote: str | None, collection: str | None, ref: s
 
 
 def find_here(repo: Repo, remote: str | None, collection: str | None, ref: str) -> Checksum | None:
-    """The same: of a mirrored collection, or of a remote, or its own. Raises Corrupt."""
+    """Return what a branch has here: of a mirrored collection, or of a remote, or its own. Raises Corrupt."""
     if collection is not None and collection != repo.collection_id:
         return refs_here.find_at(repo.fd, refs_here.mirror_path(collection, ref), ref)
     return refs_here.find_ref(repo.fd, remote if collection is None else None, ref)
 
 
 def age_here(repo: Repo, remote: str | None, collection: str | None, ref: str) -> int:
-    """Of what a branch has in this repo or its parents, in seconds since 1970; 0 where nothing could be read."""
+    """Return the time of what a branch has in this repo or its parents, in seconds since 1970; 0 where nothing could be
+    read."""
     try:
         found = find_here(repo, remote, collection, ref)
         if found is None and repo.parent is not None:

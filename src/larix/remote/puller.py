@@ -129,7 +129,7 @@ class Puller:
         return [self._files.popleft() for _ in range(min(BATCH, len(self._files)))]
 
     def _bring(self, checksums: list[Checksum]) -> tuple[Pulled, Handed]:
-        """In a worker."""
+        """Bring files, in a worker."""
         return self._source.bring(checksums, self._transaction), self._transaction.hand_over()
 
     def _take_over(self, brought: tuple[Pulled, Handed]) -> None:
@@ -252,7 +252,7 @@ class Puller:
 
 
 def below(paths: Paths, name: str) -> Paths:
-    """What of these paths lies at or below the entry `name`."""
+    """Return what of these paths lies at or below the entry `name`."""
     if paths == WHOLE_TREE:
         return WHOLE_TREE
     found = frozenset(path[1:] for path in paths if path[0] == name)

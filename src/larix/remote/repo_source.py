@@ -43,7 +43,7 @@ class RepoSource:
         return found
 
     def look_up(self, refspec: str) -> Checksum:
-        """The commit of `REF` or `REMOTE:REF`, of which the first may be a remote's, too."""
+        """Return the commit of `REF` or `REMOTE:REF`, of which the first may be a remote's, too."""
         found = refs.find_ref(self._repo.fd, *parse_refspec(refspec)) or self._repo.refs.find(refspec)
         if found is None:
             raise refs.unknown(refspec, self._repo.path)
@@ -111,5 +111,5 @@ class RepoSource:
 
 
 def _share(name: ObjectName, one: Repo, other: Repo) -> bool:
-    """Whether the file object of one repo can be in the other too: what someone else may write to is copied."""
+    """Return whether the file object of one repo can be in the other too: what someone else may write to is copied."""
     return one.owner == other.owner and one.layout.gives(other.layout, lambda: one.look_at_file(name.checksum)[0])

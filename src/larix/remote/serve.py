@@ -93,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
         return "larix"
 
     def log_message(self, format: str, *args: object) -> None:
-        """Not kept: a library prints nothing."""
+        """Keep no log: a library prints nothing."""
 
     def end_headers(self) -> None:
         if self.server.is_full():
@@ -119,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
 
     def _open(self) -> io.FileIO | None:
-        """The file that is asked for, or None where it is none of those that are served."""
+        """Return the file that is asked for, or None where it is none of those that are served."""
         parts = [part for part in unquote(self.path.partition("?")[0]).split("/") if part]
         path = "/".join(parts)
         if not (path in FILES or (parts[:1] and parts[0] in DIRECTORIES)) or ".." in parts or "\0" in path:

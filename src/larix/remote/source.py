@@ -52,23 +52,23 @@ class Source(Protocol):
         ...
 
     def find_ref(self, ref: str) -> Checksum:
-        """The commit of one of its branches. Raises NotFound."""
+        """Return the commit of one of its branches. Raises NotFound."""
         ...
 
     def refs(self) -> dict[str, Checksum]:
-        """All its branches. Raises NotFound where it cannot tell."""
+        """Return all its branches. Raises NotFound where it cannot tell."""
         ...
 
     def mirrors(self) -> dict[tuple[str, str], Checksum]:
-        """(collection, ref) -> commit, of the branches of others that it keeps."""
+        """Return (collection, ref) -> commit, of the branches of others that it keeps."""
         ...
 
     def locate(self, name: ObjectName) -> str:
-        """Where it looks for an object, for messages."""
+        """Return where it looks for an object, for messages."""
         ...
 
     def summary(self) -> bytes | None:
-        """As it is there, if it has one."""
+        """Return the summary as it is there, if it has one."""
         ...
 
     def request(self, name: ObjectName) -> None:
@@ -76,7 +76,7 @@ class Source(Protocol):
         ...
 
     def arrivals(self) -> Iterator[tuple[ObjectName, bytes | None]]:
-        """What was requested, in any order, None for what is not there. More may be requested meanwhile.
+        """Return what was requested, in any order, None for what is not there. More may be requested meanwhile.
 
         Nothing is compared with a checksum here.
         """
@@ -87,11 +87,11 @@ class Source(Protocol):
         ...
 
     def bring(self, checksums: list[Checksum], transaction: Transaction) -> Pulled:
-        """In a worker: check these file objects and add them. Raises NotFound, Corrupt, FetchFailed."""
+        """Check these file objects and add them, in a worker. Raises NotFound, Corrupt, FetchFailed."""
         ...
 
     def measure(self, checksums: list[Checksum]) -> list[Size]:
-        """In a worker: how many bytes these file objects would be on their way, and are unpacked.
+        """Return, in a worker, how many bytes these file objects would be on their way, and are unpacked.
 
         Raises NotFound, Corrupt, FetchFailed.
         """

@@ -15,7 +15,7 @@ def check_policy(remote: Remote) -> None:
 
 
 def check_summary_policy(remote: Remote) -> None:
-    """As `check_policy`, where only the summary is wanted."""
+    """Check as `check_policy`, where only the summary is wanted."""
     _check(remote, SIGNED_SUMMARY)
 
 

@@ -76,7 +76,7 @@ def _stream(head: bytes, content: Iterable[Piece]) -> Iterator[bytes]:
 
 
 def unpack(read: Read, packed_size: int, fd: int = -1, *, exact: bool = False) -> StoredFile:
-    """The file object in the `.filez` of `packed_size` bytes that `read` gives; `exact` is as for a layout.
+    """Return the file object in the `.filez` of `packed_size` bytes that `read` gives; `exact` is as for a layout.
 
     Raises Corrupt, also while the content is read.
     """
@@ -95,7 +95,7 @@ def unpack(read: Read, packed_size: int, fd: int = -1, *, exact: bool = False) -
 
 
 def longest(begun: bytes) -> int:
-    """The most bytes that a `.filez` which begins so can have, by what its header promises. Raises Corrupt."""
+    """Return the most bytes that a `.filez` which begins so can have, by what its header promises. Raises Corrupt."""
     end = format.PREFIX_SIZE + format.header_size(begun[: format.PREFIX_SIZE])
     if len(begun) < end:
         return format.PREFIX_SIZE + MAX_METADATA_SIZE
@@ -109,7 +109,7 @@ BEGINNING = format.PREFIX_SIZE + format.SIZE_SIZE
 
 
 def find_size(beginning: bytes) -> int:
-    """Bytes of the content of a `.filez` that begins so. Raises Corrupt."""
+    """Return how many bytes the content has of a `.filez` that begins so. Raises Corrupt."""
     format.header_size(beginning[: format.PREFIX_SIZE])
     if len(beginning) < BEGINNING:
         raise Corrupt("not a file object: it ends in its header")
@@ -117,7 +117,7 @@ def find_size(beginning: bytes) -> int:
 
 
 def unpack_bytes(packed: bytes) -> StoredFile:
-    """As an exact `unpack`, of a `.filez` in memory; its content is one piece, however large."""
+    """Unpack exactly, as `unpack`, a `.filez` in memory; its content is one piece, however large."""
     end = format.PREFIX_SIZE + format.header_size(packed[: format.PREFIX_SIZE])
     header, size = format.decode_archive_header(packed[format.PREFIX_SIZE : end])
     if header.is_symlink:
@@ -167,7 +167,7 @@ def _inflate_whole(packed: bytes | memoryview, size: int, *, exact: bool) -> Ite
 
 
 def _inflate(packed: bytes, read: Read, size: int) -> Iterator[bytes]:
-    """The content, never more than the header promised, nor more than a piece at a time in memory.
+    """Yield the content, never more than the header promised, nor more than a piece at a time in memory.
 
     A piece may be empty: of compressed content without end and without output, nothing is kept either.
     """

@@ -74,7 +74,7 @@ class BareUser:
         return False
 
     def gives(self, other: Layout, look: Callable[[], FileHeader]) -> bool:
-        """To one of plain files also, if there is no more to say of it."""
+        """Return whether it is the same layout, or one of plain files and there is no more to say of the file."""
         return other.mode == self.mode or (other.user_only and is_plain(look()))
 
 

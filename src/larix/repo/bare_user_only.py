@@ -67,7 +67,7 @@ class BareUserOnly:
 
 
 def is_plain(header: FileHeader) -> bool:
-    """Whether it is a file of which mode bits are all there is to keep."""
+    """Return whether it is a file of which mode bits are all there is to keep."""
     bits = stat.S_IMODE(header.mode)
     plain = bits & ~PLAIN_BITS == 0 and bits & stat.S_IRUSR != 0
     return plain and not (header.is_symlink or header.uid or header.gid or header.xattrs)

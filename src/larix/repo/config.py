@@ -111,7 +111,7 @@ def _check(repo: Repo, config: KeyFile, group: str, key: str) -> None:
 
 
 def remove_option(repo: Repo, group: str, key: str) -> bool:
-    """Whether it was there."""
+    """Return whether it was there."""
     with lock_changes(repo):
         config = read_config(repo)
         repo.config = config

@@ -52,7 +52,7 @@ class Incoming(Waiting):
     """Added to by several threads, or by forked processes that hand over. Whoever made it ends it."""
 
     def __init__(self, repo: Repo, staging: Staging, space: Space, *, plain_files: bool) -> None:
-        """With `plain_files` only those are taken that a bare-user-only repo could have."""
+        """Take objects; with `plain_files` only those are taken that a bare-user-only repo could have."""
         super().__init__(repo, staging)
         self._space = space
         self._plain_files = plain_files or repo.layout.user_only
@@ -119,7 +119,8 @@ class Incoming(Waiting):
         return size
 
     def hand_over(self) -> Handed:
-        """In a worker: what it added since the last time, for `take_over`. A thread has added it here already."""
+        """Return, in a worker, what it added since the last time, for `take_over`. A thread has added it here
+        already."""
         if os.getpid() == self._pid:
             return Handed(0, [], [])
         new = [name.checksum for name in self.added if name.type == ObjectType.FILE]
@@ -129,14 +130,15 @@ class Incoming(Waiting):
         return handed
 
     def take_over(self, handed: Handed, unchanged: int = 0) -> None:
-        """What a worker handed over; `unchanged` file objects count besides, which it found here as they shall be."""
+        """Count what a worker handed over as ours; `unchanged` file objects count besides, which it found here as they
+        shall be."""
         with self._counting:
             self._files[self._pid] += handed.files + unchanged
         self.added.update(ObjectName(checksum, ObjectType.FILE) for checksum in handed.new)
         self._adopted.update(handed.adopted)
 
     def counts(self) -> Counts:
-        """Of what was added so far."""
+        """Count what was added so far."""
         new = [name.checksum for name in self.added if name.type == ObjectType.FILE]
         size = sum(self.look_at_file(checksum)[1] for checksum in new)
         return Counts(self._metadata, len(self.added) - len(new), self._files[self._pid], len(new), size)
@@ -165,7 +167,8 @@ class Incoming(Waiting):
             self._early_sync.wait()
 
     def _add(self, source: Source, expected: Checksum | None = None) -> Checksum:
-        """The one door for file objects. A pull has asked whether what it expects is there, others have not."""
+        """Add a file object: the one door for them. A pull has asked whether what it expects is there, others have
+        not."""
         with doing(f"Writing an object to repo {self.repo.path}"):
             self._check_plain(expected or source.checksum, source)
             checksum = source.checksum
@@ -186,7 +189,7 @@ class Incoming(Waiting):
             self._start_writing(self._staging_path(name), source.room)
 
     def _add_temporary(self, source: Source, expected: Checksum | None) -> Checksum:
-        """The checksum is known when all is written, and only then the name."""
+        """Write under a temporary name: the checksum is known when all is written."""
         with self._staging.temporary() as temporary:
             self._check_space(source)
             source.write(self.repo.layout, temporary, self._fd)

@@ -41,7 +41,7 @@ class StoredFile:
         self._fd = fd
 
     def fileno(self) -> int:
-        """The descriptor; -1 where there is none, as for symlinks."""
+        """Return the descriptor; -1 where there is none, as for symlinks."""
         return self._fd
 
     def close(self) -> None:
@@ -79,31 +79,33 @@ class Layout(Protocol):
         ...
 
     def look(self, name: str, dir_fd: int) -> tuple[FileHeader, int]:
-        """The header, without extended attributes where they would have to be asked for, and the content's size.
+        """Return the header, without extended attributes where they would have to be asked for, and the content's size.
 
         Raises Corrupt, OSError.
         """
         ...
 
     def mode_and_size(self, name: str, dir_fd: int) -> tuple[int, int]:
-        """Only the file's mode, and the content's size unless it is a symlink. Raises as `look`."""
+        """Return only the file's mode, and the content's size unless it is a symlink. Raises as `look`."""
         ...
 
     def links(self, mode: int, *, user_mode: bool) -> bool:
-        """Whether a checkout may hard link an object of a file of this mode, as root or in user mode."""
+        """Return whether a checkout may hard link an object of a file of this mode, as root or in user mode."""
         ...
 
     def adopts(self, header: FileHeader, found: FileHeader) -> bool:
-        """Whether a file that is `found` on disk is, as it is, what this layout keeps for an object of `header`."""
+        """Return whether a file that is `found` on disk is, as it is, what this layout keeps for an object of
+        `header`."""
         ...
 
     def gives(self, other: "Layout", look: Callable[[], FileHeader]) -> bool:
-        """Whether the file of an object is, as it is, what another layout keeps for it; `look` finds its header."""
+        """Return whether the file of an object is, as it is, what another layout keeps for it; `look` finds its
+        header."""
         ...
 
 
 def object_path(name: ObjectName, extension: str) -> str:
-    """Path of an object below `objects`; `extension` is that of the layout's files."""
+    """Return path of an object below `objects`; `extension` is that of the layout's files."""
     checksum, kind = name
     end = extension if kind is ObjectType.FILE else EXTENSIONS[kind]
     return f"{checksum[:2]}/{checksum[2:]}.{end}"

@@ -17,7 +17,7 @@ CHANGES = "tmp/changes-lock"
 
 
 def lock_repo(repo: Repo, *, exclusive: bool) -> ExitStack:
-    """The lock is given back when the result is closed. core.locking=false means that others see to it.
+    """Lock the repo until the result is closed. core.locking=false means that others see to it.
 
     Raises Busy where another process holds it for longer than `repo.lock_timeout`.
     """
@@ -30,7 +30,7 @@ def lock_repo(repo: Repo, *, exclusive: bool) -> ExitStack:
 
 
 def lock_changes(repo: Repo) -> ExitStack:
-    """To be held for as short as can be. The rest is as for `lock_repo`."""
+    """Lock the changes of a repo, as `lock_repo`, for as short as can be."""
     held = ExitStack()
     while repo.config.find_bool("core", "locking", True):
         with doing(f"Locking repo {repo.path}"):

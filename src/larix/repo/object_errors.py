@@ -15,7 +15,7 @@ UNREADABLE = (errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.EISDIR, errno.ENOTD
 
 
 def differing(name: ObjectName, actual: Checksum) -> Corrupt:
-    """For an object whose bytes are not those that its name promises."""
+    """Return the error for an object whose bytes are not those that its name promises."""
     kind = name.type.extension
     return Corrupt(f"Corrupted {kind} object; checksum expected='{name.checksum}' actual='{actual}'")
 

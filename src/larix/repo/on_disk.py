@@ -20,7 +20,8 @@ def read_content(fd: int, size: int) -> Iterator[bytes]:
 
 
 def open_file(name: str, dir_fd: int, content: Content = read_content) -> StoredFile:
-    """Of an open directory. It may be neither a file nor a symlink, as its mode says. Raises OSError."""
+    """Open a file or symlink of an open directory. It may be neither a file nor a symlink, as its mode says. Raises
+    OSError."""
     fd = reading.open_file(name, dir_fd)
     if fd is None:
         found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
@@ -39,6 +40,6 @@ def _header(found: os.stat_result, target: str, pairs: xattr.Pairs) -> FileHeade
 
 
 def read_dirmeta(fd: int) -> DirMeta:
-    """Of an open directory."""
+    """Return owner, mode and attributes of an open directory."""
     found = os.fstat(fd)
     return DirMeta(found.st_uid, found.st_gid, found.st_mode, xattr_format.canonical(xattr.get_all(fd)))

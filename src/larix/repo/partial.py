@@ -13,17 +13,17 @@ DAMAGED = b"f"
 
 
 def is_partial(repo: Repo, commit: Checksum) -> bool:
-    """Whether it is marked, here or where it lies, as one of which objects may be missing."""
+    """Return whether it is marked, here or where it lies, as one of which objects may be missing."""
     return _mark(repo, commit) is not None
 
 
 def is_damaged(repo: Repo, commit: Checksum) -> bool:
-    """Whether it is partial because fsck found that objects are missing, or deleted them."""
+    """Return whether it is partial because fsck found that objects are missing, or deleted them."""
     return _mark(repo, commit) == DAMAGED
 
 
 def has_whole(repo: Repo, commit: Checksum) -> bool:
-    """Whether the commit is here and promises that all which it reaches is here.
+    """Return whether the commit is here and promises that all which it reaches is here.
 
     A repo with a parent promises nothing: what is deleted from the parent may be needed by commits of its child.
     """
@@ -33,7 +33,7 @@ def has_whole(repo: Repo, commit: Checksum) -> bool:
 
 
 def _mark(repo: Repo, commit: Checksum) -> bytes | None:
-    """What the mark in this repo holds, or that of the parent where the commit lies only there."""
+    """Return what the mark in this repo holds, or that of the parent where the commit lies only there."""
     try:
         return reading.read(_path(commit), repo.fd, MAX_CONFIG_SIZE)
     except FileNotFoundError:
@@ -47,7 +47,7 @@ def _path(commit: Checksum) -> str:
 
 
 def mark(repo: Repo, commits: Mapping[Checksum, bool]) -> None:
-    """Whether each was found damaged. All are on the disk when this returns. Raises OSError."""
+    """Mark commits, each with whether it was found damaged. All are on the disk when this returns. Raises OSError."""
     alone = len(commits) == 1
     for commit, damaged in commits.items():
         content = DAMAGED if damaged else b""
@@ -58,7 +58,7 @@ def mark(repo: Repo, commits: Mapping[Checksum, bool]) -> None:
 
 
 def unmark(repo: Repo, commits: Collection[Checksum]) -> None:
-    """They are whole, or gone. Raises OSError."""
+    """Take the marks from commits that are whole, or gone. Raises OSError."""
     found = False
     for commit in commits:
         with suppress(FileNotFoundError):

@@ -83,7 +83,7 @@ class RefChanges:
                     raise Invalid(f"Ref '{ref}' has an active alias: '{alias}'")
 
     def _leads_to_a_ref(self, repo_fd: int, path: str) -> bool:
-        """As all will be."""
+        """Return whether an alias leads to a ref, as all will be."""
         for _ in range(MAX_ALIASES):
             if path in self._aliases:
                 path = os.path.normpath(f"{os.path.dirname(path)}/{self._aliases[path]}")
@@ -148,12 +148,12 @@ def _check_place(repo_fd: int, path: str, made: Mapping[str, str]) -> None:
 
 
 def _name(path: str) -> str:
-    """For messages."""
+    """Return what a path is called in messages."""
     return path.split("/", 2)[-1]
 
 
 def _is_there(repo_fd: int, path: str) -> bool:
-    """Whether there is a ref or an alias, whatever it holds."""
+    """Return whether there is a ref or an alias, whatever it holds."""
     try:
         return not stat.S_ISDIR(os.stat(path, dir_fd=repo_fd, follow_symlinks=False).st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -202,7 +202,8 @@ def remove_empty(repo_fd: int, directory: str) -> None:
 
 
 def _sync_directories(repo_fd: int, paths: Iterable[str]) -> None:
-    """Those that hold these refs, and those above, of which some may be new, or lack one that is gone."""
+    """Sync the directories that hold these refs, and those above, of which some may be new, or lack one that is
+    gone."""
     directories = set()
     for path in paths:
         while path != TOP:

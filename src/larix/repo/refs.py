@@ -50,7 +50,7 @@ def find_ref(repo_fd: int, remote: str | None, ref: str) -> Checksum | None:
 
 
 def find_at(repo_fd: int, path: str, name: str) -> Checksum | None:
-    """What the ref at this path has; `name` is for messages. Raises Corrupt."""
+    """Return what the ref at this path has; `name` is for messages. Raises Corrupt."""
     try:
         return _read(repo_fd, path, name)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -78,12 +78,12 @@ def _read(repo_fd: int, path: str, name: str) -> Checksum:
 
 
 def _target(repo_fd: int, path: str) -> str:
-    """Where the symlink leads, from the repo."""
+    """Return where the symlink leads, from the repo."""
     return os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path, dir_fd=repo_fd)))
 
 
 def _aim(repo_fd: int, path: str) -> str:
-    """Where the alias leads. Raises Corrupt where that is no branch."""
+    """Return where the alias leads. Raises Corrupt where that is no branch."""
     target = _target(repo_fd, path)
     if not path.startswith(f"{HEADS}/") or not target.startswith(f"{HEADS}/"):
         raise Corrupt(f"Ref {path.removeprefix(f'{HEADS}/')} is an alias of {target}, which is no branch")
@@ -91,7 +91,7 @@ def _aim(repo_fd: int, path: str) -> str:
 
 
 def list_refs(repo_fd: int, pass_over: PassOver = None) -> dict[tuple[RemoteName | None, Ref], Checksum]:
-    """(remote or None, ref) -> commit, of heads and remotes, sorted by name. Raises Corrupt."""
+    """Return (remote or None, ref) -> commit, of heads and remotes, sorted by name. Raises Corrupt."""
     found = {}
     for remote, ref in list_names(repo_fd):
         with _passing_over(pass_over):
@@ -113,7 +113,8 @@ def _passing_over(pass_over: PassOver) -> Iterator[None]:
 
 
 def _check_gone(repo_fd: int, ref: str) -> None:
-    """A branch that was there and has no commit. Raises Corrupt for an alias, which is removed before what it means."""
+    """Check a branch that was there and has no commit. Raises Corrupt for an alias, which is removed before what it
+    means."""
     path = ref_path(None, ref)
     if reading.is_link(path, repo_fd):
         target = os.readlink(path, dir_fd=repo_fd)
@@ -123,7 +124,7 @@ def _check_gone(repo_fd: int, ref: str) -> None:
 
 
 def list_strays(repo_fd: int) -> list[str]:
-    """Paths of what lies among the refs and cannot be one, by its name: an editor's copy, say."""
+    """Return paths of what lies among the refs and cannot be one, by its name: an editor's copy, say."""
     found = [f"{HEADS}/{path}" for path in _walk(repo_fd, HEADS) if not is_ref(path)]
     for top in REMOTES, MIRRORS:
         with suppress(FileNotFoundError):
@@ -132,7 +133,7 @@ def list_strays(repo_fd: int) -> list[str]:
 
 
 def list_names(repo_fd: int) -> list[tuple[RemoteName | None, Ref]]:
-    """(remote or None, ref), sorted, also of those that do not hold a checksum, without strays."""
+    """Return (remote or None, ref), sorted, also of those that do not hold a checksum, without strays."""
     keys: list[tuple[RemoteName | None, Ref]]
     keys = [(None, Ref(path)) for path in sorted(_walk(repo_fd, HEADS)) if is_ref(path)]
     for path in sorted(_walk(repo_fd, REMOTES)):
@@ -143,7 +144,7 @@ def list_names(repo_fd: int) -> list[tuple[RemoteName | None, Ref]]:
 
 
 def list_mirrors(repo_fd: int, pass_over: PassOver = None) -> dict[tuple[str, str], Checksum]:
-    """(collection, ref) -> commit, sorted by name."""
+    """Return (collection, ref) -> commit, sorted by name."""
     found = {}
     for collection, ref in list_mirror_names(repo_fd):
         path = f"{collection}/{ref}"
@@ -154,7 +155,7 @@ def list_mirrors(repo_fd: int, pass_over: PassOver = None) -> dict[tuple[str, st
 
 
 def list_mirror_names(repo_fd: int) -> list[tuple[str, str]]:
-    """(collection, ref), sorted, also of those that do not hold a checksum, without strays."""
+    """Return (collection, ref), sorted, also of those that do not hold a checksum, without strays."""
     try:
         paths = sorted(_walk(repo_fd, MIRRORS))
     except FileNotFoundError:
@@ -165,7 +166,7 @@ def list_mirror_names(repo_fd: int) -> list[tuple[str, str]]:
 
 
 def target_of(repo_fd: int, path: str) -> str | None:
-    """Where an alias leads; None where there is none."""
+    """Return where an alias leads; None where there is none."""
     try:
         return _target(repo_fd, path)
     except OSError:
@@ -185,7 +186,7 @@ def list_aliases(repo_fd: int) -> dict[str, str]:
 
 
 def list_below(repo_fd: int, path: str) -> Iterator[str]:
-    """Paths of the refs of which this one is a part."""
+    """Yield paths of the refs of which this one is a part."""
     with suppress(FileNotFoundError, NotADirectoryError):
         for below in _walk(repo_fd, path):
             yield f"{path}/{below}"

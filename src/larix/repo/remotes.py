@@ -60,7 +60,7 @@ def _group(name: str) -> str:
 
 
 def list_remotes(repo: Repo) -> list[str]:
-    """Also those of its parent."""
+    """Return the names of remotes, also those of its parent."""
     start = 'remote "'
     configs = [repo.config, *(config for _, config in _more_configs(repo))]
     names = {group[len(start) : -1] for config in configs for group in config.groups() if group.startswith(start)}
@@ -79,7 +79,7 @@ def find_remote(repo: Repo, name: str) -> Remote | None:
 
 
 def load_remote(repo: Repo, name: str) -> Remote:
-    """Its settings, of the config or of a file of its own. Raises NotFound."""
+    """Return its settings, of the config or of a file of its own. Raises NotFound."""
     found = find_remote(repo, name)
     if found is None:
         raise unknown_remote(name)
@@ -111,7 +111,7 @@ def add_remote(repo: Repo, remote: Remote, *, replace: bool = False) -> None:
 
 
 def delete_remote(repo: Repo, name: str) -> bool:
-    """Whether it was there."""
+    """Return whether it was there."""
     group = _group(name)
     with lock_changes(repo):
         config = read_config(repo)
@@ -124,7 +124,7 @@ def delete_remote(repo: Repo, name: str) -> bool:
 
 
 def _more_configs(repo: Repo) -> Iterator[tuple[str, KeyFile]]:
-    """The files of `repo.options.remotes_dir` by their names."""
+    """Yield the files of `repo.options.remotes_dir` by their names."""
     if repo.options.remotes_dir is None:
         return
     with doing(f"Reading {repo.options.remotes_dir}"):
@@ -145,7 +145,7 @@ def _find_file(repo: Repo, group: str) -> tuple[str, KeyFile] | None:
 
 
 def _write(repo: Repo, name: str | None, config: KeyFile) -> None:
-    """To a file of the remotes directory, which is removed where nothing is left in it, or to the config."""
+    """Write to a file of the remotes directory, which is removed where nothing is left in it, or to the config."""
     if name is None:
         write_config(repo, config)
         return

@@ -223,17 +223,17 @@ class Repo:
         return self.has_own(name) or (self.parent is not None and self.parent.has(name))
 
     def has_own(self, name: ObjectName) -> bool:
-        """Whether the object lies in this repo itself."""
+        """Return whether the object lies in this repo itself."""
         return os.access(self.object_path(name), os.F_OK, dir_fd=self.objects_fd, follow_symlinks=False)
 
     def holder(self, name: ObjectName) -> "Repo":
-        """The repo in which the object lies: this one or a parent; this one also where none has it."""
+        """Return the repo in which the object lies: this one or a parent; this one also where none has it."""
         if self.parent is None or self.has_own(name) or not self.parent.has(name):
             return self
         return self.parent.holder(name)
 
     def load(self, name: ObjectName) -> bytes:
-        """The bytes of a metadata object, of the checksum that they must have. Raises NotFound, Corrupt."""
+        """Return the bytes of a metadata object, of the checksum that they must have. Raises NotFound, Corrupt."""
         repo = self.holder(name)
         try:
             data = reading.read(repo.object_path(name), repo.objects_fd, objects.MAX_METADATA_SIZE)
@@ -249,7 +249,7 @@ class Repo:
             return objects.decode_commit(self.load(name))
 
     def load_detached_metadata(self, commit: Checksum) -> Metadata:
-        """What lies beside a commit; empty where nothing does. Raises Corrupt."""
+        """Return what lies beside a commit; empty where nothing does. Raises Corrupt."""
         name = ObjectName(commit, ObjectType.COMMIT_META)
         if not self.has(name):
             return Metadata()
@@ -272,7 +272,7 @@ class Repo:
         return meta
 
     def open_file(self, checksum: Checksum, *, exact: bool = False) -> StoredFile:
-        """A file object, its content not compared with the checksum; `exact` is as for a layout.
+        """Return a file object, its content not compared with the checksum; `exact` is as for a layout.
 
         Raises NotFound, Corrupt.
         """
@@ -286,7 +286,8 @@ class Repo:
         return stored
 
     def look_at_file(self, checksum: Checksum) -> tuple[FileHeader, int]:
-        """Header of a file object, perhaps without extended attributes, and the size of its content in bytes.
+        """Return the header of a file object, perhaps without extended attributes, and the size of its content in
+        bytes.
 
         Raises NotFound, Corrupt.
         """
@@ -298,7 +299,7 @@ class Repo:
             raise object_error(name, error) from None
 
     def stored_size(self, name: ObjectName) -> int:
-        """Bytes of the object as it lies there. Raises NotFound."""
+        """Return how many bytes the object has as it lies there. Raises NotFound."""
         repo = self.holder(name)
         try:
             return os.stat(repo.object_path(name), dir_fd=repo.objects_fd, follow_symlinks=False).st_size
@@ -306,7 +307,7 @@ class Repo:
             raise object_error(name, error) from None
 
     def objects(self, *kinds: ObjectType) -> Iterator[ObjectName]:
-        """The objects of these kinds, or all, that lie in this repo itself, in no order."""
+        """Yield the objects of these kinds, or all, that lie in this repo itself, in no order."""
         ends = {**objects.EXTENSIONS, ObjectType.FILE: self.layout.extension}
         wanted = {ends[kind]: kind for kind in kinds or ends}
         parse = re.compile(rf"([0-9a-f]{{62}})\.({'|'.join(wanted)})").fullmatch
@@ -317,7 +318,7 @@ class Repo:
 
 
 def _make_tmp(repo_fd: int) -> None:
-    """What is below tmp/ may always be removed, and people remove it as a whole."""
+    """Make tmp/: what is below may always be removed, and people remove it as a whole."""
     try:
         writing.make_directory("tmp", repo_fd)
     except OSError as error:

@@ -39,23 +39,24 @@ class Refs:
         self._repo = repo
 
     def all(self, pass_over: PassOver = None) -> dict[tuple[RemoteName | None, Ref], Checksum]:
-        """(remote or None, ref) -> commit. Raises NotFound where the directories of refs are not there, Corrupt where
-        one does not hold a commit; with `pass_over` that is called with the error."""
+        """Return (remote or None, ref) -> commit. Raises NotFound where the directories of refs are not there, Corrupt
+        where one does not hold a commit; with `pass_over` that is called with the error."""
         with doing(f"Listing refs of {self._repo.path}: opendir"):
             return refs.list_refs(self._repo.fd, pass_over)
 
     def strays(self) -> list[str]:
-        """Paths in the repo of what lies among the refs and cannot be one, by its name."""
+        """Return paths in the repo of what lies among the refs and cannot be one, by its name."""
         with doing(f"Listing refs of {self._repo.path}: opendir"):
             return refs.list_strays(self._repo.fd)
 
     def names(self) -> list[tuple[RemoteName | None, Ref]]:
-        """(remote or None, ref), also of those that are damaged. Raises NotFound as `all`."""
+        """Return (remote or None, ref), also of those that are damaged. Raises NotFound as `all`."""
         with doing(f"Listing refs of {self._repo.path}: opendir"):
             return refs.list_names(self._repo.fd)
 
     def of_collections(self, pass_over: PassOver = None) -> dict[tuple[str, str], Checksum]:
-        """(collection, ref) -> commit: branches made here and of remotes whose collections are known, and mirrors."""
+        """Return (collection, ref) -> commit: branches made here and of remotes whose collections are known, and
+        mirrors."""
         found: dict[tuple[str, str], Checksum] = {}
         for (remote, ref), checksum in self.all(pass_over).items():
             group = f'remote "{remote}"'
@@ -65,11 +66,11 @@ class Refs:
         return dict(sorted({**found, **self.mirrors(pass_over)}.items()))
 
     def mirrors(self, pass_over: PassOver = None) -> dict[tuple[str, str], Checksum]:
-        """(collection, ref) -> commit, of branches of other repos that are kept here under their collections."""
+        """Return (collection, ref) -> commit, of branches of other repos that are kept here under their collections."""
         return refs.list_mirrors(self._repo.fd, pass_over)
 
     def mirror_names(self) -> list[tuple[str, str]]:
-        """(collection, ref), also of those that are damaged."""
+        """Return (collection, ref), also of those that are damaged."""
         return refs.list_mirror_names(self._repo.fd)
 
     def aliases(self) -> dict[str, str]:
@@ -78,14 +79,14 @@ class Refs:
             return refs.list_aliases(self._repo.fd)
 
     def named_commits(self, pass_over: PassOver = None) -> list[tuple[str, Checksum]]:
-        """All that keeps a commit, with the commit: `REF`, `REMOTE:REF`, and `COLLECTION/REF` of mirrors."""
+        """Return all that keeps a commit, with the commit: `REF`, `REMOTE:REF`, and `COLLECTION/REF` of mirrors."""
         named = [(names.refspec(*key), checksum) for key, checksum in self.all(pass_over).items()]
         mirrors = self.mirrors(pass_over)
         return named + [(f"{collection}/{ref}", checksum) for (collection, ref), checksum in mirrors.items()]
 
     def find(self, refspec: str) -> Checksum | None:
-        """The commit of `REF`, `REMOTE:REF` or `COLLECTION:REF`; a REF that is no branch here is looked for in all
-        remotes, then among what is kept of other collections.
+        """Return the commit of `REF`, `REMOTE:REF` or `COLLECTION:REF`; a REF that is no branch here is looked for in
+        all remotes, then among what is kept of other collections.
 
         A colon may also be a slash. What is not found is looked for in the parent. Raises Invalid where several
         collections have different commits of a REF.
@@ -116,8 +117,8 @@ class Refs:
         return next(iter(found), None)
 
     def resolve(self, rev: str) -> Checksum:
-        """The commit that `rev` means: a checksum, also as ANYNAME:CHECKSUM, the beginning of one, or a refspec; each ^
-        at the end is a parent.
+        """Return the commit that `rev` means: a checksum, also as ANYNAME:CHECKSUM, the beginning of one, or a refspec;
+        each ^ at the end is a parent.
 
         Raises NotFound; Invalid where a beginning has several ends.
         """

@@ -172,7 +172,8 @@ def of_content(header: FileHeader, size: int, content: Iterable[Piece]) -> Whole
 
 
 def of_packed(read: Read, packed_size: int, layout: Layout) -> tuple[Source, int]:
-    """What comes as a `.filez` of so many bytes, and the size of its content. Raises Corrupt, also when written."""
+    """Return what comes as a `.filez` of so many bytes, and the size of its content. Raises Corrupt, also when
+    written."""
     packed = b""
     if packed_size <= INFLATED_WHOLE:
         packed = read_all(read, packed_size)

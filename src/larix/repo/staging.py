@@ -30,7 +30,7 @@ COMMIT = re.compile(r"[0-9a-f]{64}\.commit")
 
 
 def temporary_path() -> str:
-    """A new name in the repo, for a file that is renamed at once; one that stays is removed when it is old."""
+    """Return a new name in the repo, for a file that is renamed at once; one that stays is removed when it is old."""
     return f"tmp/new-{os.urandom(6).hex()}"
 
 
@@ -82,7 +82,7 @@ class Staging:
                 writing.remove(f"{self._path}-lock", self._repo_fd)
 
     def path(self, path: str) -> str:
-        """Where the object lies that shall have this path below objects/; the directory is made."""
+        """Return where the object lies that shall have this path below objects/; the directory is made."""
         if path.endswith(".commit"):
             return _commit_path(path)
         if path[:2] not in self._prefixes:
@@ -93,7 +93,7 @@ class Staging:
 
     @contextmanager
     def temporary(self) -> Iterator[str]:
-        """The name of a file for an object that is not whole yet; it goes where it comes to nothing."""
+        """Give the name of a file for an object that is not whole yet; it goes where it comes to nothing."""
         path = f"new-{os.getpid()}-{next(self._count)}"
         try:
             yield path
@@ -129,7 +129,7 @@ class Staging:
         writing.sync(objects_fd)
 
     def has_left(self, path: str) -> bool:
-        """Whether an earlier transaction left an object that shall have this path; asked once."""
+        """Return whether an earlier transaction left an object that shall have this path; asked once."""
         found = path in self._found
         self._found.discard(path)
         return found
@@ -148,7 +148,7 @@ class Staging:
 
 
 def _set_aside(staging: str, repo_fd: int) -> None:
-    """What lies in a staging directory becomes what is left of it, of the C tool's too."""
+    """Set aside what lies in a staging directory, as what is left of it, of the C tool's too."""
     writing.make_directory(f"{staging}/left", repo_fd)
     for below in f"{staging}/objects", staging:
         for name, path in _objects(repo_fd, below):
@@ -159,12 +159,13 @@ def _set_aside(staging: str, repo_fd: int) -> None:
 
 
 def _commit_path(path: str) -> str:
-    """Where a commit waits: apart from the rest, which may be moved by whole directories."""
+    """Return where a commit waits: apart from the rest, which may be moved by whole directories."""
     return path.replace("/", "")
 
 
 def _objects(repo_fd: int, directory: str) -> Iterator[tuple[str, str]]:
-    """What lies in a directory laid out like objects/, but for commits: where, and the path that it shall have."""
+    """Yield what lies in a directory laid out like objects/, but for commits: where, and the path that it shall
+    have."""
     for prefix in reading.names(directory, repo_fd):
         if len(prefix) == 2:
             yield from [(path := f"{prefix}/{name}", path) for name in reading.names(f"{directory}/{prefix}", repo_fd)]

@@ -23,7 +23,8 @@ SIGNATURES = "summary.sig"
 def build_summary(
     repo: Repo, now: int, more: Iterable[tuple[str, Variant]] = (), pass_over: PassOver = None
 ) -> Summary:
-    """Of the branches made here, and of others by their collections. `now` is in seconds since 1970."""
+    """Build the summary of the branches made here, and of others by their collections. `now` is in seconds since
+    1970."""
     refs: dict[str, SummaryRef] = {}
     for (remote, ref), commit in repo.refs.all(pass_over).items():
         if remote is None:

@@ -34,7 +34,7 @@ class Transaction(Incoming):
     """
 
     def __init__(self, repo: Repo, *, resumable: bool = False, plain_files: bool = False) -> None:
-        """With `plain_files` only those are taken that a bare-user-only repo could have.
+        """Begin; with `plain_files` only those are taken that a bare-user-only repo could have.
 
         Raises Busy where another process deletes from the repo for longer than its config lets us wait.
         """
@@ -76,7 +76,8 @@ class Transaction(Incoming):
     def set_collection_ref(
         self, collection: str, ref: str, checksum: Checksum | None, *, expected: Expected = ...
     ) -> None:
-        """The same for a branch of a collection: of this repo, where the collection is its own, else a mirror's."""
+        """Point the branch of a collection there, as `set_ref`: of this repo, where the collection is its own, else a
+        mirror's."""
         if collection == self.repo.collection_id:
             self.set_ref(None, ref, checksum, expected=expected)
         else:

@@ -28,7 +28,7 @@ class Waiting:
         self._fd = staging.fd
 
     def has(self, name: ObjectName) -> bool:
-        """Also where a parent of the repo has it."""
+        """Return whether it is here, also where a parent of the repo has it."""
         return name in self.added or self.repo.has(name) or self._take(name)
 
     def _has_own(self, name: ObjectName) -> bool:
@@ -55,27 +55,28 @@ class Waiting:
         return True
 
     def look_at_file(self, checksum: Checksum) -> tuple[FileHeader, int]:
-        """Of a file object the header, perhaps without extended attributes, and the size of the content."""
+        """Return the header of a file object, perhaps without extended attributes, and the size of its content in
+        bytes."""
         name = ObjectName(checksum, ObjectType.FILE)
         if name not in self.added:
             return self.repo.look_at_file(checksum)
         return self.repo.layout.look(self._staging_path(name), self._fd)
 
     def open_file(self, checksum: Checksum) -> StoredFile:
-        """A file object, which whoever calls closes. Raises NotFound, Corrupt."""
+        """Return a file object, which whoever calls closes. Raises NotFound, Corrupt."""
         name = ObjectName(checksum, ObjectType.FILE)
         if name not in self.added:
             return self.repo.open_file(checksum)
         return self.repo.layout.read(self._staging_path(name), self._fd)
 
     def stored_size(self, name: ObjectName) -> int:
-        """Bytes of the object as it lies on disk."""
+        """Return how many bytes the object has as it lies on disk."""
         if name not in self.added:
             return self.repo.stored_size(name)
         return os.stat(self._staging_path(name), dir_fd=self._fd, follow_symlinks=False).st_size
 
     def load(self, name: ObjectName) -> bytes:
-        """A metadata object as it is on disk. Raises NotFound, Corrupt."""
+        """Return a metadata object as it is on disk. Raises NotFound, Corrupt."""
         if name not in self.added:
             return self.repo.load(name)
         return reading.read(self._staging_path(name), self._fd, MAX_METADATA_SIZE)

@@ -99,7 +99,7 @@ def _bring_kernel(sysroot: Sysroot, deployment: Deployment, boot_fd: int) -> Non
 
 
 def _write_links(sysroot: Sysroot, deployments: Sequence[Deployment], bootversion: int, subbootversion: int) -> str:
-    """The directory with them, which is on the disk then, and not yet in use."""
+    """Return the directory with them, which is on the disk then, and not yet in use."""
     name = f"boot.{bootversion}.{subbootversion}"
     top = f"ostree/{name}"
     trees.remove_tree(top, sysroot.fd)
@@ -121,7 +121,7 @@ def _use_links(sysroot: Sysroot, bootversion: int, name: str) -> None:
 def _write_config(
     sysroot: Sysroot, deployments: Sequence[Deployment], bootversion: int, bootloader: BootLoader, boot_fd: int
 ) -> str:
-    """The directory with it, which is not yet in use."""
+    """Return the directory with it, which is not yet in use."""
     directory = f"loader.{bootversion}"
     trees.remove_tree(directory, boot_fd)
     writing.make_parents(f"{directory}/entries/entry", boot_fd)

@@ -89,7 +89,7 @@ def plan_cleanup(sysroot: Sysroot, *, prune: bool = True) -> CleanupPlan:
 
 
 def execute_cleanup(sysroot: Sysroot, plan: CleanupPlan) -> CleanupPlan:
-    """The plan as it was carried out. The sysroot must have been locked since before it was made.
+    """Carry out a plan; return it as it was carried out. The sysroot must have been locked since before it was made.
 
     Called with a new plan, it goes on where it was cut.
     """
@@ -203,7 +203,7 @@ def _plan_refs(sysroot: Sysroot, held: Sequence[Held]) -> dict[str, Checksum | N
 
 
 def _plan_prune(sysroot: Sysroot, refs: dict[str, Checksum | None]) -> PrunePlan:
-    """As the refs will be."""
+    """Plan the prune, with the refs as they will be."""
     gone = frozenset(ref for ref in refs if refs[ref] is None)
     kept = frozenset(checksum for checksum in refs.values() if checksum is not None)
     with lock_repo(sysroot.repo, exclusive=False):

@@ -41,5 +41,5 @@ def is_directory(name: str, dir_fd: int) -> bool:
 
 
 def unused_name() -> str:
-    """A directory may have any name, and none of it is to be lost."""
+    """Return a name that no directory has: one may have any, and none of it is to be lost."""
     return f".{os.urandom(12).hex()}"

@@ -16,7 +16,8 @@ from larix.sysroot.sysroot import Sysroot
 
 
 def find_source(sysroot: Sysroot, stateroot: str) -> Deployment | None:
-    """The deployment whose /etc and kernel arguments a new one of the stateroot takes over: booted, else the first."""
+    """Return the deployment whose /etc and kernel arguments a new one of the stateroot takes over: booted, else the
+    first."""
     booted = sysroot.booted
     if booted is not None and booted.stateroot == stateroot:
         return booted

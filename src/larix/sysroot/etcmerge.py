@@ -29,18 +29,19 @@ LABEL = b"security.selinux"
 
 
 def find_changes(sysroot: Sysroot, deployment: Deployment) -> Changes:
-    """What makes the /etc of a deployment another than its tree's."""
+    """Return what makes the /etc of a deployment another than its tree's."""
     return compare(*(_read_of(sysroot, deployment, name) for name in ("usr/etc", "etc")))
 
 
 def plan_commit(sysroot: Sysroot, source: Deployment, commit: Checksum) -> EtcPlan:
-    """What becomes of the /etc of a deployment in one of the commit. Raises Invalid for a commit without /usr/etc."""
+    """Return what becomes of the /etc of a deployment in one of the commit. Raises Invalid for a commit without
+    /usr/etc."""
     old, etc = (_read_of(sysroot, source, name) for name in ("usr/etc", "etc"))
     return plan_merge(old, etc, read_defaults(sysroot.repo, commit))
 
 
 def find_made_from(sysroot: Sysroot, deployment: Deployment) -> Deployment | None:
-    """From whose /etc that of a deployment which is still to boot was made, as far as the disk tells.
+    """Find whose /etc that of a deployment which is still to boot was made from, as far as the disk tells.
 
     That is the booted one, where the deployment comes before it and is younger; where none is booted the youngest but
     one, for the youngest of its stateroot. The order in the list alone says nothing: a rollback changes it.
@@ -60,8 +61,8 @@ def find_made_from(sysroot: Sysroot, deployment: Deployment) -> Deployment | Non
 
 
 def _time_made(sysroot: Sysroot, deployment: Deployment) -> int | None:
-    """In nanoseconds; None where the tree is gone. Modification times in a tree are those of its commit, and /usr is
-    never changed afterwards."""
+    """Return when a tree was made, in nanoseconds; None where it is gone. Modification times in a tree are those of its
+    commit, and /usr is never changed afterwards."""
     try:
         with doing(f"Looking at {deployment.name}"):
             return os.stat(f"{deployment.path}/usr", dir_fd=sysroot.fd).st_ctime_ns
@@ -70,7 +71,7 @@ def _time_made(sysroot: Sysroot, deployment: Deployment) -> int | None:
 
 
 def plan_deployment(sysroot: Sysroot, source: Deployment, target: Deployment) -> EtcPlan:
-    """What became of the /etc of `source` when `target` was made, if nobody changed either since."""
+    """Return what became of the /etc of `source` when `target` was made, if nobody changed either since."""
     trees = (source, "usr/etc"), (source, "etc"), (target, "usr/etc")
     return plan_merge(*(_read_of(sysroot, deployment, name) for deployment, name in trees))
 
@@ -84,7 +85,7 @@ def _read_of(sysroot: Sysroot, deployment: Deployment, name: str) -> Items:
 
 
 def read_tree(fd: int) -> Items:
-    """All below an open directory, which is an etc or a usr/etc."""
+    """Read all below an open directory, which is an etc or a usr/etc."""
     found: dict[str, Item] = {}
     descend(_read_directory(fd, "", found))
     return found
@@ -121,7 +122,7 @@ def _read_item(name: str, dir_fd: int) -> Item:
 
 
 def read_defaults(repo: Repo, commit: Checksum) -> Items:
-    """The defaults that a commit brings, as they are when this user deploys it."""
+    """Return the defaults that a commit brings, as they are when this user deploys it."""
     top = _find_defaults(repo, commit)
     below = (entry for entry in walk(repo, top) if entry != top)
     return {entry.path.removeprefix(f"{top.path}/"): _read_entry(repo, entry) for entry in below}

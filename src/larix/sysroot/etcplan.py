@@ -83,12 +83,12 @@ class EtcPlan:
 
 
 def is_carried(mode: int) -> bool:
-    """Not sockets and FIFOs, which belong to a running program, nor devices."""
+    """Return whether it is carried over: not sockets and FIFOs, which belong to a running program, nor devices."""
     return stat.S_IFMT(mode) in (stat.S_IFREG, stat.S_IFLNK, stat.S_IFDIR)
 
 
 def compare(old: Items, new: Items) -> Changes:
-    """What makes `new` of `old`, each directory before what is in it; of a removed directory only itself."""
+    """Return what makes `new` of `old`, each directory before what is in it; of a removed directory only itself."""
     removed = [
         path
         for path in sorted(old)
@@ -143,13 +143,13 @@ class _Work:
         self.conflicts.setdefault(path, Conflict(path, reason, yours, path in self._new))
 
     def tell_removed(self, top: str) -> None:
-        """What was removed with all in it, and is another in the new tree."""
+        """Tell of what was removed with all in it, and is another in the new tree."""
         for path in (top, *self._in_new.below(top)):
             if path in self._new and self._new[path] != self._old.get(path):
                 self.tell(path, Reason.REMOVED, None)
 
     def remove(self, top: str) -> None:
-        """Of the new defaults: nothing was placed there."""
+        """Remove one of the new defaults: nothing was placed there."""
         if top in self.result:
             self.removals.append(top)
             for path in (top, *self._in_new.below(top)):
@@ -185,7 +185,8 @@ class _Work:
             self.tell(path, Reason.DEFAULT_REMOVED if new is None else Reason.BOTH_CHANGED, path)
 
     def _find_home(self, directory: str) -> str:
-        """Where what is in a directory of the old /etc goes; it is placed there, where it is not there already."""
+        """Return where what is in a directory of the old /etc goes; it is placed there, where it is not there
+        already."""
         unknown = []
         while directory not in self._homes:
             unknown.append(directory)
@@ -237,6 +238,6 @@ def _parent(path: str) -> str:
 
 
 def _join(directory: str, path: str) -> str:
-    """The last name of a path, in a directory."""
+    """Return the last name of a path, in a directory."""
     name = path.rpartition("/")[2]
     return f"{directory}/{name}" if directory else name

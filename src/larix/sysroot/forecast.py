@@ -40,7 +40,7 @@ class Forecast:
 def forecast_upgrade(
     sysroot: Sysroot, source: Deployment, options: UpgradeOptions, *, progress: Progress = NO_PROGRESS
 ) -> Forecast | None:
-    """What `find_upgrade` would bring, and what deploying that needs; None where the deployment is the newest.
+    """Return what `find_upgrade` would bring, and what deploying that needs; None where the deployment is the newest.
 
     Nothing is changed. Raises what `find_upgrade` raises.
     """
@@ -69,7 +69,7 @@ def forecast_upgrade(
 def _forecast_here(
     sysroot: Sysroot, source: Deployment, remote: RemoteName | None, ref: Ref, options: UpgradeOptions
 ) -> Forecast | None:
-    """Of what was brought already."""
+    """Forecast of what was brought already."""
     repo = sysroot.repo
     commit = options.override or resolve_ref(repo, remote, ref)
     said = repo.load_commit(commit)
@@ -101,7 +101,8 @@ def _contents_here(sysroot: Sysroot, commit: Commit) -> ObjectTree:
 
 
 def _kernel_size(sysroot: Sysroot, stateroot: Stateroot, checksum: Checksum, contents: ObjectTree, unit: int) -> int:
-    """Bytes that the kernel takes in /boot, in whole blocks; none where a deployment of the stateroot has the same."""
+    """Return how many bytes the kernel takes in /boot, in whole blocks; none where a deployment of the stateroot has
+    the same."""
     kernel, wanted = _kernel_of(sysroot, checksum, contents)
     for deployment in sysroot.deployments:
         if deployment.stateroot == stateroot:
@@ -112,6 +113,6 @@ def _kernel_size(sysroot: Sysroot, stateroot: Stateroot, checksum: Checksum, con
 
 
 def _kernel_of(sysroot: Sysroot, checksum: Checksum, contents: ObjectTree) -> tuple[Kernel, dict[str, Checksum]]:
-    """Also name in /boot -> file object."""
+    """Return the kernel, and name in /boot -> file object."""
     kernel = find_kernel(contents, str(checksum), with_dtb=sysroot.options.with_dtb)
     return kernel, {name: file for name, path in kernel.files.items() if (file := contents.find_file(path)) is not None}

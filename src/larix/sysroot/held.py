@@ -42,7 +42,7 @@ class Held:
 
 
 def find_trees(sysroot: Sysroot) -> Iterator[tuple[Stateroot, str]]:
-    """Stateroot and name of each tree that lies on the disk, listed or not, whole or not."""
+    """Yield stateroot and name of each tree that lies on the disk, listed or not, whole or not."""
     for stateroot in sysroot.stateroots():
         for name in directories_in(sysroot, deploy_path(stateroot)):
             if NAME.fullmatch(name):
@@ -50,7 +50,7 @@ def find_trees(sysroot: Sysroot) -> Iterator[tuple[Stateroot, str]]:
 
 
 def directories_in(sysroot: Sysroot, path: str) -> list[str]:
-    """Their names; a symlink is none. Nothing where the directory is not there."""
+    """Return their names; a symlink is none. Nothing where the directory is not there."""
     try:
         with reading.closing(reading.open_directory(path, sysroot.fd)) as fd:
             return sorted(reading.directories(fd))
@@ -59,7 +59,8 @@ def directories_in(sysroot: Sysroot, path: str) -> list[str]:
 
 
 def find_held(sysroot: Sysroot) -> list[Held]:
-    """What is staged first, as it will boot first. Raises Corrupt where the machine does not say what it uses."""
+    """List what is staged first, as it will boot first. Raises Corrupt where the machine does not say what it
+    uses."""
     listed = {deployment.path for deployment in sysroot.deployments}
     staged, root = staged_deployment(), running_root()
     found = []
@@ -139,8 +140,8 @@ def _check_links(sysroot: Sysroot) -> None:
 
 
 def begin_list(sysroot: Sysroot) -> bool:
-    """Where nothing was ever deployed, make the list, empty: one that is missing is a fault from now on. Whether it was
-    made. Raises what `check_list` raises."""
+    """Make an empty list where nothing was ever deployed: one that is missing is a fault from now on. Whether
+    it was made. Raises what `check_list` raises."""
     check_list(sysroot)
     if sysroot.has_list:
         return False

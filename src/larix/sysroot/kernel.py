@@ -22,7 +22,7 @@ SLACK = 64 << 10
 
 
 def kernel_directory(stateroot: Stateroot, bootcsum: BootCsum) -> str:
-    """Relative to /boot."""
+    """Return the directory of a kernel, relative to /boot."""
     return f"ostree/{stateroot}-{bootcsum}"
 
 
@@ -46,7 +46,7 @@ def check_space(kernel: Kernel, tree: Tree, directory: str, overlays: Sequence[s
 
 
 def free_bytes(fd: int) -> int:
-    """In the file system of an open file, for whoever runs this."""
+    """Return what is free in the file system of an open file, for whoever runs this."""
     system = os.fstatvfs(fd)
     return system.f_frsize * (system.f_bavail if os.geteuid() else system.f_bfree)
 

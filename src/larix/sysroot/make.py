@@ -42,7 +42,8 @@ class DeployOptions:
 def make_deployment(
     sysroot: Sysroot, stateroot: Stateroot, target: Target, kargs: KernelArgs, how: DeployOptions, progress: Progress
 ) -> tuple[Deployment, EtcPlan]:
-    """A new deployment, which is not listed yet, and the plan by which its /etc was made of that of its source.
+    """Make a deployment, which is not listed yet; return it, and the plan by which its /etc was made of that of its
+    source.
 
     Raises NotFound for a stateroot that is not there, Invalid for a tree that cannot boot; what was made then is left
     for the next cleanup.
@@ -141,7 +142,8 @@ def _make_etc(sysroot: Sysroot, root_fd: int, tree: str, source: Deployment | No
 
 
 def _make_backing(sysroot: Sysroot, root_fd: int, path: str) -> None:
-    """Where early boot keeps what is written to a root that is to forget it: the layers of an overlay."""
+    """Make the place where early boot keeps what is written to a root that is to forget it: the layers of an
+    overlay."""
     place = f"{path}/root-transient"
     for each in os.path.dirname(path), path, place, f"{place}/upper", f"{place}/work":
         writing.make_directory(each, sysroot.fd, 0o700)

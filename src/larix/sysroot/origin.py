@@ -21,14 +21,14 @@ OVERRIDE = "override-commit"
 
 
 def origin_of(refspec: str) -> KeyFile:
-    """The origin of a deployment that follows REF or REMOTE:REF."""
+    """Return the origin of a deployment that follows REF or REMOTE:REF."""
     origin = KeyFile()
     origin.set(ORIGIN, "refspec", refspec)
     return origin
 
 
 def inherited(origin: KeyFile, refspec: str | None = None) -> KeyFile:
-    """For a deployment made from one of this origin; with another refspec where one is given."""
+    """Return the origin for a deployment made from one of this origin; with another refspec where one is given."""
     copied = KeyFile(str(origin))
     copied.remove_group(TRANSIENT)
     copied.remove(ORIGIN, OVERRIDE)
@@ -38,7 +38,8 @@ def inherited(origin: KeyFile, refspec: str | None = None) -> KeyFile:
 
 
 def load_refspec(deployment: Deployment) -> tuple[RemoteName | None, Ref]:
-    """What the deployment follows: remote (None for a branch of the sysroot's own repo) and ref. Raises Invalid."""
+    """Return what the deployment follows: remote (None for a branch of the sysroot's own repo) and ref. Raises
+    Invalid."""
     if deployment.refspec is None:
         raise Invalid(
             f"No origin/refspec in the origin of deployment {deployment.name}, so it follows no ref; "
@@ -55,14 +56,14 @@ def check_configured(deployment: Deployment) -> None:
 
 
 def write_origin(sysroot: Sysroot, deployment: Deployment, origin: KeyFile) -> None:
-    """The sysroot must be locked."""
+    """Write an origin. The sysroot must be locked."""
     sysroot.check_locked()
     with doing(f"Writing the origin of {deployment.name}"):
         writing.replace(f"{deployment.path}.origin", str(origin).encode(), sysroot.fd)
 
 
 def set_pinned(sysroot: Sysroot, deployment: Deployment, pinned: bool) -> bool:
-    """Whether that changed it. The sysroot must be locked."""
+    """Pin or unpin; return whether that changed it. The sysroot must be locked."""
     if deployment.is_pinned == pinned:
         return False
     origin = KeyFile(str(deployment.origin))

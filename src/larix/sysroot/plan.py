@@ -35,7 +35,8 @@ class KeepOptions:
 def plan_order(
     old: Sequence[Deployment], new: Deployment, booted: Deployment | None, source: Deployment | None, keep: KeepOptions
 ) -> list[Deployment]:
-    """The list with the new deployment: first, or after the booted one (else after the first) where not the default."""
+    """Return the list with the new deployment: first, or after the booted one (else after the first) where not the
+    default."""
     kept = []
     for i, one in enumerate(old):
         is_pending = booted is not None and i < old.index(booted)
@@ -49,7 +50,7 @@ def plan_order(
 
 
 def plan_entries(sysroot: Sysroot, deployments: Sequence[Deployment], bootversion: int) -> list[Deployment]:
-    """The deployments with the entries and serials that they have as this list, under a bootversion."""
+    """Return the deployments with the entries and serials that they have as this list, under a bootversion."""
     several = len({deployment.stateroot for deployment in deployments}) > 1
     count: Counter[str] = Counter()
     planned = []

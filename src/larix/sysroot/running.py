@@ -21,7 +21,7 @@ def running_root() -> tuple[int, int]:
 
 
 def staged_deployment() -> Staged | None:
-    """What another tool has made, and what boots next. Raises Corrupt."""
+    """Return what another tool has made, and what boots next. Raises Corrupt."""
     data = _read(STAGED)
     return decode_staged(data, STAGED) if data is not None else None
 

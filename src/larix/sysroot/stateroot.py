@@ -63,7 +63,7 @@ def init_stateroot(sysroot: Sysroot, name: str) -> None:
 
 
 def _take(name: str, dir_fd: int) -> int:
-    """A directory that no other process has, open. Raises Busy."""
+    """Take a directory that no other process has, and return it open. Raises Busy."""
     while True:
         writing.make_directory(name, dir_fd, 0o755)
         try:

@@ -121,13 +121,13 @@ class Sysroot:
             )
 
     def sync(self) -> None:
-        """All of it is on the disk then, and /boot, which may be a file system of its own. Raises OSError."""
+        """Sync: all of it is on the disk then, and /boot, which may be a file system of its own. Raises OSError."""
         writing.sync_file_system(self.fd)
         with suppress(FileNotFoundError), reading.closing(reading.open_directory("boot", self.fd)) as boot_fd:
             writing.sync_file_system(boot_fd)
 
     def find(self, deployment: Deployment) -> Deployment:
-        """The same deployment, as it is in the list now. Raises NotFound where it is not in it."""
+        """Return the same deployment, as it is in the list now. Raises NotFound where it is not in it."""
         for one in self.deployments:
             if one == deployment:
                 return one
@@ -161,7 +161,7 @@ class Sysroot:
         return found.st_dev, found.st_ino
 
     def stateroots(self) -> list[Stateroot]:
-        """Their names. A symlink is none: what it leads to is another's."""
+        """Return their names. A symlink is none: what it leads to is another's."""
         with reading.closing(reading.open_directory("ostree/deploy", self.fd)) as fd:
             return [Stateroot(name) for name in sorted(reading.directories(fd))]
 
@@ -176,7 +176,7 @@ class Sysroot:
         return self.inode(self.entries) is not None
 
     def _read_version(self, path: str, pattern: re.Pattern[str]) -> int:
-        """The number in which the target of a link ends; 0 where there is no link yet."""
+        """Return the number in which the target of a link ends; 0 where there is no link yet."""
         try:
             target = os.readlink(path, dir_fd=self.fd)
         except FileNotFoundError:
@@ -228,7 +228,7 @@ class Sysroot:
         )
 
     def read_origin(self, deployment: str) -> KeyFile:
-        """Of the deployment at a path; an empty one where there is none."""
+        """Return the origin of the deployment at a path; an empty one where there is none."""
         path = f"{deployment}.origin"
         try:
             with doing(f"Reading {self.path}/{path}"):
@@ -244,7 +244,7 @@ def _entry_names(fd: int) -> list[str]:
 
 
 def _compare(one: tuple[str, BootEntry], other: tuple[str, BootEntry]) -> int:
-    """By their versions, as boot loaders and the C tool do it; those of one version by their names."""
+    """Compare by versions, as boot loaders and the C tool do it; those of one version by their names."""
     versions = [os.fsencode(entry.find("version") or "") for _, entry in (one, other)]
     return compare_versions(*versions) or compare_versions(os.fsencode(one[0]), os.fsencode(other[0]))
 

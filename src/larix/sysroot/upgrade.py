@@ -33,7 +33,7 @@ class UpgradeOptions:
 def find_upgrade(
     sysroot: Sysroot, source: Deployment, options: UpgradeOptions, *, progress: Progress = NO_PROGRESS
 ) -> Target | None:
-    """What comes after the deployment, brought here; None where that is it already.
+    """Find what comes after the deployment, and bring it here; None where that is it already.
 
     Raises TooOld for what is older than the deployment: that guards against a server that offers an old release, with
     holes that were mended since.
@@ -76,7 +76,7 @@ def _find_upgrade(sysroot: Sysroot, source: Deployment, options: UpgradeOptions,
 
 
 def find_switch(sysroot: Sysroot, source: Deployment, text: str, *, progress: Progress = NO_PROGRESS) -> Target:
-    """The newest commit of another ref, brought here. `REF` alone keeps the remote, `REMOTE:` the ref.
+    """Find the newest commit of another ref, and bring it here. `REF` alone keeps the remote, `REMOTE:` the ref.
 
     Raises Invalid where it is what the deployment follows already.
     """
@@ -111,7 +111,7 @@ class _Follow:
 
 
 def resolve_ref(repo: Repo, remote: RemoteName | None, ref: Ref) -> Checksum:
-    """What was brought of it. Raises NotFound."""
+    """Return what was brought of it. Raises NotFound."""
     text = refspec(remote, ref)
     found = repo.refs.find(text)
     if found is None:

@@ -62,7 +62,7 @@ def stateroot_of(args: argparse.Namespace, sysroot: Sysroot) -> str:
 
 
 def find_source_of(args: argparse.Namespace, sysroot: Sysroot) -> Deployment:
-    """The deployment that a new one of the stateroot in question begins from."""
+    """Return the deployment that a new one of the stateroot in question begins from."""
     stateroot = stateroot_of(args, sysroot)
     source = find_source(sysroot, stateroot)
     if source is None:
@@ -92,7 +92,8 @@ def running_kernel_args() -> KernelArgs:
 
 
 def print_plan(plan: EtcPlan) -> None:
-    """What was carried over of /etc; and on stderr, since the C tool says nothing of it, what met a new default."""
+    """Print what was carried over of /etc; and on stderr, since the C tool says nothing of it, what met a new
+    default."""
     # What cannot be carried over the C tool counts, too.
     modified, added = (len(plan.kept.modified + plan.left_out.modified), len(plan.kept.added + plan.left_out.added))
     counts = modified, len(plan.kept.removed), added
@@ -143,7 +144,7 @@ def put_in_place(sysroot: Sysroot, deployments: Sequence[Deployment]) -> None:
 
 
 def print_swap(sysroot: Sysroot, swap: Swap, before: int) -> None:
-    """What became of the boot configuration; `before` is how many deployments there were."""
+    """Print what became of the boot configuration; `before` is how many deployments there were."""
     print(
         f"{'Bootloader updated' if swap.with_config and not swap.has_bootloader else 'Transaction complete'}; "
         f"bootconfig swap: {'yes' if swap.with_config else 'no'}; "
@@ -169,7 +170,7 @@ def describe_held(held: Held) -> str:
 
 
 def deploy_target(sysroot: Sysroot, source: Deployment, target: Target, args: argparse.Namespace) -> None:
-    """In the stateroot of `source`, with its /etc and kernel arguments, as the default."""
+    """Deploy in the stateroot of `source`, with its /etc and kernel arguments, as the default."""
     deploy_and_tell(sysroot, source.stateroot, target, source.entry.options, DeployOptions(source), args)
 
 

@@ -88,7 +88,8 @@ def describe(sysroot: Sysroot, index: int) -> dict[str, object]:
 
 
 def find_conflicts(sysroot: Sysroot, index: int) -> Sequence[Conflict]:
-    """Of the deployment that was made last, with the one it was made from; the others' /etc has been in use since."""
+    """Return those of the deployment that was made last with the one it was made from; the others' /etc has been in use
+    since."""
     deployment = sysroot.deployments[index]
     try:
         source = find_made_from(sysroot, deployment)
@@ -117,7 +118,7 @@ def place_of(conflict: Conflict) -> str:
 
 
 def _find(sysroot: Sysroot, deployment: Deployment, key: str) -> str | None:
-    """A text in the metadata of its commit."""
+    """Return a text in the metadata of its commit."""
     try:
         return sysroot.repo.load_commit(deployment.checksum).metadata.find_string(key)
     except Error:

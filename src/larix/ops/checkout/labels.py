@@ -15,7 +15,8 @@ from larix.repo.repo import Repo
 
 
 def labels_of(root: str, *, usr_etc_as_etc: bool = False) -> Labels | None:
-    """By the policy of the tree in a directory; None where it has none. Raises NotFound where nothing is there."""
+    """Return the labels by the policy of the tree in a directory; None where it has none. Raises NotFound where nothing
+    is there."""
     if not os.path.isdir(root):
         raise NotFound(f"No directory {root}, which is to have the SELinux policy")
     return _load(root, root, usr_etc_as_etc)
@@ -28,7 +29,7 @@ def _load(root: str, what: str, usr_etc_as_etc: bool) -> Labels | None:
 
 
 def labels_of_commit(repo: Repo, commit: Checksum, *, usr_etc_as_etc: bool = False) -> Labels | None:
-    """The same of a commit. What its policy is read from is removed again; libselinux keeps it in memory."""
+    """Return the same of a commit. What its policy is read from is removed again; libselinux keeps it in memory."""
     root = tempfile.mkdtemp(prefix="larix-policy-")
     try:
         for place in POLICIES:

@@ -65,7 +65,7 @@ class CheckoutOptions:
     label_prefix: str | None = None
 
     def label_path(self, below: str) -> str:
-        """Of what is placed at a path below the top."""
+        """Return the path to label by, of what is placed at a path below the top."""
         prefix = self.subpath if self.label_prefix is None else self.label_prefix
         return "/" + f"{prefix.strip('/')}/{below}".strip("/")
 
@@ -183,8 +183,8 @@ class Placer:
                 writing.remove(temporary, dir_fd)
 
     def _difference(self, checksum: Checksum, name: str, dir_fd: int) -> str:
-        """What the file that is there has another of; '' where it is the object, or the same as that. In user mode the
-        owner and extended attributes are not looked at."""
+        """Compare with the file that is there; return what it has another of, '' where it is the object, or the same as
+        that. In user mode the owner and extended attributes are not looked at."""
         there = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
         object_name = ObjectName(checksum, ObjectType.FILE)
         holder = self._repo.holder(object_name)
@@ -270,7 +270,7 @@ class Placer:
         return True
 
     def _fill_cache(self, checksum: Checksum, path: str) -> bool:
-        """Whether the file is of a kind that is cached."""
+        """Return whether the file is of a kind that is cached."""
         with self._repo.open_file(checksum) as stored:
             if stored.header.is_symlink or not stored.size or _is_unreadable(stored.header.mode):
                 return False
@@ -297,17 +297,18 @@ def _open_cache(repo: Repo) -> int:
 
 
 def _is_unreadable(mode: int) -> bool:
-    """For its owner, who would have nothing of such a file in user mode: there it is given the bit, so never linked."""
+    """Return whether its owner could not read it, who would have nothing of such a file in user mode: there it is given
+    the bit, so never linked."""
     return not stat.S_ISLNK(mode) and not mode & stat.S_IRUSR
 
 
 def user_mode(mode: int) -> int:
-    """What becomes of a file's mode in a checkout for a user alone."""
+    """Return what becomes of a file's mode in a checkout for a user alone."""
     return mode & ~SET_IDS | stat.S_IRUSR
 
 
 def hidden_name(name: str, prefix: str) -> str:
-    """What the whiteout `name` hides. Raises Invalid where that is no name."""
+    """Return what the whiteout `name` hides. Raises Invalid where that is no name."""
     hidden = name[len(prefix) :]
     if hidden in ("", ".", ".."):
         raise Invalid(f"Whiteout {name} hides nothing: no file can be named {hidden!r}")

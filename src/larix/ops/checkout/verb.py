@@ -112,7 +112,7 @@ class _Directories:
         return len(self._all) - 1
 
     def drop_meta(self, number: int) -> None:
-        """It was there before, and stays as it is."""
+        """Note that it was there before, and stays as it is."""
         self._all[number] = *self._all[number][:2], None
 
     def path(self, number: int) -> str:
@@ -159,7 +159,7 @@ class _Checkout:
                 self._set_directory(fd, self._repo.load_dirmeta(dirmeta), below)
 
     def _fill_all(self, top: Entry, *, made: bool) -> "_Directories":
-        """The new directories. What is copied is not there yet."""
+        """Make and fill all directories; return the new ones. What is copied is not there yet."""
         assert top.dirmeta is not None
         new = _Directories()
         stack = [(0, -1, "", top.checksum, top.dirmeta, made)]
@@ -206,7 +206,7 @@ class _Checkout:
         return made
 
     def _make_directory(self, name: str, fd: int) -> bool:
-        """Whether it is new."""
+        """Make a directory, or go into the one that is there; return whether it is new."""
         if writing.make_directory(name, fd, 0o700):
             return True
         if self._options.overwrite is Overwrite.REFUSE:
@@ -221,7 +221,7 @@ class _Checkout:
         return False
 
     def _copy_batch(self, batch: _Batch) -> int:
-        """In a worker: how many were copied."""
+        """Copy, in a worker; return how many were copied."""
         with reading.closing(reading.open_below(self._fd, batch.below)) as fd, within(batch.below):
             for name, checksum in batch.files:
                 path = f"{batch.below}/{name}" if batch.below else name

@@ -10,7 +10,7 @@ COLLECTION_BINDING = "ostree.collection-binding"
 
 
 def bound_refs(metadata: Metadata) -> list[str] | None:
-    """None where the commit says nothing, as older ones do."""
+    """Return the refs that a commit was made for; None where it says nothing, as older ones do."""
     found = metadata.get(REF_BINDING)
     if found is None:
         return None

@@ -103,7 +103,7 @@ class Given:
             )
 
     def _remove_inside(self, below: str, left: list[str]) -> Descent[None]:
-        """What is left, with the reason where it has another, is noted."""
+        """Remove what was committed; note what is left, with the reason where it has another."""
         why: dict[str, str] = {}
         with reading.closing(reading.open_below(self.fd, below)) as fd:
             if _inode(os.fstat(fd)) != self._directories[below]:
@@ -137,12 +137,12 @@ class Given:
             left.append(f"{self.path}/{path}{why.get(name, '')}")
 
     def _remove_directory(self, name: str, below: str) -> bool:
-        """Whether it was empty."""
+        """Remove a directory if it is empty; return whether it was."""
         with reading.closing(reading.open_below(self.fd, below)) as fd:
             return writing.remove_if_empty(name, fd)
 
     def _is_committed(self, seen: Seen, about: os.stat_result) -> bool:
-        """As it was read, and nobody has changed it since it became an object."""
+        """Return whether it is as it was read, and nobody has changed it since it became an object."""
         if about.st_ino in self._unlinked:
             # By us, which changes what is left of it.
             seen = seen._replace(change=about.st_ctime_ns)
@@ -151,7 +151,8 @@ class Given:
         return seen.is_still(about)
 
     def _remove_top(self) -> None:
-        """By its name, where that names it alone: not through a link, and not as that in which somebody stands."""
+        """Remove the top by its name, where that names it alone: not through a link, and not as that in which somebody
+        stands."""
         parent, _, name = self.path.rstrip("/").rpartition("/")
         if name in ("", ".", ".."):
             return
@@ -168,7 +169,7 @@ def _inode(about: os.stat_result) -> tuple[int, int]:
 
 
 def holds(outer_fd: int, inner_fd: int) -> bool:
-    """Whether the second open directory is the first, or lies below it."""
+    """Return whether the second open directory is the first, or lies below it."""
     outer = _inode(os.fstat(outer_fd))
     return any(found == outer for found in _way_up(inner_fd))
 

@@ -18,7 +18,7 @@ BATCH = 128
 
 
 def lay_changed(transaction: Transaction, under: Directory, over: Stored, modification: Modification) -> None:
-    """As `tree.lay_over`, with what is changed by it. Raises Error."""
+    """Lay a stored tree over another, changed by a modification. Raises Error."""
     _Reworker(transaction, modification).run(under, over)
 
 
@@ -69,7 +69,7 @@ class _Reworker:
                 yield f"/{inside}{name}", self._lay(under.enter(name), stored, f"{inside}{name}")
 
     def _add(self, batch: _Batch) -> _Added:
-        """In a worker."""
+        """Change and add files, in a worker."""
         inside = f"/{batch.below}/" if batch.below else "/"
         changed = [(name, self._change(inside + name, checksum)) for name, checksum in batch.files]
         unchanged = sum(before == after for before, after in zip(batch.files, changed, strict=True))

@@ -76,7 +76,7 @@ def lay_directory(
 
 
 def find_links(repo: Repo) -> Links:
-    """Of all file objects of the repo and its parents."""
+    """Return (device, inode) -> checksum of all file objects of the repo and its parents."""
     found = dict(find_links(repo.parent)) if repo.parent is not None else {}
     for name in repo.objects(ObjectType.FILE):
         about = os.stat(repo.object_path(name), dir_fd=repo.objects_fd, follow_symlinks=False)
@@ -110,7 +110,7 @@ class _Reader:
     """Reads directories, and has workers add the files in them: large ones each for itself, small ones in batches."""
 
     def __init__(self, sink: Sink, fd: int, path: str, options: ReadOptions, progress: Progress) -> None:
-        """Of the directory that is open as `fd`; `path` is for messages."""
+        """Read the directory that is open as `fd`; `path` is for messages."""
         self._sink = sink
         self._fd = fd
         self._path = path
@@ -177,7 +177,7 @@ class _Reader:
             yield self._path_of(inside), self._read(inside, into.enter(name))
 
     def _expect(self, below: str) -> Descent[None]:
-        """All that `_read` will come to."""
+        """Count all that `_read` will come to."""
         dirs = []
         with (
             doing(f"Reading {self._path_of(below)}"),
@@ -199,7 +199,7 @@ class _Reader:
         return f"{self._path}/{below}" if below else self._path
 
     def _add(self, batch: _Batch) -> _Added:
-        """In a worker."""
+        """Read and add files, in a worker."""
         path = self._path_of(batch.below)
         inside = f"/{batch.below}/" if batch.below else "/"
         with doing(f"Reading {path}"):
@@ -226,7 +226,7 @@ class _Reader:
         return _Added(batch.number, batch.below, found, seen, self._sink.hand_over(), batch.size)
 
     def _look(self, name: str, fd: int, path: str) -> Seen | None:
-        """Of what is given away, before it is opened: what is read then is this, or is seen not to be."""
+        """Look at what is given away, before it is opened: what is read then is this, or is seen not to be."""
         if self._given is None:
             return None
         with doing(f"Reading {path}"):
@@ -243,8 +243,8 @@ class _Reader:
 
 
 def open_entry(name: str, dir_fd: int, path: str) -> StoredFile:
-    """A file or symlink of an open directory, as a file object; `path` is for messages. Raises Invalid for all else,
-    without opening it: that alone may set a device going."""
+    """Open a file or symlink of an open directory, as a file object; `path` is for messages. Raises Invalid for all
+    else, without opening it: that alone may set a device going."""
     with doing(f"Reading {path}"):
         _check_type(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode, path)
         entry = open_file(name, dir_fd, partial(_pieces, path=path))

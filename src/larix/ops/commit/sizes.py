@@ -21,7 +21,7 @@ class Sizes(NamedTuple):
 
 
 def read_sizes(repo: Repo, commit: Checksum) -> tuple[Sizes, Sizes]:
-    """What a commit says of its objects: those that are not in the repo, and all.
+    """Return what a commit says of its objects: those that are not in the repo, and all.
 
     Raises NotFound where it says nothing, Corrupt.
     """
@@ -42,7 +42,7 @@ def _sum(sizes: list[Size]) -> Sizes:
 
 
 def find_sizes(transaction: Transaction, root: Stored) -> Variant:
-    """Of a tree in an archive; the value of `ostree.sizes`."""
+    """Return the value of `ostree.sizes` for a tree in an archive."""
     found: dict[ObjectName, Size] = {}
 
     def measure(checksum: Checksum, kind: ObjectType) -> bool:

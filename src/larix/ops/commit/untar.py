@@ -156,7 +156,7 @@ class _Laying:
         return _split(self.options.pattern.sub(self.options.rename, path))
 
     def parent(self, parts: list[str], member: _Member) -> Directory:
-        """The directory that `member`, whose path is `parts`, lies in. Raises NotFound where there is none."""
+        """Return the directory that `member`, whose path is `parts`, lies in. Raises NotFound where there is none."""
         found = self.top
         for count, part in enumerate(["", *parts[:-1]]):
             found = found.enter(part) if count else found
@@ -278,8 +278,8 @@ class _Header(tarfile.TarInfo):
             raise Corrupt(f"Reading the archive: {error}") from None
 
     def _proc_member(self, tar: tarfile.TarFile) -> Self:
-        """What belongs to the header is read here: names, attributes, the map of a sparse file, which has no end of its
-        own."""
+        """Read what belongs to the header: names, attributes, the map of a sparse file, which has no end
+        of its own."""
         stream = tar.fileobj
         tar.fileobj = _Bounded(stream, 2 * MAX_EXTENSION_SIZE)  # type: ignore[assignment]
         try:

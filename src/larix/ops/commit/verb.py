@@ -180,7 +180,7 @@ def commit(
 
 
 def _find_parent(repo: Repo, branch: str | None, options: CommitOptions) -> tuple[Checksum | None, Expected]:
-    """The parent, and what the branch must have until the commit is there, so that nobody's is lost."""
+    """Return the parent, and what the branch must have until the commit is there, so that nobody's is lost."""
     if not isinstance(options.parent, EllipsisType):
         return options.parent, options.expected
     found = find_ref(repo.fd, *parse_refspec(branch)) if branch is not None else None
@@ -207,7 +207,7 @@ def _lay(
     given: Mapping[str, Given],
     progress: Progress,
 ) -> int:
-    """How many files were known without reading them."""
+    """Lay one layer; return how many files were known without reading them."""
     repo, modification = transaction.repo, how.modification
     match layer:
         case FromDirectory(path):

@@ -34,7 +34,7 @@ class Directory:
         self.files[name] = checksum
 
     def enter(self, name: str) -> "Directory":
-        """The directory of this name, new or ready to be changed. Raises Invalid where a file has it."""
+        """Return the directory of this name, new or ready to be changed. Raises Invalid where a file has it."""
         if name in self.files:
             raise Invalid(f"Can't replace file with directory: {name}")
         found = self.dirs.get(name)
@@ -52,7 +52,7 @@ class MetadataSink(Protocol):
 
 
 def tree_of(repo: Repo, commit: Checksum) -> Stored:
-    """The top directory of a commit. Raises NotFound, Corrupt."""
+    """Return the top directory of a commit. Raises NotFound, Corrupt."""
     found = repo.load_commit(commit)
     return Stored(found.dirtree, found.dirmeta)
 

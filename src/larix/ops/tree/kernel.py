@@ -60,7 +60,7 @@ def load_kernel(tree: Tree, name: str, *, with_dtb: bool = True) -> Kernel:
 
 
 def find_kernel(tree: Tree, name: str, *, with_dtb: bool = True) -> Kernel:
-    """As `load_kernel`, of a tree whose content is not here."""
+    """Find the kernel as `load_kernel`, of a tree whose content is not here."""
     found = _find_in_modules(tree, name, with_dtb=with_dtb)
     if found is None or "initrd" not in found.entry:
         place = next((place for place in OLDER_PLACES if tree.kind(place) is Kind.DIRECTORY), "")
@@ -76,12 +76,13 @@ def find_kernel(tree: Tree, name: str, *, with_dtb: bool = True) -> Kernel:
 
 
 def find_versions(tree: Tree) -> list[str]:
-    """Of what is called a kernel in /usr/lib/modules, in order."""
+    """Return the versions of what is called a kernel in /usr/lib/modules, in order."""
     return [name for name in tree.list(MODULES) if tree.kind(f"{MODULES}/{name}/vmlinuz") is not None]
 
 
 def describe_kernel(tree: Tree) -> list[tuple[str, Variant]]:
-    """What a commit of the tree says of its kernel. Raises NotFound where there is none, Invalid where several are."""
+    """Return what a commit of the tree says of its kernel. Raises NotFound where there is none, Invalid where several
+    are."""
     versions = [name for name in find_versions(tree) if tree.kind(f"{MODULES}/{name}/vmlinuz") is not Kind.DIRECTORY]
     if not versions:
         parts = MODULES.split("/")
@@ -127,7 +128,7 @@ def _has(directory: str, file: str, tree: Tree, name: str) -> bool:
 
 
 def _find_blobs(directory: str, tree: Tree, name: str) -> list[str]:
-    """Of the device trees, their paths from `directory`."""
+    """Return the device trees, by their paths from `directory`."""
     found = walk_files(tree, f"{directory}/dtb")
     for path in found:
         above, _, last = path.rpartition("/")

@@ -60,8 +60,8 @@ class Modifier:
         return changed._replace(xattrs=labelled(self.labels, path, changed.mode, changed.xattrs))
 
     def leaves(self, path: str, *, adds: bool) -> bool:
-        """Whether bits would be added to the mode of a directory of this machine, or of a commit. The C tool adds them
-        to those of an archive alone, which are read with `adds`."""
+        """Return whether bits would be added to the mode of a directory of this machine, or of a commit. The C tool
+        adds them to those of an archive alone, which are read with `adds`."""
         override = self.overrides.get(path)
         return override is not None and not override.replace and not adds
 
@@ -91,7 +91,7 @@ class Modification:
         self._met: set[str] = set()
 
     def skips(self, path: str) -> bool:
-        """Whether to leave this path out."""
+        """Note the path, and return whether to leave it out."""
         if path in self.modifier.overrides:
             self._met.add(path)
         if path in self.modifier.skipped:
@@ -113,13 +113,13 @@ class Modification:
 
 
 def labelled(labels: Labels | None, path: str, mode: int, xattrs: Xattrs) -> Xattrs:
-    """With the label that the path is to have."""
+    """Return attributes with the label that the path is to have."""
     label = labels(path, mode) if labels is not None else None
     return xattrs if label is None else canonical([*(pair for pair in xattrs if pair[0] != LABEL), (LABEL, label)])
 
 
 def parse_overrides(text: str) -> dict[str, Override]:
-    """From the lines of a statoverride file. Raises Invalid."""
+    """Read the lines of a statoverride file. Raises Invalid."""
     found = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():

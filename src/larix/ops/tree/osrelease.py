@@ -9,7 +9,7 @@ MAX_SIZE = 1 << 16
 
 
 def find_os_name(tree: Tree) -> str | None:
-    """One line: PRETTY_NAME, else ID."""
+    """Return PRETTY_NAME, else ID, as one line."""
     for path in PLACES:
         if tree.kind(path) is not Kind.FILE or tree.size(path) > MAX_SIZE:
             continue
@@ -22,7 +22,8 @@ def find_os_name(tree: Tree) -> str | None:
 
 
 def _unquoted(value: str) -> str:
-    """As os-release(5) has it: in quotes or not, with a backslash before what would end them."""
+    """Return a value without its quotes, as os-release(5) has it: in quotes or not, with a backslash before what would
+    end them."""
     value = value.strip()
     if len(value) > 1 and value[0] == value[-1] == "'":
         return value[1:-1]

@@ -13,7 +13,7 @@ Failed = Callable[[ObjectName, Error], None]
 
 
 def history(repo: Repo, commit: Checksum, depth: int = -1) -> Iterator[Checksum]:
-    """The commit and up to `depth` of those before it, all where it is negative; ends where one is not here."""
+    """Yield the commit and up to `depth` of those before it, all where it is negative; ends where one is not here."""
     following: Checksum | None = commit
     while following is not None and repo.has(ObjectName(following, ObjectType.COMMIT)):
         yield following
@@ -56,7 +56,7 @@ def reach(
 
 
 def list_inside(repo: Repo, name: ObjectName) -> list[tuple[ObjectName, str]]:
-    """What a metadata object names, and as what: entries of a directory, nothing for a commit's own directory.
+    """Return what a metadata object names, and as what: entries of a directory, nothing for a commit's own directory.
     It is read and compared, but for file objects.
 
     Raises Corrupt, NotFound.

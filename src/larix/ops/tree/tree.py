@@ -33,19 +33,19 @@ class Tree(Protocol):
     """Each implementation passes `tests/test_trees.py`."""
 
     def list(self, path: str) -> list[str]:
-        """The names in a directory, in order; none where there is no such directory."""
+        """Return the names in a directory, in order; none where there is no such directory."""
         ...
 
     def kind(self, path: str) -> Kind | None:
-        """None where nothing is there."""
+        """Return what is there; None where nothing is."""
         ...
 
     def size(self, path: str) -> int:
-        """Of a file, in bytes. Raises NotFound or OSError where it is none."""
+        """Return the size of a file in bytes. Raises NotFound or OSError where it is none."""
         ...
 
     def pieces(self, path: str) -> Iterator[Piece]:
-        """The content of a file. Raises NotFound or OSError where it is none."""
+        """Return the content of a file. Raises NotFound or OSError where it is none."""
         ...
 
 
@@ -84,7 +84,7 @@ class DiskTree:
 
     @contextmanager
     def _above(self, path: str) -> Iterator[tuple[int, str]]:
-        """The directory that it is in, open, and its name there."""
+        """Give the directory that it is in, open, and its name there."""
         above, _, name = path.rpartition("/")
         with reading.closing(reading.open_below(self._root_fd, above)) as fd:
             yield fd, name or "."
@@ -101,7 +101,7 @@ class Objects(Protocol):
     def load_dirtree(self, checksum: Checksum) -> DirTree: ...
 
     def look_at_file(self, checksum: Checksum) -> tuple[FileHeader, int]:
-        """Header and size in bytes."""
+        """Return header and size in bytes."""
         ...
 
     def open_file(self, checksum: Checksum) -> StoredFile: ...
@@ -137,7 +137,7 @@ class ObjectTree:
             yield from stored.content
 
     def find_file(self, path: str) -> Checksum | None:
-        """The object of a file or symlink, if one is there."""
+        """Return the object of a file or symlink, if one is there."""
         found = self._find(path)
         return None if isinstance(found, Directory | Stored) else found
 
@@ -166,7 +166,8 @@ class ObjectTree:
 
 
 def walk_files(tree: Tree, top: str) -> list[str]:
-    """What lies below the directory `top` and is none, the names of each directory in order: paths from the root.
+    """Return what lies below the directory `top` and is none, the names of each directory in order: paths from the
+    root.
 
     Raises Invalid for a tree too deep.
     """

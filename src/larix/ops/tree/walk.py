@@ -31,13 +31,13 @@ class Entry(NamedTuple):
 
 
 def find_root(repo: Repo, commit: Checksum) -> Entry:
-    """The top directory of a commit's tree. Raises NotFound, Corrupt."""
+    """Return the top directory of a commit's tree. Raises NotFound, Corrupt."""
     found = repo.load_commit(commit)
     return Entry("/", found.dirtree, found.dirmeta)
 
 
 def find_path(repo: Repo, root: Entry, path: str) -> Entry:
-    """The entry at `path`, from the root; symlinks are not followed.
+    """Return the entry at `path`, from the root; symlinks are not followed.
 
     Raises NotFound; Invalid where the path leads through a file.
     """
@@ -55,7 +55,7 @@ def find_path(repo: Repo, root: Entry, path: str) -> Entry:
 
 
 def find_child(repo: Repo, directory: Entry, name: str) -> Entry | None:
-    """None where the directory has no such name, or is a file."""
+    """Return the entry of this name; None where the directory has none, or is a file."""
     if directory.dirmeta is None:
         return None
     path = f"{directory.path.rstrip('/')}/{name}"
@@ -66,7 +66,7 @@ def find_child(repo: Repo, directory: Entry, name: str) -> Entry | None:
 
 
 def children(repo: Repo, directory: Entry) -> Iterator[Entry]:
-    """Files, then directories, each in order of their names."""
+    """Return files, then directories, each in order of their names."""
     base = directory.path.rstrip("/")
     return (Entry(f"{base}/{name}", *both) for name, both in _inside(repo, directory.checksum))
 
@@ -103,7 +103,7 @@ def walk(repo: Repo, top: Entry) -> Iterator[Entry]:
 
 
 def deeper(depth: int, path: str) -> int:
-    """How deep lies what is in the directory at `path`, which lies at `depth`; the top at 0.
+    """Return the depth of what is in the directory at `path`, which itself lies at `depth`; the top at 0.
 
     Raises Invalid where nobody goes: so many levels down, or with a path so long.
     """

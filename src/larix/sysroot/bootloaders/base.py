@@ -11,7 +11,7 @@ class BootLoader(Protocol):
     name: str
 
     def is_active(self, boot_fd: int) -> bool:
-        """Whether its configuration is there in /boot."""
+        """Return whether its configuration is there in /boot."""
 
     def write(self, sysroot: Sysroot, deployments: Sequence[Deployment], bootversion: int, boot_fd: int) -> None:
         """Put its own configuration into loader.BOOTVERSION, before that becomes the one that boots."""

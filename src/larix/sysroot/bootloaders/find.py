@@ -20,7 +20,7 @@ MISSING = {
 
 
 def find_bootloader(sysroot: Sysroot, boot_fd: int) -> BootLoader:
-    """What sysroot.bootloader names; where that is `auto`, what is in /boot.
+    """Return what sysroot.bootloader names; where that is `auto`, what is in /boot.
 
     Raises Unsupported for one that larix cannot write yet: to leave its configuration as it is would boot the old tree,
     or none.

@@ -57,7 +57,7 @@ def label(entry: BootEntry) -> Iterator[str]:
 
 
 def _others(lines: Sequence[str]) -> Iterator[str]:
-    """The lines that are not ours; of DEFAULT there can be only one."""
+    """Yield the lines that are not ours; of DEFAULT there can be only one."""
     block: list[str] = []
     for line in [*lines, "LABEL"]:
         word = line.split(None, 1)[0].upper() if line.split() else ""
