@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from larix.cli.progress import describe
+from larix.cli.progress import line_of
 from larix.progress import Counting, Step
 from tests.judge import by_c, everything, ostree
 
@@ -129,7 +129,7 @@ class Kept(Counting):
         self.lines: list[str] = []
 
     def show(self, step: Step, *, ended: bool) -> None:
-        self.lines.append(describe(step) + ("." if ended else ""))
+        self.lines.append(line_of(step) + ("." if ended else ""))
 
 
 def test_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,4 +161,4 @@ def test_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
         "Writing….",
     ]
     hours = Step("Reading", 1, 3601, seconds=2.0, is_known=True)
-    assert describe(hours) == "Reading 1/3,601 objects, 2:00:00 left"
+    assert line_of(hours) == "Reading 1/3,601 objects, 2:00:00 left"

@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> None:
         layers = [read_layer(repo, kind, what, args) for kind, what in trees]
         base = repo.refs.resolve(args.base) if args.base is not None else None
         modifier = replace(modifier, labels=find_labels(repo, args, base, layers))
-        options = describe(repo, args)
+        options = find_options(repo, args)
         counting = args.table_output
         how = TreeOptions(base, modifier, args.link_checkout_speedup, args.devino_canonical, counting)
 
@@ -191,7 +191,7 @@ def find_labels(repo: Repo, args: argparse.Namespace, base: Checksum | None, lay
     raise Invalid("--selinux-policy-from-base takes the policy of a commit or a directory; the first --tree is neither")
 
 
-def describe(repo: Repo, args: argparse.Namespace) -> CommitOptions:
+def find_options(repo: Repo, args: argparse.Namespace) -> CommitOptions:
     pairs = [(key, Variant("s", value)) for key, value in map(key_value, args.add_metadata_string)]
     if any(not key for key, _ in pairs):
         raise Invalid("Empty metadata key in --add-metadata-string")

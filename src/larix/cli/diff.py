@@ -8,7 +8,7 @@ from larix.cli.options import Parser, add_json, add_repo, open_repo
 from larix.cli.output import size
 from larix.cli.values import owner
 from larix.errors import Invalid
-from larix.ops.diff import Changes, Tree, commit_as_tree, count_objects, diff, directory_as_tree
+from larix.ops.diff import Changes, ComparedTree, commit_as_tree, count_objects, diff, directory_as_tree
 from larix.ops.tree.modify import Modifier
 from larix.repo.repo import Repo
 
@@ -58,7 +58,7 @@ def _is_directory(text: str) -> bool:
     return text.startswith(("/", "./"))
 
 
-def _tree(repo: Repo, text: str, modifier: Modifier) -> Tree:
+def _tree(repo: Repo, text: str, modifier: Modifier) -> ComparedTree:
     if _is_directory(text):
         return directory_as_tree(str(Path(text)), modifier)
     return commit_as_tree(repo, repo.refs.resolve(text))

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> None:
         for commit in found.tombstones:
             say(f"Adding tombstone for commit {commit}")
         if args.json:
-            problems = [describe(finding, found.uses[finding.name], repaired) for finding in found.findings]
+            problems = [problem_to_json(finding, found.uses[finding.name], repaired) for finding in found.findings]
             print_json({"commits": len(found.commits), "partial_commits": found.partial, "problems": problems})
         if repaired is not None:
             say_repaired(repaired, found, say)
@@ -117,7 +117,7 @@ def shown_progress(args: argparse.Namespace) -> AbstractContextManager[Progress]
     return nullcontext(NO_PROGRESS) if args.quiet else progress_of(args)
 
 
-def describe(finding: Finding, uses: Uses, repaired: Repaired | None) -> dict[str, object]:
+def problem_to_json(finding: Finding, uses: Uses, repaired: Repaired | None) -> dict[str, object]:
     name = finding.name
     about: dict[str, object] = {"checksum": name.checksum, "type": name.type.extension}
     about |= {"missing": finding.missing, "problem": finding.problem, "commits": uses.commits, "paths": uses.paths}

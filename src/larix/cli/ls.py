@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
     with open_repo(args) as repo:
         root = find_root(repo, repo.refs.resolve(args.commit))
         if args.json:
-            print_json([describe(repo, entry) for path in args.paths for entry in entries(repo, root, path, args)])
+            print_json([entry_to_json(repo, entry) for path in args.paths for entry in entries(repo, root, path, args)])
             return
         for path in args.paths:
             found = entries(repo, root, path, args)
@@ -55,7 +55,7 @@ def entries(repo: Repo, root: Entry, path: str, args: argparse.Namespace) -> Ite
     return iter([top, *children(repo, top)])
 
 
-def describe(repo: Repo, entry: Entry) -> dict[str, object]:
+def entry_to_json(repo: Repo, entry: Entry) -> dict[str, object]:
     meta: DirMeta | FileHeader
     if entry.dirmeta is not None:
         meta = repo.load_dirmeta(entry.dirmeta)

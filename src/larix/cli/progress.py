@@ -55,7 +55,7 @@ class Line(Counting):
             width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
         except OSError:
             width = 80
-        sys.stderr.write(CLEAR if ended else f"{CLEAR}{describe(step)[: width - 1]}")
+        sys.stderr.write(CLEAR if ended else f"{CLEAR}{line_of(step)[: width - 1]}")
         sys.stderr.flush()
 
 
@@ -80,7 +80,7 @@ class JsonLines(Counting):
         sys.stderr.flush()
 
 
-def describe(step: Step) -> str:
+def line_of(step: Step) -> str:
     if not step.objects and not step.objects_total:
         return f"{step.what}…"
     more = "" if step.is_known else "+"

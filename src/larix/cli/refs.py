@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
         elif args.unreferenced:
             show_unreferenced(repo, as_json=args.json)
         elif args.json:
-            print_json(describe(repo, args))
+            print_json(refs_to_json(repo, args))
         elif args.collections:
             show_collections(repo, args.prefixes, revision=args.revision)
         elif args.alias:
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
             show(repo, args.prefixes, whole=args.list, revision=args.revision)
 
 
-def describe(repo: Repo, args: argparse.Namespace) -> list[dict[str, object]]:
+def refs_to_json(repo: Repo, args: argparse.Namespace) -> list[dict[str, object]]:
     """Return the refs that the options ask for, with whole names and commits."""
     if args.collections:
         return [

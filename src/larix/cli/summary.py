@@ -72,7 +72,7 @@ def view(data: bytes, args: argparse.Namespace) -> None:
     """Print a summary, or the part of it that the options ask for."""
     summary = decode_summary(data)
     if args.json:
-        print_json(describe(summary))
+        print_json(summary_to_json(summary))
     elif args.list_metadata_keys:
         print("\n".join(sorted(summary.metadata)))
     elif args.print_metadata_key:
@@ -86,7 +86,7 @@ def view(data: bytes, args: argparse.Namespace) -> None:
         show(summary)
 
 
-def describe(summary: Summary) -> dict[str, object]:
+def summary_to_json(summary: Summary) -> dict[str, object]:
     own = summary.metadata.find_string(COLLECTION_ID)
     collections = [(own, summary.refs), *summary.collections.items()]
     return {

@@ -58,7 +58,7 @@ def directories(fd: int) -> list[str]:
         return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
-def open_file(name: str, dir_fd: int) -> int | None:
+def open_unless_link(name: str, dir_fd: int) -> int | None:
     """Open a file for reading; None for a symlink."""
     try:
         return os.open(name, READ, dir_fd=dir_fd)

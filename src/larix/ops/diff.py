@@ -16,7 +16,7 @@ from larix.repo.repo import Repo
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
+class ComparedTree:
     """`top` is the checksum of the root's dirtree, `load` reads any; shown paths begin with `start`."""
 
     top: Checksum
@@ -43,29 +43,31 @@ class Statistics:
     common_size: int
 
 
-def commit_as_tree(repo: Repo, commit: Checksum) -> Tree:
+def commit_as_tree(repo: Repo, commit: Checksum) -> ComparedTree:
     """Return the tree of a commit, for `diff`. Raises NotFound, Corrupt."""
-    return Tree(repo.load_commit(commit).dirtree, repo.load_dirtree, "/")
+    return ComparedTree(repo.load_commit(commit).dirtree, repo.load_dirtree, "/")
 
 
-def directory_as_tree(path: str, modifier: Modifier | None = None, *, threads: bool = False) -> Tree:
+def directory_as_tree(path: str, modifier: Modifier | None = None, *, threads: bool = False) -> ComparedTree:
     """Reads all files below `path`, by forked processes or `threads`; nothing is stored.
 
     Raises Error for sockets and devices.
     """
     sink, top = Checksums(threads=threads), Directory()
     lay_directory(sink, top, path, ReadOptions(Modification(modifier)))
-    return Tree(add_tree(sink, top).dirtree, sink.load_dirtree, "")
+    return ComparedTree(add_tree(sink, top).dirtree, sink.load_dirtree, "")
 
 
-def diff(old: Tree, new: Tree) -> Changes:
+def diff(old: ComparedTree, new: ComparedTree) -> Changes:
     """Raises NotFound, Corrupt, Invalid for trees that are nested too deep."""
     changes = Changes()
     descend(_compare(changes, old, new, (old.top, new.top), ""))
     return changes
 
 
-def _compare(changes: Changes, old: Tree, new: Tree, tops: tuple[Checksum, Checksum], below: str) -> Descent[None]:
+def _compare(
+    changes: Changes, old: ComparedTree, new: ComparedTree, tops: tuple[Checksum, Checksum], below: str
+) -> Descent[None]:
     if tops[0] == tops[1]:
         return
     before, after = old.load(tops[0]), new.load(tops[1])
@@ -88,7 +90,7 @@ def _compare(changes: Changes, old: Tree, new: Tree, tops: tuple[Checksum, Check
     yield from _add(changes, new, after, below, before.files.keys() | before.dirs.keys())
 
 
-def _add(changes: Changes, new: Tree, tree: DirTree, below: str, known: Iterable[str] = ()) -> Descent[None]:
+def _add(changes: Changes, new: ComparedTree, tree: DirTree, below: str, known: Iterable[str] = ()) -> Descent[None]:
     for name in tree.files:
         if name not in known:
             changes.added.append(f"{new.start}{below}{name}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from larix.formats.content import FileHeader, Piece
 from larix.linux import reading, writing, xattr
 from larix.repo.layout import Layout, StoredFile
-from larix.repo.on_disk import open_file
+from larix.repo.on_disk import open_as_object
 
 
 class Bare:
@@ -35,7 +35,7 @@ class Bare:
             writing.set_mtime(fd, 0)
 
     def read(self, name: str, dir_fd: int, *, exact: bool = False) -> StoredFile:
-        return open_file(name, dir_fd)
+        return open_as_object(name, dir_fd)
 
     def look(self, name: str, dir_fd: int) -> tuple[FileHeader, int]:
         found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)

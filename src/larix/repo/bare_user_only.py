@@ -39,7 +39,7 @@ class BareUserOnly:
             writing.set_mtime(fd, 0)
 
     def read(self, name: str, dir_fd: int, *, exact: bool = False) -> StoredFile:
-        fd = reading.open_file(name, dir_fd)
+        fd = reading.open_unless_link(name, dir_fd)
         if fd is None:
             header, size = self.look(name, dir_fd)
             return StoredFile(header, size, iter(()))

@@ -21,7 +21,7 @@ from larix.repo.bare_user_only import check_mode
 from larix.repo.layout import Read, StoredFile
 from larix.repo.object_errors import differing
 from larix.repo.repo import Repo
-from larix.repo.sources import CannotLink, Inode, Shared, Source, of_content, of_packed, state_of
+from larix.repo.sources import CannotLink, FileSource, Inode, Shared, of_content, of_packed, state_of
 from larix.repo.space import Space
 from larix.repo.staging import Staging
 from larix.repo.waiting import Waiting
@@ -166,7 +166,7 @@ class Incoming(Waiting):
         if self._early_sync is not None:
             self._early_sync.wait()
 
-    def _add(self, source: Source, expected: Checksum | None = None) -> Checksum:
+    def _add(self, source: FileSource, expected: Checksum | None = None) -> Checksum:
         """Add a file object: the one door for them. A pull has asked whether what it expects is there, others have
         not."""
         with doing(f"Writing an object to repo {self.repo.path}"):
@@ -183,12 +183,12 @@ class Incoming(Waiting):
             self._files[os.getpid()] += 1
         return checksum
 
-    def _add_named(self, source: Source, name: ObjectName) -> None:
+    def _add_named(self, source: FileSource, name: ObjectName) -> None:
         self._check_space(source)
         if self._write(name, lambda path: source.write(self.repo.layout, path, self._fd)):
             self._start_writing(self._staging_path(name), source.room)
 
-    def _add_temporary(self, source: Source, expected: Checksum | None) -> Checksum:
+    def _add_temporary(self, source: FileSource, expected: Checksum | None) -> Checksum:
         """Write under a temporary name: the checksum is known when all is written."""
         with self._staging.temporary() as temporary:
             self._check_space(source)
@@ -205,12 +205,12 @@ class Incoming(Waiting):
                     self._adopted.add((name.checksum, *source.state))
         return name.checksum
 
-    def _check_space(self, source: Source) -> None:
+    def _check_space(self, source: FileSource) -> None:
         """Raises NoSpace. What is shared takes none."""
         if source.room:
             self._space.check(source.room)
 
-    def _check_plain(self, checksum: Checksum | None, source: Source) -> None:
+    def _check_plain(self, checksum: Checksum | None, source: FileSource) -> None:
         """Raises Invalid for a file that a bare-user-only repo cannot have, where only others are wanted."""
         if self._plain_files:
             try:

@@ -19,10 +19,10 @@ def read_content(fd: int, size: int) -> Iterator[bytes]:
         yield piece
 
 
-def open_file(name: str, dir_fd: int, content: Content = read_content) -> StoredFile:
+def open_as_object(name: str, dir_fd: int, content: Content = read_content) -> StoredFile:
     """Open a file or symlink of an open directory. It may be neither a file nor a symlink, as its mode says. Raises
     OSError."""
-    fd = reading.open_file(name, dir_fd)
+    fd = reading.open_unless_link(name, dir_fd)
     if fd is None:
         found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
         target = os.readlink(name, dir_fd=dir_fd)

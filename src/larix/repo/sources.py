@@ -19,7 +19,7 @@ from larix.repo.layout import INFLATED_WHOLE, WHOLE, Layout, Read, StoredFile
 from larix.repo.repo import Repo
 
 
-class Source(Protocol):
+class FileSource(Protocol):
     """`checksum` is None until it is written, where it is only known then. `room` is what it takes on the disk at most,
     in bytes."""
 
@@ -171,7 +171,7 @@ def of_content(header: FileHeader, size: int, content: Iterable[Piece]) -> Whole
     return Stream(header, size, content) if size > WHOLE else Whole(header, whole(content))
 
 
-def of_packed(read: Read, packed_size: int, layout: Layout) -> tuple[Source, int]:
+def of_packed(read: Read, packed_size: int, layout: Layout) -> tuple[FileSource, int]:
     """Return what comes as a `.filez` of so many bytes, and the size of its content. Raises Corrupt, also when
     written."""
     packed = b""

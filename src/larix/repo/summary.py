@@ -28,11 +28,11 @@ def build_summary(
     refs: dict[str, SummaryRef] = {}
     for (remote, ref), commit in repo.refs.all(pass_over).items():
         if remote is None:
-            refs[ref] = _describe(repo, commit)
+            refs[ref] = _ref_in_summary(repo, commit)
     collections: dict[str, dict[str, SummaryRef]] = {}
     for (collection, name), commit in repo.refs.of_collections(pass_over).items():
         if collection != repo.collection_id:
-            collections.setdefault(collection, {})[name] = _describe(repo, commit)
+            collections.setdefault(collection, {})[name] = _ref_in_summary(repo, commit)
     pairs = [
         ("ostree.summary.mode", Variant("s", repo.layout.mode)),
         ("ostree.summary.last-modified", Variant("t", to_wire_time(now))),
@@ -46,7 +46,7 @@ def build_summary(
     return Summary(refs, Metadata([*pairs, *more]), collections)
 
 
-def _describe(repo: Repo, checksum: Checksum) -> SummaryRef:
+def _ref_in_summary(repo: Repo, checksum: Checksum) -> SummaryRef:
     data = repo.load(ObjectName(checksum, ObjectType.COMMIT))
     commit = objects.decode_commit(data)
     metadata = {}

@@ -33,7 +33,7 @@ CONFIGURATION = re.compile(r"boot\.[01](\.[01])?")
 REF = re.compile(r"ostree/[01]/[01]/\d+")
 
 
-class Kind(StrEnum):
+class RemovalKind(StrEnum):
     """Of what is removed."""
 
     CONFIGURATION = "boot configuration"
@@ -48,7 +48,7 @@ class Kind(StrEnum):
 class Removal(NamedTuple):
     """`path` is relative to the sysroot."""
 
-    kind: Kind
+    kind: RemovalKind
     path: str
 
 
@@ -153,10 +153,10 @@ def _plan_configuration(sysroot: Sysroot) -> Iterator[Removal]:
     used = sysroot.bootversion
     other = f"boot/loader.{1 - used}"
     if sysroot.inode(other) is not None:
-        yield Removal(Kind.CONFIGURATION, other)
+        yield Removal(RemovalKind.CONFIGURATION, other)
     for name in reading.names("ostree", sysroot.fd):
         if CONFIGURATION.fullmatch(name) and name not in (f"boot.{used}", f"boot.{used}.{sysroot.subbootversion}"):
-            yield Removal(Kind.CONFIGURATION, f"ostree/{name}")
+            yield Removal(RemovalKind.CONFIGURATION, f"ostree/{name}")
 
 
 def _plan_trees(sysroot: Sysroot, stateroot: Stateroot) -> Iterator[tuple[Removal, str]]:
@@ -167,11 +167,14 @@ def _plan_trees(sysroot: Sysroot, stateroot: Stateroot) -> Iterator[tuple[Remova
         tree = name.removesuffix(".origin")
         # What else has such a name is nobody's tree.
         if NAME.fullmatch(tree) and (name != tree or tree in trees):
-            yield Removal(Kind.TREE if name == tree else Kind.ORIGIN, f"{directory}/{name}"), f"{directory}/{tree}"
+            yield (
+                Removal(RemovalKind.TREE if name == tree else RemovalKind.ORIGIN, f"{directory}/{name}"),
+                f"{directory}/{tree}",
+            )
     backing = f"{stateroot_path(stateroot)}/backing"
     for name in reading.names(backing, sysroot.fd):
         if NAME.fullmatch(name):
-            yield Removal(Kind.BACKING, f"{backing}/{name}"), f"{directory}/{name}"
+            yield Removal(RemovalKind.BACKING, f"{backing}/{name}"), f"{directory}/{name}"
 
 
 def _plan_kernels(sysroot: Sysroot, held: Sequence[Held]) -> Iterator[Removal]:
@@ -179,11 +182,11 @@ def _plan_kernels(sysroot: Sysroot, held: Sequence[Held]) -> Iterator[Removal]:
     used = {kernel_directory(one.stateroot, one.bootcsum) for one in kept}
     for name in reading.names("boot/ostree", sysroot.fd):
         if KERNEL.fullmatch(name) and f"ostree/{name}" not in used:
-            yield Removal(Kind.KERNEL, f"boot/ostree/{name}")
+            yield Removal(RemovalKind.KERNEL, f"boot/ostree/{name}")
     booted = {value for deployment in sysroot.deployments for key, value in deployment.entry.pairs if key == "initrd"}
     for name in reading.names(f"boot/{OVERLAYS}", sysroot.fd):
         if f"/{OVERLAYS}/{name}" not in booted:
-            yield Removal(Kind.OVERLAY, f"boot/{OVERLAYS}/{name}")
+            yield Removal(RemovalKind.OVERLAY, f"boot/{OVERLAYS}/{name}")
 
 
 def _plan_refs(sysroot: Sysroot, held: Sequence[Held]) -> dict[str, Checksum | None]:
@@ -218,7 +221,7 @@ def _remove(sysroot: Sysroot, removals: Sequence[Removal]) -> None:
     for kind, path in removals:
         # The new list is in place by now; what is left here, the next cleanup removes.
         with doing(f"Removing {path}, which nothing needs any more, from {sysroot.path}"):
-            if kind is Kind.TREE:
+            if kind is RemovalKind.TREE:
                 with reading.closing(reading.open_directory(path, sysroot.fd, follow=False)) as fd:
                     writing.set_immutable(fd, False)
             trees.remove_tree(path, sysroot.fd)

@@ -38,7 +38,10 @@ def run(args: argparse.Namespace) -> None:
             return
         if args.json:
             found = [
-                {**describe(sysroot, i), "etc_conflicts": [conflict_to_json(one) for one in find_conflicts(sysroot, i)]}
+                {
+                    **deployment_to_json(sysroot, i),
+                    "etc_conflicts": [conflict_to_json(one) for one in find_conflicts(sysroot, i)],
+                }
                 for i in range(len(sysroot.deployments))
             ]
             print_json({"deployments": found})
@@ -46,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
         if not sysroot.deployments:
             print("No deployments.")
         for i, deployment in enumerate(sysroot.deployments):
-            about = describe(sysroot, i)
+            about = deployment_to_json(sysroot, i)
             mark = "*" if about["booted"] else " "
             note = "pending" if about["pending"] else "rollback" if about["rollback"] else ""
             print(f"{mark} {deployment.stateroot} {deployment.name}{f' ({note})' if note else ''}")
@@ -66,7 +69,7 @@ def run(args: argparse.Namespace) -> None:
                 print(f"    `- {about['source_title']}")
 
 
-def describe(sysroot: Sysroot, index: int) -> dict[str, object]:
+def deployment_to_json(sysroot: Sysroot, index: int) -> dict[str, object]:
     deployment = sysroot.deployments[index]
     booted = sysroot.booted
     at = sysroot.deployments.index(booted) if booted is not None else None

@@ -81,7 +81,7 @@ def _clear_away(path: str, fd: int, error: BaseException) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
+class _Copies:
     """Files to be copied into one directory, which is given by its path below the top."""
 
     below: str
@@ -178,7 +178,7 @@ class _Checkout:
             if not made:
                 new.drop_meta(number)
             for i in range(0, len(copies), BATCH):
-                self._workers.submit(_Batch(below, copies[i : i + BATCH]))
+                self._workers.submit(_Copies(below, copies[i : i + BATCH]))
             for name, sub, meta, made in subdirectories:
                 stack.append((inside, number, name, sub, meta, made))
         return new
@@ -220,7 +220,7 @@ class _Checkout:
         os.close(reading.open_directory(name, fd, follow=False))
         return False
 
-    def _copy_batch(self, batch: _Batch) -> int:
+    def _copy_batch(self, batch: _Copies) -> int:
         """Copy, in a worker; return how many were copied."""
         with reading.closing(reading.open_below(self._fd, batch.below)) as fd, within(batch.below):
             for name, checksum in batch.files:

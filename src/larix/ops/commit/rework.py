@@ -23,7 +23,7 @@ def lay_changed(transaction: Transaction, under: Directory, over: Stored, modifi
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
+class _FilesOfTree:
     """Files of one directory, which is given by its number and its path below the top."""
 
     number: int
@@ -32,7 +32,7 @@ class _Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class _Added:
+class _FilesChanged:
     number: int
     files: list[tuple[str, Checksum]]
     # Those that are objects already.
@@ -62,18 +62,18 @@ class _Reworker:
         inside = f"{below}/" if below else ""
         files = [entry for entry in found.files.items() if not self._modification.skips(f"/{inside}{entry[0]}")]
         for i in range(0, len(files), BATCH):
-            self._workers.submit(_Batch(number, below, files[i : i + BATCH]))
+            self._workers.submit(_FilesOfTree(number, below, files[i : i + BATCH]))
         for name, stored in found.dirs.items():
             assert isinstance(stored, Stored)
             if not self._modification.skips(f"/{inside}{name}"):
                 yield f"/{inside}{name}", self._lay(under.enter(name), stored, f"{inside}{name}")
 
-    def _add(self, batch: _Batch) -> _Added:
+    def _add(self, batch: _FilesOfTree) -> _FilesChanged:
         """Change and add files, in a worker."""
         inside = f"/{batch.below}/" if batch.below else "/"
         changed = [(name, self._change(inside + name, checksum)) for name, checksum in batch.files]
         unchanged = sum(before == after for before, after in zip(batch.files, changed, strict=True))
-        return _Added(batch.number, changed, unchanged, self._transaction.hand_over())
+        return _FilesChanged(batch.number, changed, unchanged, self._transaction.hand_over())
 
     def _change(self, path: str, checksum: Checksum) -> Checksum:
         with self._repo.open_file(checksum) as stored:
@@ -82,7 +82,7 @@ class _Reworker:
                 return checksum
             return self._transaction.add_file(header, stored.size, stored.content)
 
-    def _take(self, added: _Added) -> None:
+    def _take(self, added: _FilesChanged) -> None:
         self._transaction.take_over(added.new, added.unchanged)
         for name, checksum in added.files:
             self._directories[added.number].put_file(name, checksum)

@@ -22,7 +22,7 @@ from larix.ops.tree.walk import Descent, descend
 from larix.progress import NO_PROGRESS, Progress
 from larix.repo.incoming import Handed
 from larix.repo.layout import PIECE, WHOLE, StoredFile
-from larix.repo.on_disk import open_file, read_dirmeta
+from larix.repo.on_disk import open_as_object, read_dirmeta
 from larix.repo.repo import Repo
 
 # What one worker is given at once: files, and bytes of them.
@@ -85,7 +85,7 @@ def find_links(repo: Repo) -> Links:
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
+class _FilesHere:
     """Names in one directory, which is given by its number, its path below the top and what it was, of files of `size`
     bytes."""
 
@@ -97,7 +97,7 @@ class _Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class _Added:
+class _FilesAdded:
     number: int
     below: str
     files: dict[str, Checksum]
@@ -164,12 +164,12 @@ class _Reader:
                         self._progress.advance(1, about.st_size)
                         continue
                     if batch and (len(batch) == BATCH or size + about.st_size > BATCH_SIZE):
-                        self._workers.submit(_Batch(number, below, inode, batch, size))
+                        self._workers.submit(_FilesHere(number, below, inode, batch, size))
                         batch, size = [], 0
                     batch.append(entry.name)
                     size += about.st_size
             if batch:
-                self._workers.submit(_Batch(number, below, inode, batch, size))
+                self._workers.submit(_FilesHere(number, below, inode, batch, size))
         if self._given is not None:
             self._given.note_files(below, seen)
         for name in dirs:
@@ -198,7 +198,7 @@ class _Reader:
     def _path_of(self, below: str) -> str:
         return f"{self._path}/{below}" if below else self._path
 
-    def _add(self, batch: _Batch) -> _Added:
+    def _add(self, batch: _FilesHere) -> _FilesAdded:
         """Read and add files, in a worker."""
         path = self._path_of(batch.below)
         inside = f"/{batch.below}/" if batch.below else "/"
@@ -223,7 +223,7 @@ class _Reader:
                         about = os.stat(name, dir_fd=fd, follow_symlinks=False)
                     if not read.is_still(about):
                         raise _changed(f"{path}/{name}")
-        return _Added(batch.number, batch.below, found, seen, self._sink.hand_over(), batch.size)
+        return _FilesAdded(batch.number, batch.below, found, seen, self._sink.hand_over(), batch.size)
 
     def _look(self, name: str, fd: int, path: str) -> Seen | None:
         """Look at what is given away, before it is opened: what is read then is this, or is seen not to be."""
@@ -232,7 +232,7 @@ class _Reader:
         with doing(f"Reading {path}"):
             return Seen.of(os.stat(name, dir_fd=fd, follow_symlinks=False))
 
-    def _take(self, added: _Added) -> None:
+    def _take(self, added: _FilesAdded) -> None:
         self._sink.take_over(added.new)
         self._progress.advance(len(added.files), added.size)
         if self._given is not None:
@@ -247,7 +247,7 @@ def open_entry(name: str, dir_fd: int, path: str) -> StoredFile:
     else, without opening it: that alone may set a device going."""
     with doing(f"Reading {path}"):
         _check_type(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode, path)
-        entry = open_file(name, dir_fd, partial(_pieces, path=path))
+        entry = open_as_object(name, dir_fd, partial(_pieces, path=path))
     try:
         # It may be another by now.
         _check_type(entry.header.mode, path)
