@@ -62,6 +62,7 @@ def _find_in(root_fd: int, place: str, fd: int, what: str) -> str | None:
         raise Invalid(f"SELinux in {what}: {place}/config is a symlink that leads nowhere") from None
     # As the C tool reads it: no white space, and the first line that turns it on does.
     lines = text.splitlines()
+    # (C 2026.4 looks for the beginning of a line, so that `SELINUX=enforcing # x` counts too.)
     is_on = any(line.startswith(("SELINUX=enforcing", "SELINUX=permissive")) for line in lines)
     kind = next((line.removeprefix(TYPE).strip() for line in reversed(lines) if line.startswith(TYPE)), "")
     if not is_on:

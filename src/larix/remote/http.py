@@ -243,7 +243,9 @@ class Http:
         handle, how = pycurl.Curl(), self._options
         agent = f"larix/{__version__}" + (f" {self._options.user_agent}" if self._options.user_agent else "")
         for option, value in (
+            # Its timeouts of names would come by SIGALRM, which belongs to the program.
             (pycurl.NOSIGNAL, 1),
+            # The page that a server sends with an error is nobody's object.
             (pycurl.FAILONERROR, 1),
             (pycurl.FOLLOWLOCATION, 1),
             (pycurl.BUFFERSIZE, BUFFER_SIZE),
@@ -255,6 +257,7 @@ class Http:
             (pycurl.USERAGENT, agent),
             (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS if how.http2 else pycurl.CURL_HTTP_VERSION_1_1),
             (pycurl.HTTPHEADER, self._headers),
+            # By which a transfer that was cut goes on only in the same file: If-Range.
             (pycurl.OPT_FILETIME, 1),
             (pycurl.PROXY, how.proxy),
             (pycurl.CAINFO, how.ca_path),

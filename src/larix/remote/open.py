@@ -45,6 +45,7 @@ def open_source(repo: Repo, remote: Remote, access: Access | None = None) -> Sou
         raise Invalid(f"Cannot fetch from remote '{remote.name}': it uses custom backend '{backend}', another program")
     if not access.unsigned:
         check_policy(remote)
+    # Those that were opened are closed where the next cannot be.
     with ExitStack() as opened:
         source = opened.enter_context(closing(_open(repo, remote, access, listed=False)))
         caches = [opened.enter_context(closing(RepoSource(path, trusted=False))) for path in access.caches]

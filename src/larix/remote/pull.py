@@ -137,6 +137,7 @@ def _pull(
         if is_checksum(one.ref):
             commits.setdefault(Checksum(one.ref), [])
             continue
+        # Before the other end is asked, so that what another process pulls meanwhile is not set back.
         expected = expected_here(repo, one.remote, one.kept_by, one.ref)
         commit = one.commit or source.find_ref(one.ref)
         targets[one] = expected, commit

@@ -54,6 +54,7 @@ class Exclusive:
         with doing(f"Deleting from repo {self.repo.path}"):
             for commit in commits:
                 self._delete_commit(commit)
+            # Else a power cut could bring a commit back whose files are gone.
             if self.repo.fsync:
                 for prefix in {name.checksum[:2] for name in commits}:
                     writing.sync_directory(prefix, self.repo.objects_fd)

@@ -102,6 +102,7 @@ class RefChanges:
         with ExitStack() as temporaries, ExitStack() as undo:
             for path in (*self._refs, *self._aliases):
                 undo.callback(remove_empty, repo_fd, os.path.dirname(path))
+            # All that takes space comes first: renames and removals work on a full disk too.
             written = self._write(repo_fd, temporaries, durable=durable)
             # One change is made or not; it leaves nothing to put back.
             several = len(written) + len(self._removed) > 1
@@ -111,6 +112,7 @@ class RefChanges:
             for path, temporary in written.items():
                 _clear(repo_fd, path)
                 writing.rename(temporary, repo_fd, path, repo_fd)
+            # Last: one that is removed is kept alive by nothing, should something fail before.
             for path in self._removed:
                 writing.remove(path, repo_fd)
             undo.pop_all()
@@ -132,6 +134,7 @@ class RefChanges:
             else:
                 writing.symlink(content, temporary, repo_fd)
         if durable and not each:
+            # Of many files one sync of all is faster than one of each.
             writing.sync_file_system(repo_fd)
         return written
 
@@ -197,6 +200,7 @@ def _clear(repo_fd: int, path: str) -> None:
 def remove_empty(repo_fd: int, directory: str) -> None:
     """Remove a directory of refs and those above it, as far as nothing is in them."""
     parts = directory.split("/")
+    # refs/heads and its like stay: without them the C tool ends with an error where it lists refs.
     while len(parts) > 2 and writing.remove_if_empty("/".join(parts), repo_fd):
         parts.pop()
 

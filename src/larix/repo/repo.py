@@ -115,6 +115,7 @@ class Repo:
             os.close(self.fd)
             raise
         try:
+            # Before the config is read: a repo whose tmp/ somebody has removed is whole all the same.
             if not os.access("tmp", os.F_OK, dir_fd=self.fd):
                 _make_tmp(self.fd)
             self.config = KeyFile.decode(text, f"{path}/config")
@@ -157,7 +158,7 @@ class Repo:
             writing.make_all(path)
             with reading.closing(reading.open_directory(path)) as fd:
                 made = [name for name in DIRECTORIES if writing.make_directory(name, fd)]
-                # Last: a directory with a config is a repo.
+                # Last: a directory with a config is a repo, for both tools.
                 if not os.access("config", os.F_OK, dir_fd=fd):
                     config = KeyFile()
                     config.set("core", "repo_version", "1")

@@ -124,6 +124,8 @@ class Staging:
         self._prefixes.clear()
         if not prefixes or not durable:
             return
+        # What the objects hold was synced before; these are their names, and then the names of new directories. Until
+        # both are on the disk no ref may name a commit among them.
         for prefix in prefixes:
             writing.sync_directory(prefix, objects_fd)
         writing.sync(objects_fd)
@@ -184,6 +186,7 @@ def _clean(repo_fd: int, boot_id: str, expiry: int) -> None:
                 directory = name.removesuffix("-lock")
                 if not (name.startswith(f"staging-{boot_id}-") and directory in found):
                     _remove_staging(f"tmp/{directory}", repo_fd)
+            # By the time of its last change: who is at work on it has changed it since.
             elif time.time() - os.stat(path, dir_fd=repo_fd, follow_symlinks=False).st_mtime > expiry:
                 trees.remove_tree(path, repo_fd)
 

@@ -94,6 +94,7 @@ class Transaction(Incoming):
         """
         repo = self.repo
         if repo.options.before_commit is not None:
+            # What it raises is as good as a kill: what was written is kept.
             resumable, self._resumable = self._resumable, True
             repo.options.before_commit()
             self._resumable = resumable
@@ -103,12 +104,15 @@ class Transaction(Incoming):
                 with doing(f"Repo {repo.path}: syncfs"):
                     self._wait_for_writing()
                     writing.sync_file_system(self._fd)
+            # Shared with nobody who changes refs, and for as short as can be: the syncs above are the long part.
             with lock_changes(repo):
                 # Now they stay as they are. What has waited for the disk is more than what follows.
                 self._pending.check(repo)
+                # Before its commit is there, which without the mark would promise all that it reaches.
                 self._pending.mark_partial(repo)
                 self._settle()
                 self._place()
+                # Last, when what they name is there and on the disk.
                 self._pending.set_all(repo)
             if self._pending.changes_refs and repo.config.find_bool("core", "auto-update-summary", False):
                 # What cannot be read is told by who looks at refs; these are set.

@@ -51,10 +51,12 @@ def write_deployments(sysroot: Sysroot, deployments: Sequence[Deployment]) -> Sw
         reading.closing(reading.open_directory("boot", sysroot.fd)) as boot_fd,
     ):
         bootloader = find_bootloader(sysroot, boot_fd)
+        # Where only links change, as of a deployment with the same kernel, the other set of links of this bootversion.
         bootversion, subbootversion = sysroot.bootversion, 1 - sysroot.subbootversion
         planned = plan_entries(sysroot, deployments, bootversion)
         with_config = not planned or not _same_entries(planned, sysroot.deployments)
         if with_config:
+            # Else a whole new configuration beside the one that boots, which nothing touches until the last rename.
             bootversion, subbootversion = 1 - bootversion, 1
             planned = plan_entries(sysroot, deployments, bootversion)
             for deployment in planned:
@@ -63,9 +65,11 @@ def write_deployments(sysroot: Sysroot, deployments: Sequence[Deployment]) -> Sw
         if with_config:
             _use_links(sysroot, bootversion, links)
             config = _write_config(sysroot, planned, bootversion, bootloader, boot_fd)
+        # Kernels and entries must be on the disk before anything leads to them.
         writing.sync_file_system(boot_fd)
         bring_journal_home(boot_fd, aborting=sysroot.options.aborting_freeze)
         if with_config:
+            # The instant at which the other configuration boots.
             writing.replace_link("loader", config, boot_fd)
             writing.sync(boot_fd)
             writing.sync_file_system(boot_fd)

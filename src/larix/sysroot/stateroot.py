@@ -102,6 +102,7 @@ def fill_var(sysroot: Sysroot, root_fd: int, stateroot: Stateroot) -> None:
         reading.closing(reading.open_directory("var", root_fd, follow=False)) as source,
         reading.closing(reading.open_directory(path, sysroot.fd, follow=False)) as var,
     ):
+        # For nobody else until it is whole, with the mode that /var has.
         writing.make_directory(made, sysroot.fd, 0o700)
         try:
             with reading.closing(reading.open_directory(made, sysroot.fd, follow=False)) as new:

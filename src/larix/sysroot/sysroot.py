@@ -201,6 +201,7 @@ class Sysroot:
                 return []
             with reading.closing(fd):
                 found = [(name, _read_entry(where, name, fd)) for name in _entry_names(fd)]
+        # As the C tool and boot loaders compare: a number in a text is a number.
         found.sort(key=cmp_to_key(_compare), reverse=True)
         # One that several entries name is there once, where it boots first.
         return list(dict.fromkeys(self._read_deployment(f"{where}/{name}", entry) for name, entry in found))

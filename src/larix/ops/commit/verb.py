@@ -152,6 +152,7 @@ def commit(
             read = ReadOptions(modification, find_links(repo) if trust_links else {})
             known = sum(_lay(transaction, top, layer, read, given, progress) for layer in layers)
             modification.check_matched()
+            # While the dirtrees are added, the disk takes the files.
             transaction.start_writing()
             root = add_tree(transaction, top)
             progress.start("Writing")
@@ -165,6 +166,7 @@ def commit(
             counts = transaction.counts() if how.counting else None
             committed = Committed(checksum, counts, known, sorted(modification.left))
             transaction.commit()
+            # What has a later change of its inode was written to when it was an object already.
             committed_at = time.time_ns()
         progress.end()
         told(committed)
