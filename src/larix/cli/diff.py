@@ -8,8 +8,9 @@ from larix.cli.options import Parser, add_json, add_repo, open_repo
 from larix.cli.output import size
 from larix.cli.values import owner
 from larix.errors import Invalid
-from larix.ops.diff import Changes, ComparedTree, commit_as_tree, count_objects, diff, directory_as_tree
+from larix.ops.diff import Changes, commit_as_tree, count_objects, diff, directory_as_tree
 from larix.ops.tree.modify import Modifier
+from larix.ops.tree.tree import ObjectTree
 from larix.repo.repo import Repo
 
 
@@ -58,7 +59,7 @@ def _is_directory(text: str) -> bool:
     return text.startswith(("/", "./"))
 
 
-def _tree(repo: Repo, text: str, modifier: Modifier) -> ComparedTree:
+def _tree(repo: Repo, text: str, modifier: Modifier) -> ObjectTree:
     if _is_directory(text):
         return directory_as_tree(str(Path(text)), modifier)
     return commit_as_tree(repo, repo.refs.resolve(text))

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 
+from larix.errors import NotFound
 from larix.formats.checksum import Checksum
 from larix.formats.content import FileHeader, Piece, content_checksum
 from larix.formats.objects import DirTree, ObjectType, checksum_of, decode_dirtree
@@ -11,6 +12,7 @@ from larix.linux.failures import doing
 from larix.ops.commit.scan import open_entry
 from larix.ops.tree.modify import Modifier
 from larix.repo.incoming import Handed
+from larix.repo.layout import StoredFile
 from larix.repo.on_disk import read_dirmeta
 
 
@@ -23,6 +25,12 @@ class Checksums:
 
     def load_dirtree(self, checksum: Checksum) -> DirTree:
         return decode_dirtree(self._dirtrees[checksum])
+
+    def look_at_file(self, checksum: Checksum) -> tuple[FileHeader, int]:
+        raise NotFound(f"File {checksum} was read, and not kept")
+
+    def open_file(self, checksum: Checksum) -> StoredFile:
+        raise NotFound(f"File {checksum} was read, and not kept")
 
     def add_metadata(self, kind: ObjectType, data: bytes) -> Checksum:
         checksum = checksum_of(data)

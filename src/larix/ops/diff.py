@@ -1,27 +1,19 @@
 """What differs between two trees, each of which is a commit's or a directory's."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from larix.errors import Error
 from larix.formats.checksum import Checksum
-from larix.formats.objects import DirTree, ObjectName
+from larix.formats.objects import ObjectName, checksum_of
 from larix.ops.checksum import Checksums
 from larix.ops.commit.scan import ReadOptions, lay_directory
-from larix.ops.tree.directory import Directory, add_tree
+from larix.ops.tree.directory import Directory, Stored, add_tree, tree_of
 from larix.ops.tree.modify import Modification, Modifier
 from larix.ops.tree.reach import reach
+from larix.ops.tree.tree import ObjectTree
 from larix.ops.tree.walk import Descent, descend
 from larix.repo.repo import Repo
-
-
-@dataclass(frozen=True, slots=True)
-class ComparedTree:
-    """`top` is the checksum of the root's dirtree, `load` reads any; shown paths begin with `start`."""
-
-    top: Checksum
-    load: Callable[[Checksum], DirTree]
-    start: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,46 +35,49 @@ class Statistics:
     common_size: int
 
 
-def commit_as_tree(repo: Repo, commit: Checksum) -> ComparedTree:
-    """Return the tree of a commit, for `diff`. Raises NotFound, Corrupt."""
-    return ComparedTree(repo.load_commit(commit).dirtree, repo.load_dirtree, "/")
+def commit_as_tree(repo: Repo, commit: Checksum) -> ObjectTree:
+    """Return the tree of a commit. Raises NotFound, Corrupt."""
+    return ObjectTree(repo, tree_of(repo, commit))
 
 
-def directory_as_tree(path: str, modifier: Modifier | None = None, *, threads: bool = False) -> ComparedTree:
-    """Reads all files below `path`, by forked processes or `threads`; nothing is stored.
+def directory_as_tree(path: str, modifier: Modifier | None = None, *, threads: bool = False) -> ObjectTree:
+    """Return the tree that the directory at `path` would be. Reads all files below it, by forked processes or
+    `threads`; nothing is stored.
 
     Raises Error for sockets and devices.
     """
     sink, top = Checksums(threads=threads), Directory()
     lay_directory(sink, top, path, ReadOptions(Modification(modifier)))
-    return ComparedTree(add_tree(sink, top).dirtree, sink.load_dirtree, "")
+    return ObjectTree(sink, add_tree(sink, top), start="")
 
 
-def diff(old: ComparedTree, new: ComparedTree) -> Changes:
-    """Raises NotFound, Corrupt, Invalid for trees that are nested too deep."""
+def diff(old: ObjectTree, new: ObjectTree) -> Changes:
+    """Return what makes one tree of another. Raises NotFound, Corrupt, Invalid for trees that are nested too deep."""
     changes = Changes()
     descend(_compare(changes, old, new, (old.top, new.top), ""))
     return changes
 
 
-def _compare(
-    changes: Changes, old: ComparedTree, new: ComparedTree, tops: tuple[Checksum, Checksum], below: str
-) -> Descent[None]:
-    if tops[0] == tops[1]:
+# Of both trees, what lies at one path.
+Pair = tuple[Directory | Stored, Directory | Stored]
+
+
+def _compare(changes: Changes, old: ObjectTree, new: ObjectTree, pair: Pair, below: str) -> Descent[None]:
+    if _is_same(pair):
         return
-    before, after = old.load(tops[0]), new.load(tops[1])
+    before, after = old.open(pair[0]), new.open(pair[1])
     for name, file in before.files.items():
         if name not in after.files and name not in after.dirs:
             changes.removed.append(f"{old.start}{below}{name}")
         elif after.files.get(name) != file:
             changes.modified.append(f"{old.start}{below}{name}")
-    for name, (dirtree, dirmeta) in before.dirs.items():
+    for name, directory in before.dirs.items():
         if name in after.dirs:
-            new_dirtree, new_dirmeta = after.dirs[name]
-            if dirmeta != new_dirmeta:
+            other = after.dirs[name]
+            if _meta(directory) != _meta(other):
                 changes.modified.append(f"{old.start}{below}{name}")
             inside = f"{below}{name}/"
-            yield inside, _compare(changes, old, new, (dirtree, new_dirtree), inside)
+            yield inside, _compare(changes, old, new, (directory, other), inside)
         elif name in after.files:
             changes.modified.append(f"{old.start}{below}{name}")
         else:
@@ -90,15 +85,27 @@ def _compare(
     yield from _add(changes, new, after, below, before.files.keys() | before.dirs.keys())
 
 
-def _add(changes: Changes, new: ComparedTree, tree: DirTree, below: str, known: Iterable[str] = ()) -> Descent[None]:
+def _is_same(pair: Pair) -> bool:
+    """Return whether what is inside is the same, as far as that can be seen without looking inside."""
+    one, other = pair
+    return isinstance(one, Stored) and isinstance(other, Stored) and one.dirtree == other.dirtree
+
+
+def _meta(directory: Directory | Stored) -> object:
+    if isinstance(directory, Stored):
+        return directory.dirmeta
+    return checksum_of(directory.meta.encode()) if directory.meta is not None else None
+
+
+def _add(changes: Changes, new: ObjectTree, tree: Directory, below: str, known: Iterable[str] = ()) -> Descent[None]:
     for name in tree.files:
         if name not in known:
             changes.added.append(f"{new.start}{below}{name}")
-    for name, (dirtree, _) in tree.dirs.items():
+    for name, directory in tree.dirs.items():
         if name not in known:
             changes.added.append(f"{new.start}{below}{name}")
             inside = f"{below}{name}/"
-            yield inside, _add(changes, new, new.load(dirtree), inside)
+            yield inside, _add(changes, new, new.open(directory), inside)
 
 
 def count_objects(repo: Repo, old: Checksum, new: Checksum) -> Statistics:

@@ -19,8 +19,10 @@ from larix.linux import reading, trees, writing, xattr
 from larix.linux.failures import doing, within
 from larix.linux.workers import start_workers
 from larix.ops.checkout.placing import CheckoutOptions, Overwrite, Placer, hidden_name
+from larix.ops.tree.directory import Stored
 from larix.ops.tree.modify import labelled
-from larix.ops.tree.walk import Descent, Entry, deeper, descend, find_path, find_root
+from larix.ops.tree.tree import ObjectTree, count_files
+from larix.ops.tree.walk import Entry, deeper, find_path, find_root
 from larix.progress import NO_PROGRESS, Progress
 from larix.repo.repo import Repo
 
@@ -88,16 +90,6 @@ class _Copies:
     files: list[tuple[str, Checksum]]
 
 
-def _count_files(repo: Repo, dirtree: Checksum, known: dict[Checksum, int]) -> Descent[int]:
-    tree = repo.load_dirtree(dirtree)
-    count = len(tree.files)
-    for sub, _ in tree.dirs.values():
-        if sub not in known:
-            known[sub] = yield f"Directory {sub}", _count_files(repo, sub, known)
-        count += known[sub]
-    return count
-
-
 class _Directories:
     """Numbered, each after the one that it is in, and known by that and its name: all the paths of a deep tree would
     take more memory than there is."""
@@ -149,7 +141,8 @@ class _Checkout:
             return
         self._progress.start("Checking out")
         if self._progress.wanted:
-            self._progress.expect(descend(_count_files(self._repo, entry.checksum, {})))
+            top = Stored(entry.checksum, entry.dirmeta)
+            self._progress.expect(count_files(ObjectTree(self._repo, top)))
             self._progress.all_known()
         with self._workers:
             directories = self._fill_all(entry, made=made)

@@ -110,15 +110,17 @@ class Objects(Protocol):
 class ObjectTree:
     """Of objects, or half made of them. What it asks for raises NotFound, Corrupt where it is not as it should be."""
 
-    def __init__(self, objects: Objects, top: Directory | Stored) -> None:
+    def __init__(self, objects: Objects, top: Directory | Stored, start: str = "/") -> None:
+        """Take `top` for the root; paths are shown with `start` before them."""
+        self.top = top
+        self.start = start
         self._objects = objects
-        self._top = top
 
     def list(self, path: str) -> list[str]:
         found = self._find(path)
         if not isinstance(found, Directory | Stored):
             return []
-        inside = self._open(found)
+        inside = self.open(found)
         return sorted([*inside.files, *inside.dirs])
 
     def kind(self, path: str) -> Kind | None:
@@ -148,17 +150,18 @@ class ObjectTree:
         return found
 
     def _find(self, path: str) -> Directory | Stored | Checksum | None:
-        found: Directory | Stored | Checksum | None = self._top
+        found: Directory | Stored | Checksum | None = self.top
         for part in path.split("/"):
             if part in ("", "."):
                 continue
             if not isinstance(found, Directory | Stored):
                 return None
-            inside = self._open(found)
+            inside = self.open(found)
             found = inside.files.get(part) or inside.dirs.get(part)
         return found
 
-    def _open(self, directory: Directory | Stored) -> Directory:
+    def open(self, directory: Directory | Stored) -> Directory:
+        """Return what is in a directory, to be read only; what is below it is not looked at."""
         if isinstance(directory, Directory):
             return directory
         tree = self._objects.load_dirtree(directory.dirtree)
@@ -183,3 +186,22 @@ def _walk_files(tree: Tree, path: str, found: list[str]) -> Descent[None]:
             yield below, _walk_files(tree, below, found)
         else:
             found.append(below)
+
+
+def count_files(tree: ObjectTree) -> int:
+    """Return how many files and symlinks there are. Equal directories are looked into once."""
+    return descend(_count_files(tree, tree.top, {}))
+
+
+def _count_files(tree: ObjectTree, directory: Directory | Stored, known: dict[Checksum, int]) -> Descent[int]:
+    inside = tree.open(directory)
+    count = len(inside.files)
+    for name, below in inside.dirs.items():
+        if not isinstance(below, Stored):
+            count += yield name, _count_files(tree, below, known)
+        elif below.dirtree in known:
+            count += known[below.dirtree]
+        else:
+            known[below.dirtree] = yield name, _count_files(tree, below, known)
+            count += known[below.dirtree]
+    return count
