@@ -3,7 +3,6 @@
 import argparse
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import NoReturn
 
 from larix.errors import Failed, Invalid, NotFound, Unsupported
@@ -134,7 +133,7 @@ def open_repo(args: argparse.Namespace, *, fsync: bool = True) -> Repo:
     sysroot = getattr(args, "sysroot", None)
     if sysroot is None and args.repo is None and "OSTREE_REPO" not in os.environ and not _is_inside_repo():
         sysroot = os.environ.get("OSTREE_SYSROOT")
-    options = replace(repo_options(), fsync=fsync, lock_timeout=getattr(args, "lock_timeout", None))
+    options = repo_options()._replace(fsync=fsync, lock_timeout=getattr(args, "lock_timeout", None))
     return Repo(repo_path(args), options) if sysroot is None else Repo.of_sysroot(sysroot, options)
 
 
