@@ -1,5 +1,6 @@
 """Options of commit: the C tool makes the same commit of the same trees and archives, and refuses the same."""
 
+import io
 import os
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 import larix as api
 from larix.formats.sizes import Size, decode_size
 from larix.repo.repo import Repo
-from tests.judge import everything, fails, larix, ostree, picture, run_c, run_larix
+from tests.judge import everything, fails, larix, make_os_tree, ostree, picture, run_c, run_larix
 
 WHEN = "--timestamp=@1000000000"
 
@@ -272,3 +273,63 @@ def test_archives_are_read_one_after_the_other(tmp_path: Path, tree: Path) -> No
     script += f"{sys.executable} -m larix --repo={repo} commit -b x --tree=tar={tmp_path}/one --tree=tar={tmp_path}/two"
     subprocess.run(["timeout", "60", "bash", "-c", script], check=True, capture_output=True)
     assert ostree(repo, "fsck")
+
+
+@pytest.mark.parametrize("mode", ["bare-user", "archive", "bare"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "--owner-uid=3",
+        "--owner-gid=4",
+        "--mode-ro-executables",
+        "--statoverride={list}",
+        "--no-xattrs",
+        "--owner-uid=3 -I",
+    ],
+)
+def test_links_that_are_changed(change: str, mode: str, tmp_path: Path, tree: Path) -> None:
+    """They are the objects that they are links to, with all that these say of themselves."""
+    if mode == "bare" and os.geteuid() != 0:
+        pytest.skip("only root has such repos")
+    (tmp_path / "list").write_text("+2048 /usr/bin/tool\n")
+    words = change.format(list=tmp_path / "list").split()
+    made = []
+    for tool in larix, ostree:
+        ostree(repo := tmp_path / tool.__name__, "init", f"--mode={mode}")
+        ostree(repo, "commit", "-b", "main", WHEN, tree)
+        out = tmp_path / f"{tool.__name__}-out"
+        ostree(
+            repo, "checkout", *([] if mode == "bare" else ["-U"]), *([] if mode == "archive" else ["-H"]), "main", out
+        )
+        made.append(tool(repo, "commit", "-b", "again", WHEN, "--parent=none", "--link-checkout-speedup", *words, out))
+        ostree(repo, "fsck")
+    assert made[0] == made[1]
+
+
+def test_what_names_the_kernel_twice(tmp_path: Path) -> None:
+    tree = make_os_tree(tmp_path / "tree", "1", "6.1.0")
+    made = []
+    for tool in larix, ostree:
+        ostree(repo := tmp_path / tool.__name__, "init", "--mode=archive")
+        tool(repo, "commit", "-b", "x", "--bootable", "--add-metadata-string=ostree.linux=mine", tree)
+        made.append(ostree(repo, "show", "--print-metadata-key=ostree.linux", "x"))
+    assert made == ["'6.1.0'"] * 2
+    with api.Repo(str(tmp_path / "larix")) as opened:
+        keys = [key for key, _ in opened.load_commit(opened.refs.resolve("x")).metadata.pairs]
+    assert len(keys) == len({*keys})
+
+
+def test_a_list_that_leaves_all_out(tmp_path: Path, tree: Path) -> None:
+    ostree(repo := tmp_path / "repo", "init", "--mode=archive")
+    ostree(repo, "commit", "-b", "main", tree)
+    (tmp_path / "list").write_text("/\n")
+    archive = shutil.make_archive(str(tmp_path / "made"), "tar", tree)
+    for layer in f"dir={tree}", "ref=main", f"tar={archive}":
+        said = fails(f"--repo={repo}", "commit", "-b", "x", f"--skip-list={tmp_path}/list", f"--tree={layer}")
+        assert "Can't commit an empty tree" in said
+
+
+def test_an_archive_in_memory(tmp_path: Path, tree: Path) -> None:
+    archive = io.BytesIO(Path(shutil.make_archive(str(tmp_path / "made"), "tar", tree)).read_bytes())
+    with api.Repo.init(str(tmp_path / "repo"), "archive") as repo:
+        assert api.commit(repo, [api.FromArchive(archive)], "main").checksum

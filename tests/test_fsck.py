@@ -195,3 +195,21 @@ def test_corrupt_objects_are_deleted_however_it_goes_on(c_repos: dict[str, Path]
         report = api.fsck(opened, api.FsckOptions(delete=True, go_on=False))
     assert len(report.findings) == 1 and report.marked
     assert not damaged.exists()
+
+
+def test_what_is_behind_a_corrupt_commit_of_a_ref(c_repos: dict[str, Path], tmp_path: Path) -> None:
+    repo = Path(shutil.copytree(c_repos["archive"], tmp_path / "repo"))
+    commit = ostree(repo, "rev-parse", "os/stable")
+    path = repo / f"objects/{commit[:2]}/{commit[2:]}.commit"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    next((repo / "objects").rglob("*.filez")).write_bytes(b"x")
+    done = run_larix(f"--repo={repo}", "fsck", "-a")
+    assert done.status == 1
+    assert f"{commit}.commit" in done.err and ".file" in done.err
+
+
+def test_tombstones_where_no_parent_is_missing(c_repos: dict[str, Path], tmp_path: Path) -> None:
+    repo = Path(shutil.copytree(c_repos["archive"], tmp_path / "repo"))
+    before = (repo / "config").read_bytes()
+    larix(repo, "fsck", "--add-tombstones")
+    assert (repo / "config").read_bytes() == before

@@ -485,6 +485,24 @@ def test_who_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> N
         assert asked == [here, there, here]
         with pytest.raises(FetchFailed, match="tried 3 times"):
             http.get("three", 100, [silent])
+        # A worker that begins later asks the others first.
+        full = opened.enter_context(answering([200], asked))
+        other = Http(Spill(lambda: -1, lambda size: None), HttpOptions(retries=0), like=http)
+        opened.callback(other.close)
+        monkeypatch.setattr(larix_http, "CONNECT_SECONDS", 1000)
+        assert other.get("four", 100, [silent, full]) == b"ok"
+
+
+def test_a_proxy_that_refuses_a_way_through() -> None:
+    class Handler(Quiet):
+        def do_CONNECT(self) -> None:
+            self.send_error(407)
+
+    with listening(Left(("127.0.0.1", 0), Handler)) as url:
+        http = Http(Spill(lambda: -1, lambda size: None), HttpOptions(retries=0, proxy=url))
+        with pytest.raises(FetchFailed, match="the proxy answered HTTP 407"):
+            http.get("https://127.0.0.1:9/file", 100)
+        http.close()
 
 
 def test_a_place_that_comes_back() -> None:

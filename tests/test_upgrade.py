@@ -190,3 +190,31 @@ def test_what_systemd_remembers_of_an_update(followed: tuple[Path, Path, Path]) 
             (path / ".updated").touch()
     both(sysroots, "deploy", "origin:os/2")
     assert len(list((sysroots[0] / "ostree/deploy/test/deploy").glob("*/etc/.updated"))) == 1
+
+
+@as_root
+@pytest.mark.parametrize("remote", ["", "origin:"])
+def test_following_one_commit(remote: str, followed: tuple[Path, Path, Path]) -> None:
+    """As both tools write it, and with nothing newer than that."""
+    upstream, *sysroots = followed
+    commit = ostree(upstream, "rev-parse", "os/3")
+    for tool, sysroot in zip((admin, c_admin), sysroots, strict=True):
+        tool(sysroot, "switch", "--os=test", f"origin:{commit}")
+        assert refs_of(sysroot)[0].startswith(commit)
+        origin = sysroot / f"ostree/deploy/test/deploy/{refs_of(sysroot)[0]}.origin"
+        assert f"refspec=origin:{commit}" in origin.read_text()
+        origin.write_text(f"[origin]\nrefspec={remote}{commit}\n")
+        assert tool(sysroot, "upgrade", "--os=test") == "No update available."
+    assert admin(sysroots[0], "upgrade", "--os=test", "--check").startswith("No update available.")
+
+
+@as_root
+def test_a_switch_to_a_branch_that_ends(followed: tuple[Path, Path, Path]) -> None:
+    upstream, *sysroots = followed
+    ends = "--add-metadata-string=ostree.endoflife-rebase=os/4"
+    ostree(upstream, "commit", "--tree=ref=os/3", "-b", "os/3", ends)
+    for tool, sysroot in zip((admin, c_admin), sysroots, strict=True):
+        tool(sysroot, "switch", "--os=test", "origin:os/3")
+        assert refs_of(sysroot)[0].startswith(ostree(upstream, "rev-parse", "os/4"))
+        origin = sysroot / f"ostree/deploy/test/deploy/{refs_of(sysroot)[0]}.origin"
+        assert "refspec=origin:os/4" in origin.read_text()

@@ -211,7 +211,7 @@ def find_options(repo: Repo, args: argparse.Namespace) -> CommitOptions:
         detached=Metadata(detached) if detached else None,
         parent=parent,
         expected=expected,
-        timestamp=parse_date(args.timestamp) if args.timestamp else find_epoch(),
+        timestamp=parse_date(args.timestamp) if args.timestamp is not None else find_epoch(),
         bindings=not args.no_bindings,
         bind_refs=args.bind_ref,
         bootable=args.bootable,

@@ -147,7 +147,7 @@ def note_damage(repo: Repo, report: Report, options: FsckOptions) -> None:
 
 def check_all_refs(repo: Repo, options: FsckOptions, told: Told) -> None:
     """Check refs, those of collections too. Raises Error."""
-    check_refs(repo, bindings=options.bindings)
+    check_refs(repo, bindings=options.bindings, go_on=options.go_on)
     told(Stage.COLLECTION_REFS, 0)
     check_collection_refs(repo, bindings=options.bindings)
 
@@ -180,10 +180,18 @@ def find_damage(
     return sorted(found, key=lambda finding: finding.name)
 
 
-def check_refs(repo: Repo, *, bindings: bool = False) -> None:
-    """Raises Error for the first ref whose commit is not there, or, with `bindings`, was made for another."""
+def check_refs(repo: Repo, *, bindings: bool = False, go_on: bool = False) -> None:
+    """Raises Error for the first ref whose commit is not there, or, with `bindings`, was made for another.
+
+    With `go_on` a commit that is corrupt is passed over: it is found with the other objects.
+    """
     for (remote, ref), checksum in repo.refs.all().items():
-        commit = _load(repo, names.refspec(remote, ref), checksum)
+        try:
+            commit = _load(repo, names.refspec(remote, ref), checksum)
+        except Corrupt:
+            if not go_on:
+                raise
+            continue
         if bindings:
             check_bindings(checksum, commit.metadata, ref, repo.collection_id if remote is None else None)
 
@@ -239,9 +247,10 @@ def add_tombstones(repo: Repo, commits: Iterable[Checksum]) -> Iterator[Checksum
     """Add one for each parent of these commits that is not here, and from now on for each commit that is deleted."""
     wanted = {repo.load_commit(commit).parent for commit in commits} - {None}
     with Exclusive(repo) as exclusive:
-        set_option(repo, "core", "tombstone-commits", "true")
         for parent in sorted(filter(None, wanted)):
             gone = not repo.has(ObjectName(parent, ObjectType.COMMIT))
+            if gone:
+                set_option(repo, "core", "tombstone-commits", "true")
             if gone and not repo.has(ObjectName(parent, ObjectType.TOMBSTONE_COMMIT)):
                 exclusive.add_tombstone(parent)
                 yield parent

@@ -219,7 +219,8 @@ class Request:
 class Http:
     """Requests are made with `request` and come back, in any order, from `completed`. Close it. For one thread."""
 
-    def __init__(self, spill: Spill, options: HttpOptions = DEFAULTS) -> None:
+    def __init__(self, spill: Spill, options: HttpOptions = DEFAULTS, like: "Http | None" = None) -> None:
+        """Know of places what another knows, if one is given."""
         self._spill = spill
         self._options = options
         self._headers = [_as_bytes(header) for header in options.headers]
@@ -233,8 +234,8 @@ class Http:
         self._count = count()
         # Places that could not be reached; they are asked last, where others have the same. Of these, those that one
         # waits for in vain: to be refused costs nothing.
-        self._unreachable: set[str] = set()
-        self._silent: set[str] = set()
+        self._unreachable: set[str] = set(like._unreachable) if like is not None else set()
+        self._silent: set[str] = set(like._silent) if like is not None else set()
         # With what was there of each at its start.
         self._running: dict[pycurl.Curl, tuple[Request, int]] = {}
         self.transferred = 0
@@ -425,6 +426,9 @@ class Http:
             _drop_body(request)
             return request, None
         _drop_body(request)
+        if refused and not status:
+            # To a proxy that was asked for a way through.
+            reason, refused = f"the proxy answered HTTP {handle.getinfo(pycurl.HTTP_CONNECTCODE)}", False
         said = f"the server answered HTTP {status}" if refused else reason or os.strerror(errno.EIO)
         if problem is not None:
             said = str(problem)

@@ -50,7 +50,7 @@ class HttpSource:
         wanted.
         """
         spill = Spill(partial(writing.create_unnamed, "tmp", repo.fd), Space(repo.config, repo.fd).check)
-        self._connect: Callable[[], Http] = partial(Http, spill, options)
+        self._connect: Callable[..., Http] = partial(Http, spill, options)
         self._http = self._connect()
         # Those of each worker, which stay open for what it is asked next.
         self._own = local()
@@ -174,7 +174,8 @@ class HttpSource:
         try:
             found: Http = self._own.http
         except AttributeError:
-            found = self._own.http = self._connect()
+            # It need not find out again who does not answer.
+            found = self._own.http = self._connect(like=self._http)
             self._opened.append(found)
         return found
 

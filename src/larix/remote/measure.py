@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from larix.errors import Corrupt
-from larix.formats.checksum import Checksum
+from larix.formats.checksum import Checksum, is_checksum
 from larix.formats.content import FileHeader
 from larix.formats.objects import Commit, ObjectName, ObjectType, decode_commit
 from larix.formats.sizes import KEY, TYPE, Size, decode_size
@@ -74,8 +74,9 @@ def measuring(
     """
     with Transaction(repo) as transaction:
         measure = _Measure(source, repo)
-        asked = Asked(ref, options.collection, age_here(repo, remote, None, ref))
-        pulled = Puller(measure, transaction, options, progress).run({commit: [asked]})
+        # One that is named by its checksum is asked for nothing else.
+        asked = [] if is_checksum(ref) else [Asked(ref, options.collection, age_here(repo, remote, None, ref))]
+        pulled = Puller(measure, transaction, options, progress).run({commit: asked})
         objects = pulled.metadata + pulled.content
         fetched = measure.metadata_size + pulled.transferred
         stored = measure.metadata_stored + pulled.content_size

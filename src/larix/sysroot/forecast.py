@@ -4,7 +4,7 @@ import os
 from contextlib import closing
 from dataclasses import dataclass
 
-from larix.formats.checksum import Checksum
+from larix.formats.checksum import Checksum, is_checksum
 from larix.formats.names import Ref, RemoteName, Stateroot, check_ref
 from larix.formats.objects import Commit
 from larix.linux import reading
@@ -55,7 +55,7 @@ def forecast_upgrade(
             how = PullOptions(newer_than=oldest, collection=settings.collection)
             follows = options.override is None
             while True:
-                commit = options.override or origin.find_ref(ref)
+                commit = options.override or (Checksum(ref) if is_checksum(ref) else origin.find_ref(ref))
                 with measuring(sysroot.repo, origin, remote, ref, commit, how, progress=progress) as measured:
                     said = measured.load_commit()
                     rebase = said.metadata.find_string(REBASE) if follows else None

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from larix.errors import Invalid
-from larix.formats.checksum import Checksum
+from larix.formats.checksum import Checksum, is_checksum
 from larix.formats.names import Ref, RemoteName, check_ref, parse_refspec, refspec
 from larix.progress import NO_PROGRESS, Progress
 from larix.remote.pull import pull_remote
@@ -78,7 +78,8 @@ def _find_upgrade(sysroot: Sysroot, source: Deployment, options: UpgradeOptions,
 def find_switch(sysroot: Sysroot, source: Deployment, text: str, *, progress: Progress = NO_PROGRESS) -> Target:
     """Find the newest commit of another ref, and bring it here. `REF` alone keeps the remote, `REMOTE:` the ref.
 
-    Raises Invalid where it is what the deployment follows already.
+    One that ends, and says where it goes on, is followed there. Raises Invalid where it is what the deployment follows
+    already.
     """
     remote, ref = load_refspec(source)
     if text.endswith(":"):
@@ -91,7 +92,14 @@ def find_switch(sysroot: Sysroot, source: Deployment, text: str, *, progress: Pr
     if new == source.refspec:
         raise Invalid(f"Old and new refs are equal: {new}")
     _Follow(remote, ref).fetch(sysroot, None, None, progress)
-    return Target(resolve_ref(sysroot.repo, remote, ref), origin_of(new))
+    commit = resolve_ref(sysroot.repo, remote, ref)
+    rebase = sysroot.repo.load_commit(commit).metadata.find_string(REBASE)
+    if rebase is not None:
+        ref = check_ref(rebase)
+        new = refspec(remote, ref)
+        _Follow(remote, ref).fetch(sysroot, None, None, progress)
+        commit = resolve_ref(sysroot.repo, remote, ref)
+    return Target(commit, origin_of(new))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +121,10 @@ class _Follow:
 def resolve_ref(repo: Repo, remote: RemoteName | None, ref: Ref) -> Checksum:
     """Return what was brought of it. Raises NotFound."""
     text = refspec(remote, ref)
+    if is_checksum(ref):
+        # What follows one commit has nothing newer.
+        repo.load_commit(Checksum(ref))
+        return Checksum(ref)
     found = repo.refs.find(text)
     if found is None:
         raise unknown(text, repo.path)

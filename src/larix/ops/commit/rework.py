@@ -5,6 +5,7 @@ Objects whose header stays as it was are taken as they are; the others are read,
 
 from dataclasses import dataclass
 
+from larix.errors import Invalid
 from larix.formats.checksum import Checksum
 from larix.linux.workers import start_workers
 from larix.ops.tree.directory import Directory, Stored, open_stored
@@ -49,7 +50,8 @@ class _Reworker:
         self._directories: list[Directory] = []
 
     def run(self, under: Directory, over: Stored) -> None:
-        self._modification.skips("/")
+        if self._modification.skips("/"):
+            raise Invalid("Can't commit an empty tree: a list leaves out its top directory")
         with self._workers:
             descend(self._lay(under, over, ""))
 

@@ -45,6 +45,8 @@ class Sink(Protocol):
 
     def add_file(self, header: FileHeader, size: int, content: Iterable[Piece]) -> Checksum: ...
 
+    def open_file(self, checksum: Checksum) -> StoredFile: ...
+
     def hand_over(self) -> Handed: ...
 
     def take_over(self, handed: Handed) -> None: ...
@@ -53,10 +55,12 @@ class Sink(Protocol):
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
     """What is made of a directory that is read: `modification` changes it; `links` is what is known of files, which are
-    not read then. What is `given` away is that directory, and need not be copied."""
+    not read then. With `changing_links` these are changed too, as the objects that they are: owner, mode and attributes
+    of a checkout need not be the file's. What is `given` away is that directory, and need not be copied."""
 
     modification: Modification = field(default_factory=Modification)
     links: Links = field(default_factory=dict)
+    changing_links: bool = False
     given: Given | None = None
 
 
@@ -116,6 +120,7 @@ class _Reader:
         self._path = path
         self._modification = options.modification
         self._links = options.links
+        self._changing_links = options.changing_links
         self._given = options.given
         self._progress = progress
         self._known = 0
@@ -123,7 +128,8 @@ class _Reader:
         self._directories: list[Directory] = []
 
     def read_into(self, under: Directory) -> int:
-        self._modification.skips("/")
+        if self._modification.skips("/"):
+            raise Invalid("Can't commit an empty tree: a list leaves out its top directory")
         self._progress.start("Reading")
         if self._progress.wanted:
             descend(self._expect(""))
@@ -157,7 +163,8 @@ class _Reader:
                         continue
                     about = entry.stat(follow_symlinks=False)
                     _check_type(about.st_mode, f"{path}/{entry.name}")
-                    if self._links and (known := self._links.get((about.st_dev, about.st_ino))) is not None:
+                    known = self._links.get((about.st_dev, about.st_ino)) if self._links else None
+                    if known is not None and not self._changing_links:
                         into.put_file(entry.name, known)
                         seen[entry.name] = Seen.of(about)
                         self._known += 1
@@ -213,6 +220,9 @@ class _Reader:
             seen: dict[str, Seen | None] = {}
             for name in batch.names:
                 before = self._look(name, fd, path)
+                if self._changing_links and (changed := self._change(inside + name, name, fd)) is not None:
+                    found[name], seen[name] = changed, before
+                    continue
                 with open_entry(name, fd, f"{path}/{name}") as entry:
                     header = self._modification.file(inside + name, entry.header)
                     adopted = self._given.adopt(header, entry, fd) if self._given is not None else None
@@ -224,6 +234,18 @@ class _Reader:
                     if not read.is_still(about):
                         raise _changed(f"{path}/{name}")
         return _FilesAdded(batch.number, batch.below, found, seen, self._sink.hand_over(), batch.size)
+
+    def _change(self, inside: str, name: str, fd: int) -> Checksum | None:
+        """Change a file that is a link to an object, as that object is; None where it is no link."""
+        about = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        known = self._links.get((about.st_dev, about.st_ino))
+        if known is None:
+            return None
+        with self._sink.open_file(known) as stored:
+            header = self._modification.file(inside, stored.header)
+            if header == stored.header:
+                return known
+            return self._sink.add_file(header, stored.size, stored.content)
 
     def _look(self, name: str, fd: int, path: str) -> Seen | None:
         """Look at what is given away, before it is opened: what is read then is this, or is seen not to be."""

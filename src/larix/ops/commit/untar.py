@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, BinaryIO, Self, cast
 from urllib.parse import unquote_to_bytes
 
 from larix.errors import Corrupt, Invalid, NotFound
@@ -76,7 +76,7 @@ class _Member:
 def lay_archive(
     sink: Sink,
     under: Directory,
-    archive: io.BufferedReader,
+    archive: BinaryIO,
     modification: Modification | None = None,
     options: ArchiveOptions | None = None,
     *,
@@ -88,7 +88,9 @@ def lay_archive(
     sockets and devices, and where a file and a directory have the same name.
     """
     laying = _Laying(sink, under, modification or Modification(), options or ArchiveOptions())
-    with _naming_the_archive(), _decompressed(archive) as stream:
+    # What is in memory has no `peek`.
+    reader = archive if isinstance(archive, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, archive))
+    with _naming_the_archive(), _decompressed(reader) as stream:
         progress.start("Reading")
         for member in _members(stream):
             laying.add(member)

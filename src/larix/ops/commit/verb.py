@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
-from io import BufferedReader
 from pathlib import Path
 from types import EllipsisType
+from typing import BinaryIO
 
 import larix.gvariant as gvariant
 from larix.errors import Invalid, NotFound
@@ -51,7 +51,7 @@ class FromDirectory:
 class FromArchive:
     """A tar or cpio archive: the path of a file, or one that is open, which whoever opened it closes."""
 
-    archive: str | BufferedReader
+    archive: str | BinaryIO
     options: ArchiveOptions = field(default_factory=ArchiveOptions)
 
 
@@ -69,8 +69,8 @@ Layer = FromDirectory | FromArchive | FromCommit
 class TreeOptions:
     """How layers become a tree: `base` lies below all and is not changed by the `modifier`, as they are.
 
-    With `trust_links` a file that is a hard link to an object is that object, and is not read; with a modifier that
-    changes anything only where the links are `canonical`: then such files stay as they are. `counting` takes a look at
+    With `trust_links` a file that is a hard link to an object is that object, as which the modifier changes it; with
+    `canonical_links` it stays as it is, whatever the modifier changes. `counting` takes a look at
     each new file, to tell how much it is.
     """
 
@@ -140,7 +140,8 @@ def commit(
     metadata = [*options.metadata.pairs, *find_kept(repo, options.keep, parent)]
     # Where nobody has extended attributes there is no place for labels either.
     modifier = replace(how.modifier, labels=None) if repo.layout.user_only else how.modifier
-    trust_links = how.canonical_links or (how.trust_links and modifier.changes_nothing)
+    links = find_links(repo) if how.trust_links or how.canonical_links else {}
+    changing_links = not how.canonical_links and not modifier.changes_nothing
     modification = Modification(replace(modifier, canonical=modifier.canonical or repo.layout.user_only))
     with ExitStack() as opened:
         with Transaction(repo) as transaction:
@@ -149,7 +150,7 @@ def commit(
                 for path in dict.fromkeys(one.path for one in layers if isinstance(one, FromDirectory) and one.given)
             }
             top = open_stored(repo, tree_of(repo, how.base)) if how.base is not None else Directory()
-            read = ReadOptions(modification, find_links(repo) if trust_links else {})
+            read = ReadOptions(modification, links, changing_links)
             known = sum(_lay(transaction, top, layer, read, given, progress) for layer in layers)
             modification.check_matched()
             # While the dirtrees are added, the disk takes the files.
@@ -157,7 +158,8 @@ def commit(
             root = add_tree(transaction, top)
             progress.start("Writing")
             if options.bootable:
-                metadata += describe_kernel(ObjectTree(transaction, root))
+                kernel = describe_kernel(ObjectTree(transaction, root))
+                metadata = [pair for pair in metadata if pair[0] not in dict(kernel)] + kernel
             if parent is not None and options.skip_unchanged and root == tree_of(repo, parent):
                 checksum = parent
             else:
@@ -224,7 +226,7 @@ def _lay(
     return 0
 
 
-def _opened(archive: str | BufferedReader) -> AbstractContextManager[BufferedReader]:
+def _opened(archive: str | BinaryIO) -> AbstractContextManager[BinaryIO]:
     if not isinstance(archive, str):
         return nullcontext(archive)
     with doing(f"Reading {archive}"):
