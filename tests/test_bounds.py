@@ -382,6 +382,32 @@ def test_a_wide_directory_far_down(digging: Path) -> None:
     assert done.returncode == 0, done.stderr[-500:]
 
 
+def test_the_limit_is_the_same_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk, "MAX_DEPTH", 20)
+    for levels in 20, 21:
+        top = tmp_path / f"{levels}"
+        dig(top, levels, "file")
+        ostree(repo := tmp_path / f"repo-{levels}", "init", "--mode=bare-user")
+        ostree(repo, "commit", "-b", "main", top)
+        with tarfile.open(tmp_path / f"{levels}.tar", "w") as archive:
+            archive.add(top, ".")
+        ostree(other := tmp_path / f"other-{levels}", "init", "--mode=bare-user")
+        for words in (
+            f"--repo={other} commit -b x {top}",
+            f"--repo={other} commit -b y --tree=tar={tmp_path}/{levels}.tar",
+            f"--repo={repo} commit -b z --tree=ref=main --owner-uid=7",
+            f"--repo={repo} ls -R main",
+            f"--repo={repo} checkout -U main {tmp_path}/out-{levels}",
+            f"--repo={repo} export --output={tmp_path}/out-{levels}.tar main",
+            f"--repo={repo} fsck",
+            f"--repo={repo} prune --refs-only",
+            f"--repo={repo} diff main {top}",
+            f"--repo={tmp_path}/other-{levels} pull-local {repo} main",
+        ):
+            done = run_larix(*words.split())
+            assert done.status == (levels == 21), (words, done)
+
+
 @pytest.mark.slow
 def test_ten_thousand_levels(digging: Path) -> None:
     top = dig(digging / "ten-thousand", 9_990, "file")

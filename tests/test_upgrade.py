@@ -206,6 +206,12 @@ def test_following_one_commit(remote: str, followed: tuple[Path, Path, Path]) ->
         origin.write_text(f"[origin]\nrefspec={remote}{commit}\n")
         assert tool(sysroot, "upgrade", "--os=test") == "No update available."
     assert admin(sysroots[0], "upgrade", "--os=test", "--check").startswith("No update available.")
+    # And away from it, to another and to a branch.
+    other = ostree(upstream, "rev-parse", "os/4")
+    for tool, sysroot in zip((admin, c_admin), sysroots, strict=True):
+        for ref in f"origin:{other}", "origin:os/2":
+            tool(sysroot, "switch", "--os=test", ref)
+        assert refs_of(sysroot)[0].startswith(ostree(upstream, "rev-parse", "os/2"))
 
 
 @as_root

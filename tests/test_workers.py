@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -280,3 +281,27 @@ def test_a_repo_without_forks(
     ostree(tmp_path / "repo", "checkout", "-U", "x", tmp_path / "by-c")
     assert picture(tmp_path / "tree") == picture(tmp_path / "by-c")
     assert everything(tmp_path / "tree")
+
+
+def test_what_a_worker_knows_and_tells(tmp_path: Path) -> None:
+    """What was there when it began, and what it has told already: it adds neither again, and tells each once."""
+    header = larix.FileHeader(0, 0, stat.S_IFREG | 0o644)
+    with larix.Repo.init(str(tmp_path / "repo"), "bare-user") as repo, larix.Transaction(repo) as transaction:
+        first = transaction.add_file(header, 1, [b"1"])
+        pid = os.fork()
+        if not pid:
+            status = 1
+            try:
+                second = transaction.add_file(header, 1, [b"2"])
+                assert transaction.hand_over() == (1, [second], [])
+                place = transaction._staging_path(larix.ObjectName(first, larix.ObjectType.FILE))
+                staged = os.stat(place, dir_fd=transaction._fd)
+                for content, checksum in (b"1", first), (b"2", second):
+                    assert transaction.add_file(header, 1, [content]) == checksum
+                assert transaction.hand_over() == (2, [], [])
+                now = os.stat(place, dir_fd=transaction._fd)
+                assert (now.st_ino, now.st_ctime_ns) == (staged.st_ino, staged.st_ctime_ns)
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitpid(pid, 0)[1] == 0

@@ -202,7 +202,7 @@ class _Worker:
     def _be_the_child(
         self, tasks: int, answers: int, work: Work[Any, Any], siblings: "list[_Worker]", mask: Iterable[int]
     ) -> NoReturn:
-        """Run the work and end: the child must not go on as its parent: what that has begun is not its own to end."""
+        """Run the work, and end: what the parent has begun is not the child's to go on with."""
         try:
             # A program with an event loop is told of signals by a socket, which the child shares.
             signal.set_wakeup_fd(-1)

@@ -44,7 +44,7 @@ class Checksums:
     def hand_over(self) -> Handed:
         return Handed(0, [], [])
 
-    def take_over(self, handed: Handed) -> None:
+    def take_over(self, handed: Handed, unchanged: int = 0) -> None:
         pass
 
 

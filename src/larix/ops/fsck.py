@@ -224,7 +224,7 @@ def list_commits(repo: Repo) -> tuple[list[Checksum], list[Checksum]]:
 
 
 def find_unreferenced(repo: Repo, pass_over: PassOver = None) -> list[Checksum]:
-    """Commits of the repo itself that no ref leads to, by any number of parents; `pass_over` is as for `Repo.refs`."""
+    """Commits of the repo itself that no ref leads to, by any number of parents; `pass_over` is as for `Refs.all`."""
     known: set[Checksum] = set()
     waiting = [commit for _, commit in repo.refs.named_commits(pass_over)]
     while waiting:

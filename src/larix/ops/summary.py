@@ -26,7 +26,7 @@ def update_summary(
     *,
     timestamp: int | None = None,
 ) -> None:
-    """Write the summary anew, with more keys of metadata; `pass_over` is as for `Repo.refs`.
+    """Write the summary anew, with more keys of metadata; `pass_over` is as for `Refs.all`.
 
     A repo with a collection gets a commit with these keys and without files, too, on the branch `ostree-metadata`, of
     `timestamp`, in seconds since 1970 (default: now).

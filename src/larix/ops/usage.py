@@ -54,7 +54,7 @@ class Usage:
 
 
 def measure_usage(repo: Repo, *, pass_over: PassOver = None, progress: Progress = NO_PROGRESS) -> Usage:
-    """Look at all refs; `pass_over` is as for `Repo.refs`. What is missing counts nothing. Raises Corrupt. `progress`
+    """Look at all refs; `pass_over` is as for `Refs.all`. What is missing counts nothing. Raises Corrupt. `progress`
     counts refs."""
     sizes = {name: repo.stored_size(name) for name in repo.objects(*COUNTED)}
     inside: dict[ObjectName, list[ObjectName]] = {}

@@ -376,9 +376,11 @@ class Http:
                 code = 0
         self.transferred += body.size - start
         place = request.places[request.left[0]]
-        if not code:
+        if status:
+            # Whatever it says, it is there.
             self._unreachable.discard(place)
             self._silent.discard(place)
+        if not code:
             request.body = None
             body.rewind()
             return request, body

@@ -135,7 +135,7 @@ def _pull(
     commits: dict[Checksum, list[Asked]] = {}
     for one in branches:
         if is_checksum(one.ref):
-            commits.setdefault(Checksum(one.ref), [])
+            commits.setdefault(one.commit or Checksum(one.ref), [])
             continue
         # Before the other end is asked, so that what another process pulls meanwhile is not set back.
         expected = expected_here(repo, one.remote, one.kept_by, one.ref)

@@ -59,11 +59,10 @@ def fsck_and_repair(
 ) -> tuple[Report, Repaired]:
     """Look whether the repo is whole, and mend what is not; commits that were damaged before are mended too.
 
-    Refs are looked at last: what is to be mended may be the commit that one names. What is wrong with them then is the
-    `problem` of the report. Raises as `check` and `repair`.
+    Refs are looked at last, where nothing is left: what is to be mended may be the commit that one names. What is wrong
+    with them then is the `problem` of the report. Raises as `check` and `repair`.
     """
     options = replace(options or FsckOptions(), go_on=True, delete=False)
-    told(Stage.REFS, 0)
     told(Stage.COMMITS, 0)
     whole, partial = list_commits(repo)
     damaged = [commit for commit in partial if is_damaged(repo, commit)]
@@ -78,6 +77,7 @@ def fsck_and_repair(
         report.partial = [commit for commit in partial if is_partial(repo, commit)]
         report.uses = find_uses(repo, report.commits, {*repaired.found})
     if not repaired.left:
+        told(Stage.REFS, 0)
         try:
             check_all_refs(repo, options, told)
             check_commits(repo, report, options)

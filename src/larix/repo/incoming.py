@@ -7,6 +7,7 @@ them, threads or forked processes, and hand over what they added.
 import os
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from threading import Lock
 from typing import NamedTuple
 
@@ -64,6 +65,10 @@ class Incoming(Waiting):
         self._files: Counter[int] = Counter()
         self._counting = Lock()
         self._pid = os.getpid()
+        # In a forked worker: its own number, and what the one that forked it knows of, or has been told.
+        self._worker = self._pid
+        self._told: set[ObjectName] = set()
+        self._told_adopted: set[tuple[Checksum, int, int, int, int]] = set()
         self._early_sync: EarlySync | None = None
 
     @property
@@ -123,11 +128,18 @@ class Incoming(Waiting):
         already."""
         if os.getpid() == self._pid:
             return Handed(0, [], [])
-        new = [name.checksum for name in self.added if name.type == ObjectType.FILE]
-        handed = Handed(self._files.pop(os.getpid(), 0), new, list(self._adopted))
-        self.added.clear()
-        self._adopted.clear()
-        return handed
+        self._begin_as_worker()
+        new, adopted = self.added - self._told, self._adopted - self._told_adopted
+        self._told |= new
+        self._told_adopted |= adopted
+        files = [name.checksum for name in new if name.type == ObjectType.FILE]
+        return Handed(self._files.pop(os.getpid(), 0), files, list(adopted))
+
+    def _begin_as_worker(self) -> None:
+        """Note, before a forked worker adds its first object, what was there: it stays known, and is not told."""
+        if (pid := os.getpid()) not in (self._pid, self._worker):
+            self._worker = pid
+            self._told, self._told_adopted = set(self.added), set(self._adopted)
 
     def take_over(self, handed: Handed, unchanged: int = 0) -> None:
         """Count what a worker handed over as ours; `unchanged` file objects count besides, which it found here as they
@@ -169,6 +181,7 @@ class Incoming(Waiting):
     def _add(self, source: FileSource, expected: Checksum | None = None) -> Checksum:
         """Add a file object: the one door for them. A pull has asked whether what it expects is there, others have
         not."""
+        self._begin_as_worker()
         with doing(f"Writing an object to repo {self.repo.path}"):
             self._check_plain(expected or source.checksum, source)
             checksum = source.checksum
@@ -202,6 +215,10 @@ class Incoming(Waiting):
             else:
                 self._stage(temporary, name)
                 if isinstance(source, Inode):
+                    # A rename to another name of the same inode leaves both, and the later removal would look like a
+                    # change of the file: as where two workers have links to one.
+                    with suppress(FileNotFoundError):
+                        writing.remove(temporary, self._fd)
                     self._adopted.add((name.checksum, *source.state))
         return name.checksum
 

@@ -78,7 +78,7 @@ def make_deployment(
 
 
 def _find_kernel(sysroot: Sysroot, stateroot: Stateroot, commit: Checksum, overlays: Sequence[str]) -> Kernel:
-    """That of the commit, for which there must be room in /boot."""
+    """Find the kernel of the commit, for which there must be room in /boot."""
     tree = ObjectTree(sysroot.repo, tree_of(sysroot.repo, commit))
     kernel = load_kernel(tree, str(commit), with_dtb=sysroot.options.with_dtb)
     with reading.closing(reading.open_directory("boot", sysroot.fd)) as fd:

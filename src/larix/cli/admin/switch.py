@@ -12,6 +12,7 @@ from larix.cli.admin.options import (
 )
 from larix.cli.options import Parser
 from larix.cli.progress import add_progress, progress_of
+from larix.repo.refs import find_ref
 from larix.repo.transaction import Transaction
 from larix.sysroot.origin import load_refspec
 from larix.sysroot.upgrade import find_switch
@@ -34,6 +35,8 @@ def run(args: argparse.Namespace) -> None:
         remote, ref = load_refspec(source)
         if remote is not None:
             print(f"Deleting ref '{source.refspec}'")
-            with Transaction(sysroot.repo) as transaction:
-                transaction.set_ref(remote, ref, None)
-                transaction.commit()
+            # There is none where it followed one commit, or where somebody was faster.
+            if find_ref(sysroot.repo.fd, remote, ref) is not None:
+                with Transaction(sysroot.repo) as transaction:
+                    transaction.set_ref(remote, ref, None)
+                    transaction.commit()

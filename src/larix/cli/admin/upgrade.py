@@ -77,7 +77,7 @@ def print_forecast(found: Forecast | None, args: argparse.Namespace) -> None:
 
 
 def forecast_json(found: Forecast) -> dict[str, object]:
-    """Print all amounts in bytes, but for the number of objects."""
+    """Return all amounts in bytes, but for the number of objects."""
     return {
         "ref": found.ref,
         "commit": commit_json(found.checksum, found.commit),

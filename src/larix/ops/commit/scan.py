@@ -49,7 +49,7 @@ class Sink(Protocol):
 
     def hand_over(self) -> Handed: ...
 
-    def take_over(self, handed: Handed) -> None: ...
+    def take_over(self, handed: Handed, unchanged: int = 0) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,8 @@ class _FilesAdded:
     seen: dict[str, Seen | None]
     new: Handed
     size: int
+    # Those that were objects already, and stay so.
+    unchanged: int
 
 
 class _Reader:
@@ -218,10 +220,12 @@ class _Reader:
                 raise _changed(path)
             found: dict[str, Checksum] = {}
             seen: dict[str, Seen | None] = {}
+            unchanged = 0
             for name in batch.names:
                 before = self._look(name, fd, path)
-                if self._changing_links and (changed := self._change(inside + name, name, fd)) is not None:
-                    found[name], seen[name] = changed, before
+                if self._changing_links and (known := self._find_link(name, fd)) is not None:
+                    found[name], seen[name] = self._change(inside + name, known), before
+                    unchanged += found[name] == known
                     continue
                 with open_entry(name, fd, f"{path}/{name}") as entry:
                     header = self._modification.file(inside + name, entry.header)
@@ -233,14 +237,15 @@ class _Reader:
                         about = os.stat(name, dir_fd=fd, follow_symlinks=False)
                     if not read.is_still(about):
                         raise _changed(f"{path}/{name}")
-        return _FilesAdded(batch.number, batch.below, found, seen, self._sink.hand_over(), batch.size)
+        return _FilesAdded(batch.number, batch.below, found, seen, self._sink.hand_over(), batch.size, unchanged)
 
-    def _change(self, inside: str, name: str, fd: int) -> Checksum | None:
-        """Change a file that is a link to an object, as that object is; None where it is no link."""
+    def _find_link(self, name: str, fd: int) -> Checksum | None:
+        """Return the object that a file is a hard link to."""
         about = os.stat(name, dir_fd=fd, follow_symlinks=False)
-        known = self._links.get((about.st_dev, about.st_ino))
-        if known is None:
-            return None
+        return self._links.get((about.st_dev, about.st_ino))
+
+    def _change(self, inside: str, known: Checksum) -> Checksum:
+        """Change a file that is a link to an object, as that object is."""
         with self._sink.open_file(known) as stored:
             header = self._modification.file(inside, stored.header)
             if header == stored.header:
@@ -255,7 +260,7 @@ class _Reader:
             return Seen.of(os.stat(name, dir_fd=fd, follow_symlinks=False))
 
     def _take(self, added: _FilesAdded) -> None:
-        self._sink.take_over(added.new)
+        self._sink.take_over(added.new, added.unchanged)
         self._progress.advance(len(added.files), added.size)
         if self._given is not None:
             self._given.note_files(added.below, added.seen)

@@ -90,11 +90,16 @@ def lay_archive(
     laying = _Laying(sink, under, modification or Modification(), options or ArchiveOptions())
     # What is in memory has no `peek`.
     reader = archive if isinstance(archive, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, archive))
-    with _naming_the_archive(), _decompressed(reader) as stream:
-        progress.start("Reading")
-        for member in _members(stream):
-            laying.add(member)
-            progress.advance(1, member.size)
+    try:
+        with _naming_the_archive(), _decompressed(reader) as stream:
+            progress.start("Reading")
+            for member in _members(stream):
+                laying.add(member)
+                progress.advance(1, member.size)
+    finally:
+        if reader is not archive:
+            # Else it would be closed with the reader, and it is not ours.
+            reader.detach()
     laying.link()
     if under.meta is None and laying.options.make_parents:
         under.meta = laying.modification.directory("/", DirMeta(0, 0, NEW_DIRECTORY_MODE), adds=True)

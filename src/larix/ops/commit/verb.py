@@ -109,8 +109,8 @@ class CommitOptions:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """`known` is the number of files that were links to objects, and were not read. `left` are directories to whose
-    mode the modifier would add bits, which is not done."""
+    """`known` is the number of files that were links to objects, and were neither read nor changed. `left` are
+    directories to whose mode the modifier would add bits, which is not done."""
 
     checksum: Checksum
     counts: Counts | None
@@ -140,7 +140,9 @@ def commit(
     metadata = [*options.metadata.pairs, *find_kept(repo, options.keep, parent)]
     # Where nobody has extended attributes there is no place for labels either.
     modifier = replace(how.modifier, labels=None) if repo.layout.user_only else how.modifier
-    links = find_links(repo) if how.trust_links or how.canonical_links else {}
+    # Where the mode is all that an object keeps, a checkout may have another by now.
+    trusts = how.canonical_links or (how.trust_links and not repo.layout.user_only)
+    links = find_links(repo) if trusts else {}
     changing_links = not how.canonical_links and not modifier.changes_nothing
     modification = Modification(replace(modifier, canonical=modifier.canonical or repo.layout.user_only))
     with ExitStack() as opened:

@@ -40,7 +40,10 @@ def reach(
             seen.add(name)
             yield name
             try:
-                inside_depth = deeper(depth, f"Directory {name.checksum}")
+                # Of the top directory, which a commit names, it is 0.
+                inside_depth = depth
+                if name.type == ObjectType.DIR_TREE:
+                    inside_depth = deeper(depth, f"Directory {name.checksum}")
                 inside = list_inside(repo, name)
             except (Corrupt, Invalid, NotFound) as error:
                 failed(name, error)

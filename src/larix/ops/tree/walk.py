@@ -80,7 +80,7 @@ def _inside(repo: Repo, dirtree: Checksum) -> Iterator[tuple[str, tuple[Checksum
 
 
 def walk(repo: Repo, top: Entry) -> Iterator[Entry]:
-    """`top` and everything below it, each directory before what is in it. Raises Invalid for a tree too deep."""
+    """Yield `top` and everything below it, each directory before what is in it. Raises Invalid for a tree too deep."""
     yield top
     if top.dirmeta is None:
         return
@@ -98,7 +98,7 @@ def walk(repo: Repo, top: Entry) -> Iterator[Entry]:
         yield found
         if dirmeta is not None:
             path = found.path
-            deeper(len(stack) - 1, path)
+            deeper(len(stack), path)
             stack.append((len(path), _inside(repo, checksum)))
 
 
@@ -107,7 +107,7 @@ def deeper(depth: int, path: str) -> int:
 
     Raises Invalid where nobody goes: so many levels down, or with a path so long.
     """
-    if depth >= MAX_DEPTH:
+    if depth > MAX_DEPTH:
         raise Invalid(f"{path[:80]}…: nested more than {MAX_DEPTH} directories")
     if len(path) > MAX_PATH:
         raise Invalid(f"{path[:80]}…: a path of more than {MAX_PATH} characters")
@@ -139,7 +139,7 @@ def descend(top: Descent[T]) -> T:
             else:
                 value = error = None
                 try:
-                    deeper(len(stack) - 1, path)
+                    deeper(len(stack), path)
                     stack.append(below)
                 except Invalid as too_deep:
                     error = too_deep
